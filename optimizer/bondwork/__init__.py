@@ -1,0 +1,89 @@
+"""bondwork: who does which slashable piece of work, round after round, with a proof of how good the plan is.
+
+The public names, and nothing else. Each is loaded when it is first used, so that importing the package (and
+``bondwork --help``) costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bondwork.compare.comparison import Comparison, compare
+    from bondwork.contracts import Formulation, Observer, Options, Progress, Solution, Strategy
+    from bondwork.plan.plan import Plan, load_plan
+    from bondwork.plan.verify import Verification, verify
+    from bondwork.problem.faults import Fault, InvalidInput, Refusal
+    from bondwork.problem.from_arrays import from_arrays
+    from bondwork.problem.instance import Instance
+    from bondwork.problem.reading import load
+    from bondwork.program.program import Program
+    from bondwork.registry import formulation_names, strategy_names
+    from bondwork.solving import VerificationFailure, build, solve
+
+_HOME = {
+    "Comparison": "bondwork.compare.comparison",
+    "Fault": "bondwork.problem.faults",
+    "Formulation": "bondwork.contracts",
+    "Instance": "bondwork.problem.instance",
+    "InvalidInput": "bondwork.problem.faults",
+    "Observer": "bondwork.contracts",
+    "Options": "bondwork.contracts",
+    "Plan": "bondwork.plan.plan",
+    "Program": "bondwork.program.program",
+    "Progress": "bondwork.contracts",
+    "Refusal": "bondwork.problem.faults",
+    "Solution": "bondwork.contracts",
+    "Strategy": "bondwork.contracts",
+    "Verification": "bondwork.plan.verify",
+    "VerificationFailure": "bondwork.solving",
+    "build": "bondwork.solving",
+    "compare": "bondwork.compare.comparison",
+    "formulation_names": "bondwork.registry",
+    "from_arrays": "bondwork.problem.from_arrays",
+    "load": "bondwork.problem.reading",
+    "load_plan": "bondwork.plan.plan",
+    "solve": "bondwork.solving",
+    "strategy_names": "bondwork.registry",
+    "verify": "bondwork.plan.verify",
+}
+
+__all__ = [
+    "Comparison",
+    "Fault",
+    "Formulation",
+    "Instance",
+    "InvalidInput",
+    "Observer",
+    "Options",
+    "Plan",
+    "Program",
+    "Progress",
+    "Refusal",
+    "Solution",
+    "Strategy",
+    "Verification",
+    "VerificationFailure",
+    "build",
+    "compare",
+    "formulation_names",
+    "from_arrays",
+    "load",
+    "load_plan",
+    "solve",
+    "strategy_names",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,5 @@
+"""``python -m bondwork``."""
+
+from bondwork.cli import main
+
+main()

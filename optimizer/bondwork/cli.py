@@ -1,0 +1,300 @@
+"""The command line: it parses, calls and prints. What it calls is the Python API.
+
+Exit codes: 0 a usable solution; 2 bad input or usage; 3 proven infeasible or unbounded; 4 a limit reached
+without a solution; 5 the solver failed; 130 interrupted, with the best plan found so far written out.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bondwork import console
+
+if TYPE_CHECKING:
+    from bondwork.plan.plan import Plan
+    from bondwork.problem.instance import Instance
+
+app = typer.Typer(
+    name="bondwork",
+    help="Decide who does which slashable piece of work, round after round, and prove how good the plan is.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+importing = typer.Typer(help="Turn foreign files into rounds.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(importing, name="import")
+
+RoundArgument = Annotated[str, typer.Argument(metavar="ROUND.json", help="A round; - reads standard input.")]
+StrategyOption = Annotated[str, typer.Option(help="Name of a strategy; see `bondwork strategies`.")]
+FormulationOption = Annotated[str, typer.Option(help="pyomo, cvxpy, highs or another installed one.")]
+TimeLimitOption = Annotated[float, typer.Option(min=0.0, help="Seconds for the strategy.", show_default="none")]
+GapOption = Annotated[float, typer.Option(min=0.0, help="Stop at this relative gap.")]
+ThreadsOption = Annotated[int, typer.Option(min=0, help="Threads of HiGHS; 0 lets it choose.")]
+SeedOption = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of every random choice.")]
+HighsOption = Annotated[
+    list[str] | None, typer.Option("--highs", metavar="NAME=VALUE", help="Any HiGHS option; repeatable.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+OutOption = Annotated[
+    Path | None, typer.Option("--output", "-o", help="File to write; whole or not at all.", show_default=False)
+]
+
+
+def main() -> None:
+    """Entry point of the ``bondwork`` command."""
+    console.prepare_streams()
+    with console.exit_codes():
+        app()
+
+
+@app.command()
+def solve(
+    round_: RoundArgument,
+    output: OutOption = None,
+    strategy: StrategyOption = "auto",
+    formulation: FormulationOption = "highs",
+    time_limit: TimeLimitOption = float("inf"),
+    mip_rel_gap: GapOption = 1e-4,
+    threads: ThreadsOption = 0,
+    seed: SeedOption = 0,
+    highs: HighsOption = None,
+    allow_violations: Annotated[
+        bool, typer.Option("--allow-violations", help="Hand out a heuristic's plan that breaks limits.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Solve a round: the plan of highest expected net reward within its limits, verified."""
+    from bondwork.solving import solve as solve_round  # noqa: PLC0415
+
+    instance = _load(round_)
+    with console.watching() as watch:
+        plan = solve_round(
+            instance,
+            strategy=strategy,
+            formulation=formulation,
+            time_limit=time_limit,
+            mip_rel_gap=mip_rel_gap,
+            threads=threads,
+            seed=seed,
+            highs=_highs_options(highs),
+            allow_violations=allow_violations,
+            observer=watch,
+        )
+    text = plan.to_json()
+    if output is not None:
+        console.write(output, text)
+    if as_json:
+        sys.stdout.write(text)
+    else:
+        console.print_plan(instance, plan, written_to=output)
+    raise SystemExit(_exit_code(plan))
+
+
+@app.command()
+def check(round_: RoundArgument, as_json: JsonOption = False) -> None:
+    """Check a round: every fault at once, with its path; or what it holds and what a solve would refuse."""
+    from bondwork.problem.faults import InvalidInput  # noqa: PLC0415
+    from bondwork.problem.summary import summarise  # noqa: PLC0415
+
+    try:
+        summary = summarise(_load(round_))
+    except InvalidInput as error:
+        if as_json:
+            faults = [{"path": f.path, "found": f.found, "expected": f.expected} for f in error.faults]
+            _print_json({"format": "bondwork.check/1", "valid": False, "faults": faults})
+        raise
+    if as_json:
+        _print_json({"format": "bondwork.check/1", "valid": True, "faults": [], **summary})
+    else:
+        console.print_summary(summary)
+
+
+@app.command()
+def verify(
+    round_: RoundArgument,
+    plan: Annotated[str, typer.Argument(metavar="PLAN.json", help="A plan; - reads standard input.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Check a plan against its round, without a solver; exit code 2 where anything is not so."""
+    from bondwork.plan.plan import load_plan  # noqa: PLC0415
+    from bondwork.plan.verify import verify as verify_plan  # noqa: PLC0415
+
+    if round_ == plan == "-":
+        raise typer.BadParameter("only one of the two can come from standard input")
+    verdict = verify_plan(_load(round_), load_plan(_bytes(plan)))
+    if as_json:
+        violations = [each.model_dump() for each in verdict.violations]
+        _print_json(
+            {
+                "format": "bondwork.verification/1",
+                "verified": bool(verdict),
+                "objective": verdict.objective,
+                "violations": violations,
+            }
+        )
+    else:
+        console.print_verdict(verdict)
+    raise SystemExit(0 if verdict else 2)
+
+
+@app.command()
+def compare(
+    rounds: Annotated[list[str], typer.Argument(metavar="ROUND.json...", help="Rounds; - reads one.")],
+    output: OutOption = None,
+    strategy: Annotated[
+        list[str] | None, typer.Option(help="Strategy to run; repeatable. [default: all but auto]")
+    ] = None,
+    formulation: Annotated[
+        list[str] | None, typer.Option(help="Formulation to run; repeatable. [default: highs]")
+    ] = None,
+    time_limit: TimeLimitOption = float("inf"),
+    mip_rel_gap: GapOption = 1e-4,
+    threads: ThreadsOption = 0,
+    seed: SeedOption = 0,
+    highs: HighsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare strategies and formulations on rounds: objective, bound, gap, seconds, verdict."""
+    from bondwork.compare.comparison import compare as compare_rounds  # noqa: PLC0415
+    from bondwork.registry import strategy_names  # noqa: PLC0415
+
+    instances = [_load(each) for each in rounds]
+    with console.watching() as watch:
+        comparison = compare_rounds(
+            instances,
+            strategies=strategy or [name for name in strategy_names() if name != "auto"],
+            formulations=formulation or ["highs"],
+            time_limit=time_limit,
+            mip_rel_gap=mip_rel_gap,
+            threads=threads,
+            seed=seed,
+            highs=_highs_options(highs),
+            observer=watch,
+        )
+    if output is not None:
+        console.write(output, comparison.to_json())
+    if as_json:
+        sys.stdout.write(comparison.to_json())
+    else:
+        console.print_comparison(comparison, instances)
+    for each in comparison.disagreements():
+        console.say(f"disagreement: {each}")
+    interrupted = watch.should_stop()
+    raise SystemExit(130 if interrupted else 5 if comparison.disagreements() else 0)
+
+
+@app.command()
+def generate(
+    tasks: Annotated[int, typer.Option(min=1, help="Number of tasks.")] = 100,
+    coprocessors: Annotated[int, typer.Option(min=1, help="Number of coprocessors, and of operators.")] = 10,
+    offers: Annotated[int, typer.Option(min=1, help="Offers for each task.")] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same round.")] = 0,
+    tightness: Annotated[float, typer.Option(help="Share of all tasks that the limits let through.")] = 0.8,
+    risk_level: Annotated[float, typer.Option(help="Level of the CVaR limit.")] = 0.95,
+    risk_budget: Annotated[float | None, typer.Option(help="Budget of a CVaR limit; none if left out.")] = None,
+    output: OutOption = None,
+) -> None:
+    """Make a random round of the paper's kind, in which capacity and collateral both bind."""
+    from bondwork.problem.faults import Fault, InvalidInput  # noqa: PLC0415
+    from bondwork.problem.generate import generate_round  # noqa: PLC0415
+
+    try:
+        document = generate_round(
+            tasks,
+            coprocessors,
+            offers,
+            seed,
+            tightness=tightness,
+            risk_level=risk_level,
+            risk_budget=risk_budget,
+        )
+    except ValueError as error:
+        raise InvalidInput([Fault("generate", "these options", str(error))]) from None
+    _hand_out(json.dumps(document) + "\n", output)
+
+
+@app.command()
+def schema(
+    name: Annotated[str, typer.Argument(metavar="round|plan", help="Which format.")],
+    output: OutOption = None,
+) -> None:
+    """Print the JSON Schema (draft 2020-12) of a format."""
+    from bondwork.schemas import json_schema  # noqa: PLC0415
+
+    _hand_out(json.dumps(json_schema(name), indent=2) + "\n", output)
+
+
+@app.command()
+def strategies(as_json: JsonOption = False) -> None:
+    """List the installed strategies and formulations."""
+    from bondwork.registry import find_strategy, formulation_names, strategy_names  # noqa: PLC0415
+
+    summaries = {name: find_strategy(name).summary for name in strategy_names()}
+    if as_json:
+        _print_json({"strategies": summaries, "formulations": formulation_names()})
+    else:
+        console.print_strategies(summaries, formulation_names())
+
+
+@importing.command("gap")
+def import_gap(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="OR-Library file; - reads standard input.")],
+    sense: Annotated[str, typer.Option(metavar="max|min", help="Largest profit, or least cost.")],
+    problem: Annotated[int, typer.Option(min=1, help="Which problem of a file that holds several.")] = 1,
+    output: OutOption = None,
+) -> None:
+    """Read a generalised assignment problem of OR-Library as a round."""
+    from bondwork.importers.gap import read_gap  # noqa: PLC0415
+
+    if sense not in ("max", "min"):
+        raise typer.BadParameter(f"--sense is {sense!r}, expected max or min")
+    source = sys.stdin if file == "-" else Path(file)
+    document = read_gap(source, "max" if sense == "max" else "min", problem=problem)
+    _hand_out(json.dumps(document) + "\n", output)
+
+
+def _bytes(source: str) -> bytes:
+    return sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+
+
+def _load(source: str) -> Instance:
+    from bondwork.problem.reading import load  # noqa: PLC0415
+
+    return load(sys.stdin.buffer if source == "-" else source)
+
+
+def _highs_options(pairs: list[str] | None) -> dict[str, str]:
+    options = {}
+    for pair in pairs or []:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise typer.BadParameter(f"--highs is {pair!r}, expected NAME=VALUE")
+        options[name] = value
+    return options
+
+
+def _hand_out(text: str, output: Path | None) -> None:
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        console.write(output, text)
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
+
+
+def _exit_code(plan: Plan) -> int:
+    if plan.status == "interrupted":
+        return 130
+    if plan.is_usable():
+        return 0
+    if plan.status in ("infeasible", "dual_infeasible", "infeasible_or_unbounded"):
+        return 3
+    return 5 if plan.status in ("numerical_error", "other_error") else 4

@@ -1,0 +1,319 @@
+"""What people see in a terminal: tables, progress, messages, and how a run ends.
+
+Results go to standard output; messages and progress to standard error, progress only on a terminal. rich
+honours ``NO_COLOR``.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from bondwork.compare.comparison import Comparison
+    from bondwork.contracts import Progress
+    from bondwork.plan.plan import Plan
+    from bondwork.plan.verify import Verification
+    from bondwork.problem.instance import Instance
+
+#: Rows of a list shown in a terminal; the JSON has them all.
+MOST_ROWS = 40
+
+#: Faults printed; ``--json`` has them all.
+MOST_FAULTS = 1000
+
+
+def prepare_streams() -> None:
+    """Let no character of an id stop the output, whatever the terminal's encoding."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def say(text: str) -> None:
+    """Write a message for people to standard error."""
+    sys.stderr.write(f"bondwork: {text}\n")
+
+
+def write(path: Path, text: str) -> None:
+    """Write a result to a file, whole or not at all."""
+    from bondwork.files import write_whole  # noqa: PLC0415
+
+    write_whole(path, text)
+
+
+@contextmanager
+def exit_codes() -> Iterator[None]:
+    """Turn what ends a command early into a message and its exit code, never a traceback of ours."""
+    from bondwork.problem.faults import InvalidInput, Refusal  # noqa: PLC0415
+
+    try:
+        yield
+    except InvalidInput as error:
+        for fault in error.faults[:MOST_FAULTS]:
+            say(str(fault))
+        more = len(error.faults) - MOST_FAULTS
+        say(f"{len(error.faults)} faults" + (f", {more} of them not shown" if more > 0 else ""))
+        code = 2
+    except Refusal as refusal:
+        for reason in refusal.reasons:
+            say(reason)
+        code = 2
+    except BrokenPipeError:
+        # whoever read standard output has left; keep the interpreter from complaining when it closes it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except OSError as error:
+        say(f"{error.filename or 'standard input'}: {error.strerror or error}")
+        code = 2
+    except MemoryError:
+        say("out of memory")
+        code = 5
+    except KeyboardInterrupt:
+        say("interrupted")
+        code = 130
+    else:
+        return
+    raise SystemExit(code)
+
+
+class Watch:
+    """The observer of the command line: shows progress on a terminal, stops at the first signal."""
+
+    def __init__(self) -> None:
+        self._stop = threading.Event()
+        self._status: Any = None
+
+    def show(self) -> None:
+        """Begin to show progress, where standard error is a terminal."""
+        if sys.stderr.isatty():
+            self._status = _console(sys.stderr).status("solving")
+            self._status.start()
+
+    def hide(self) -> None:
+        """End showing progress."""
+        if self._status is not None:
+            self._status.stop()
+
+    def report(self, progress: Progress) -> None:
+        """Show incumbent, bound and gap."""
+        if self._status is None:
+            return
+        from bondwork.program.bounds import gap  # noqa: PLC0415
+
+        parts = [f"{progress.phase or 'solving'} {progress.seconds:.1f} s"]
+        if progress.objective is not None:
+            parts.append(f"incumbent {progress.objective:.6g}")
+        if progress.bound is not None:
+            parts.append(f"bound {progress.bound:.6g}")
+        if progress.objective is not None and progress.bound is not None:
+            parts.append(f"gap {gap(progress.objective, progress.bound):.2%}")
+        self._status.update(", ".join(parts))
+
+    def should_stop(self) -> bool:
+        """Whether a signal asked to stop."""
+        return self._stop.is_set()
+
+    def stop(self, _signal: int, _frame: FrameType | None) -> None:
+        """Ask the solve to stop and hand out what it has; a second signal ends the program at once."""
+        if self._stop.is_set():
+            raise KeyboardInterrupt
+        self._stop.set()
+
+
+@contextmanager
+def watching() -> Iterator[Watch]:
+    """Watch a solve: progress on a terminal, SIGINT and SIGTERM end it with the best plan so far."""
+    watch = Watch()
+    before = {each: signal.signal(each, watch.stop) for each in (signal.SIGINT, signal.SIGTERM)}
+    watch.show()
+    try:
+        yield watch
+    finally:
+        watch.hide()
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def _console(stream: TextIO) -> Console:
+    from rich.console import Console  # noqa: PLC0415
+
+    # output that is no terminal is read by programs and pagers: no wrapping at 80 columns there
+    return Console(file=stream, highlight=False, width=None if stream.isatty() else 160)
+
+
+def _table(*columns: str, title: str | None = None, text: int = 1) -> Table:
+    """Make a table whose first ``text`` columns hold text and whose others hold numbers."""
+    from rich import box  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for number, name in enumerate(columns):
+        table.add_column(name, justify="left" if number < text else "right", overflow="fold")
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.6g}" if abs(value) < 1e6 else f"{value:.6g}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3%}"
+
+
+def print_plan(instance: Instance, plan: Plan, written_to: Path | None) -> None:
+    """Show a plan: how good it is, who does what, what was left and why."""
+    out = _console(sys.stdout)
+    unit = f" {instance.currency}" if instance.currency else ""
+    out.print(f"{instance.name or 'round'}: {plan.status}, solution {plan.solution}", markup=False)
+    if plan.objective is not None:
+        out.print(
+            f"objective {_number(plan.objective)}{unit}, bound {_number(plan.bound)}{unit}, "
+            f"gap {_percent(plan.gap)}; {plan.strategy} with {plan.formulation}, "
+            f"{plan.timing.solve:.2f} s; {'verified' if plan.verified else 'NOT VERIFIED'}",
+            markup=False,
+        )
+    for note in plan.provenance.notes:
+        out.print(note, markup=False)
+    for violation in plan.violations:
+        out.print(f"violated: {violation}", markup=False)
+    if plan.conflict is not None:
+        kind = "cannot hold together" if plan.conflict.minimal else "contain limits that cannot hold together"
+        out.print(f"these limits {kind}: {', '.join(plan.conflict.limits)}", markup=False)
+    _print_assignments(out, plan, unit)
+    _print_left(out, plan)
+    _print_risk(out, plan, unit)
+    _print_prices(out, plan, unit)
+    if written_to is not None:
+        out.print(f"written to {written_to}", markup=False)
+
+
+def _print_assignments(out: Console, plan: Plan, unit: str) -> None:
+    if not plan.assignments:
+        return
+    table = _table(
+        "task", "executor", "operator", "price", "collateral", "success", "net reward", "slashing",
+        title=f"{len(plan.assignments)} assignments (amounts in{unit or ' currency'}, expected values)", text=3,
+    )
+    for each in plan.assignments[:MOST_ROWS]:
+        table.add_row(
+            _plain(each.task),
+            _plain(each.executor) + (" (self)" if each.kind == "self" else ""),
+            _plain(each.operator),
+            _number(each.price),
+            _number(each.collateral),
+            f"{each.success_probability:.4f}",
+            _number(each.expected_net_reward),
+            _number(each.expected_slashing),
+        )
+    out.print(table)
+    _print_more(out, plan.assignments)
+
+
+def _print_left(out: Console, plan: Plan) -> None:
+    if not plan.unassigned:
+        return
+    table = _table("task", "reason", "limits", title=f"{len(plan.unassigned)} tasks left", text=3)
+    for each in plan.unassigned[:MOST_ROWS]:
+        shown = ", ".join(each.limits[:4]) + (f" and {len(each.limits) - 4} more" if len(each.limits) > 4 else "")
+        table.add_row(_plain(each.task), each.reason, _plain(shown))
+    out.print(table)
+    _print_more(out, plan.unassigned)
+
+
+def _print_risk(out: Console, plan: Plan, unit: str) -> None:
+    if not plan.risk:
+        return
+    table = _table("measure", "of", f"value{unit}", "budget", "holds", title="risk limits", text=2)
+    for each in plan.risk[:MOST_ROWS]:
+        holds = "yes" if each.holds else "no"
+        table.add_row(each.measure, _plain(each.of), _number(each.in_sample), _number(each.budget), holds)
+    out.print(table)
+    _print_more(out, plan.risk)
+
+
+def _print_prices(out: Console, plan: Plan, unit: str) -> None:
+    if not plan.prices:
+        return
+    table = _table("limit", f"price{unit} per unit", title=f"shadow prices ({plan.prices_from})")
+    dearest = sorted(plan.prices, key=lambda each: -abs(each.price or 0.0))
+    for each in dearest[:10]:
+        table.add_row(_plain(each.limit), _number(each.price))
+    out.print(table)
+    if len(dearest) > 10:
+        out.print(f"and {len(dearest) - 10} more in the plan", markup=False)
+
+
+def _print_more(out: Console, rows: Sequence[object]) -> None:
+    if len(rows) > MOST_ROWS:
+        out.print(f"and {len(rows) - MOST_ROWS} more in the plan", markup=False)
+
+
+def _plain(text: str) -> str:
+    from rich.markup import escape  # noqa: PLC0415 - ids may hold brackets, which rich reads as markup
+
+    return escape(text)
+
+
+def print_summary(summary: Mapping[str, Any]) -> None:
+    """Show what a valid round holds."""
+    out = _console(sys.stdout)
+    out.print(f"valid: {summary['name'] or 'a round'}", markup=False)
+    for name, value in summary["counts"].items():
+        out.print(f"  {name.replace('_', ' ')}: {value}", markup=False)
+    for reason in summary["refused"]:
+        out.print(f"a solve will refuse this round: {reason}", markup=False)
+
+
+def print_verdict(verdict: Verification) -> None:
+    """Show what the check of a plan found."""
+    out = _console(sys.stdout)
+    for violation in verdict.violations:
+        out.print(str(violation), markup=False)
+    objective = "" if verdict.objective is None else f", objective {verdict.objective:.12g}"
+    out.print(f"{'verified' if verdict else 'rejected'}{objective}", markup=False)
+
+
+def print_comparison(comparison: Comparison, instances: Sequence[Instance]) -> None:
+    """Show a comparison as a table."""
+    currencies = {instance.currency for instance in instances if instance.currency}
+    unit = f" ({currencies.pop()})" if len(currencies) == 1 else ""
+    table = _table(
+        "round", "strategy", "formulation", "status", "verified",
+        f"objective{unit}", "bound", "gap", "build s", "solve s", text=5,
+    )
+    for row in comparison.rows:
+        table.add_row(
+            _plain(row.round),
+            row.strategy,
+            row.formulation,
+            _plain(row.refusal or row.status),
+            "yes" if row.verified else "no",
+            _number(row.objective),
+            _number(row.bound),
+            _percent(row.gap),
+            f"{row.build:.3f}",
+            f"{row.solve:.3f}",
+        )
+    _console(sys.stdout).print(table)
+
+
+def print_strategies(summaries: Mapping[str, str], formulations: Sequence[str]) -> None:
+    """Show the installed strategies and formulations."""
+    table = _table("strategy", "what it does", text=2)
+    for name, summary in summaries.items():
+        table.add_row(name, summary)
+    out = _console(sys.stdout)
+    out.print(table)
+    out.print(f"formulations: {', '.join(formulations)}", markup=False)

@@ -1,0 +1,142 @@
+"""Every protocol of the house. Implementations are found through entry points, ours and other people's alike.
+
+A `Formulation` turns an instance into matrices; a `Strategy` turns matrices into a decision; an `Observer`
+watches and may stop it. Register yours under ``bondwork.formulations`` or ``bondwork.strategies``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from bondwork.arrays import FloatArray
+    from bondwork.problem.instance import Instance
+    from bondwork.program.program import Program
+
+#: Why a solve stopped: MathOptInterface's termination statuses, in lower case.
+Status = Literal[
+    "optimal",
+    "infeasible",
+    "dual_infeasible",
+    "infeasible_or_unbounded",
+    "locally_solved",
+    "locally_infeasible",
+    "time_limit",
+    "iteration_limit",
+    "node_limit",
+    "solution_limit",
+    "objective_limit",
+    "memory_limit",
+    "interrupted",
+    "numerical_error",
+    "other_error",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How long and how exactly to solve, in HiGHS's names.
+
+    Attributes
+    ----------
+    time_limit
+        Seconds for the strategy, from its start; building and verifying are not counted.
+    mip_rel_gap
+        Stop when (bound - objective) / |objective| is at most this.
+    threads
+        0 lets HiGHS choose.
+    random_seed
+        Seed of HiGHS and of every random choice of a strategy.
+    highs
+        Any further HiGHS options by name; they reach HiGHS as they are.
+    """
+
+    time_limit: float = np.inf
+    mip_rel_gap: float = 1e-4
+    threads: int = 0
+    random_seed: int = 0
+    highs: Mapping[str, bool | int | float | str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a solve stands: seconds since the strategy's start, incumbent and dual bound in currency."""
+
+    seconds: float
+    objective: float | None
+    bound: float | None
+    phase: str = ""
+
+
+class Observer(Protocol):
+    """Watches a solve. Called from the solving thread; must be quick and must not raise."""
+
+    def report(self, progress: Progress) -> None:
+        """Take note of new progress."""
+        ...
+
+    def should_stop(self) -> bool:
+        """Say whether the solve should stop now and hand out what it has."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Solution:
+    """What a strategy hands out: why it stopped, and what it holds. The two are separate facts.
+
+    Attributes
+    ----------
+    status
+        Why it stopped.
+    x
+        Shape (n,), the incumbent (whole numbers), or ``None``.
+    bound
+        Dual bound in currency: no plan earns more. ``inf`` where none was found.
+    row_duals
+        Shape (m,). Currency per unit of each row, >= 0 where loosening it earns; ``None`` where unknown.
+    prices_from
+        Where ``row_duals`` come from.
+    partial
+        Shape (n,). What a heuristic had chosen when it could not meet every lower bound; not a plan.
+    strategy
+        The strategy that decided, where one chose another.
+    notes
+        Fallbacks and choices made on the way, for the plan's provenance.
+    """
+
+    status: Status
+    x: FloatArray | None
+    bound: float
+    row_duals: FloatArray | None = None
+    prices_from: Literal["lp_relaxation", "lagrange_multipliers"] | None = None
+    partial: FloatArray | None = None
+    strategy: str = ""
+    notes: tuple[str, ...] = ()
+
+
+class Formulation(Protocol):
+    """Builds the model of a round. One class per modelling language; no arguments to make one."""
+
+    def build(self, instance: Instance) -> Program:
+        """Write the model of ``instance`` down as a `Program`, in the units of the input.
+
+        The columns are the eligible offers in ascending order, the rows those of
+        `bondwork.problem.limits.enumerate_limits`, in that order.
+        """
+        ...
+
+
+class Strategy(Protocol):
+    """Decides. One class per strategy; no arguments to make one."""
+
+    #: One line that says what the strategy does and when to use it.
+    summary: str
+
+    def solve(self, program: Program, options: Options, observer: Observer) -> Solution:
+        """Decide, within the options. Never raises for an infeasible program or a limit reached."""
+        ...

@@ -1,0 +1,218 @@
+"""The round once more, in plain Python: what `verify` believes instead of the formulations.
+
+Shares no code with values, limits, formulations or strategies, on purpose. Reads the raw arrays of the
+instance only; everything derived is derived here again (MODEL 1, 2 and 5).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bondwork.problem.instance import Instance
+
+#: A limit may be exceeded by this share of its scale: the largest of its bound and what counts against it.
+LIMIT_TOLERANCE = 1e-6
+
+
+@dataclass(slots=True)
+class Account:
+    """One limit of the round: its bound and what counts against it."""
+
+    bound: float
+    terms: list[float] = field(default_factory=list)
+
+    def excess(self) -> float:
+        """Return by how much the limit is exceeded; negative where there is room."""
+        return math.fsum(self.terms) - self.bound
+
+    def tolerance(self) -> float:
+        """Return by how much it may be exceeded for rounding's sake."""
+        return LIMIT_TOLERANCE * max(abs(self.bound), math.fsum(map(abs, self.terms)))
+
+
+class Recount:
+    """Facts about single offers of a round, and the limits with what a choice of offers takes of them."""
+
+    def __init__(self, instance: Instance) -> None:
+        self.instance = instance
+        offers = instance.offers
+        self.task: list[int] = offers.task.tolist()
+        self.operator: list[int] = offers.operator.tolist()
+        self.coprocessor: list[int] = offers.coprocessor.tolist()
+        self.bid: list[float] = offers.bid.tolist()
+        self.collateral: list[float] = offers.collateral.tolist()
+        self.p: list[float] = offers.success_probability.tolist()
+        self.duration: list[float] = offers.duration.tolist()
+        self.work: list[list[float]] = offers.work.tolist()
+        claim: list[int] = offers.claim.tolist()
+        reward: list[float] = instance.claims.reward.tolist()
+        slashing: list[float] = instance.claims.slashing.tolist()
+        self.reward = [reward[each] for each in claim]
+        self.slashing = [slashing[each] for each in claim]
+        self.minimum: list[float] = instance.tasks.minimum_collateral.tolist()
+        self.deadline: list[float] = instance.tasks.deadline.tolist()
+        self.committed = set(instance.commitments.task.tolist())
+        serial: list[bool] = instance.coprocessors.serial.tolist()
+        free_at: list[float] = instance.coprocessors.free_at.tolist()
+        self.free_from = [
+            max(instance.now, at) if one_by_one else -math.inf
+            for one_by_one, at in zip(serial, free_at, strict=True)
+        ]
+        self.eligible = self._eligible(offers.stage.tolist(), instance.tasks.quorum.tolist(), claim)
+        self.deadlines = self._deadlines()
+
+    def below_minimum(self, offer: int) -> bool:
+        """Whether the offer's collateral is below its task's minimum."""
+        return self.coprocessor[offer] >= 0 and self.collateral[offer] < self.minimum[self.task[offer]]
+
+    def too_late(self, offer: int) -> bool:
+        """Whether the offer's serial coprocessor is free only after the deadline."""
+        c = self.coprocessor[offer]
+        return c >= 0 and self.deadline[self.task[offer]] < self.free_from[c]
+
+    def _eligible(self, stage: list[int], quorum: list[int], claim: list[int]) -> list[bool]:
+        choosable = [
+            stage[o] == 1
+            and self.task[o] not in self.committed
+            and not self.below_minimum(o)
+            and not self.too_late(o)
+            for o in range(len(stage))
+        ]
+        executors = Counter(claim[o] for o, can in enumerate(choosable) if can)
+        return [can and executors[claim[o]] >= quorum[self.task[o]] for o, can in enumerate(choosable)]
+
+    def _deadlines(self) -> dict[int, set[float]]:
+        """Deadlines of each serial coprocessor's offers."""
+        found: dict[int, set[float]] = defaultdict(set)
+        for offer, c in enumerate(self.coprocessor):
+            deadline = self.deadline[self.task[offer]]
+            if c >= 0 and self.free_from[c] > -math.inf and math.isfinite(deadline) and self.eligible[offer]:
+                found[c].add(deadline)
+        return found
+
+    def operator_id(self, offer: int) -> str:
+        """Id of the operator."""
+        return self.instance.operators.ids[self.operator[offer]]
+
+    def executor_id(self, offer: int) -> str:
+        """Id of who does the work."""
+        c = self.coprocessor[offer]
+        return self.operator_id(offer) if c < 0 else self.instance.coprocessors.ids[c]
+
+    def net_terms(self, offer: int, price: float) -> list[float]:
+        """Return the terms of the expected net reward when ``price`` is agreed (MODEL 2.5)."""
+        terms, p = self.instance.terms, self.p[offer]
+        delegated = self.coprocessor[offer] >= 0
+        paid = price * p if terms.bid_paid == "on_success" and delegated else price
+        back = terms.operator * self.collateral[offer] * terms.collateral_rate * (1.0 - p)
+        return [self.reward[offer] * p, -paid, -self.slashing[offer] * (1.0 - p), back]
+
+    def accounts(self, chosen: list[int]) -> dict[str, Account]:
+        """Every limit by its name, with what the chosen offers and the commitments take of it."""
+        found = dict(self._limits())
+        for offer in chosen:
+            for name, amount in self.uses(offer):
+                if name in found:
+                    found[name].terms.append(amount)
+        for commitment in range(len(self.instance.commitments)):
+            for name, amount in self._held(commitment):
+                if name in found:
+                    found[name].terms.append(amount)
+        return found
+
+    def _limits(self) -> Iterator[tuple[str, Account]]:
+        instance = self.instance
+        for owners in (instance.coprocessors, instance.operators):
+            capacity: list[list[float]] = owners.capacity.tolist()
+            for name, row in zip(owners.ids, capacity, strict=True):
+                for resource, bound in zip(instance.resources, row, strict=True):
+                    if math.isfinite(bound):
+                        yield f"capacity {resource} of {name}", Account(bound)
+        collateral: list[float] = instance.coprocessors.free_collateral.tolist()
+        stake: list[float] = instance.operators.stake.tolist()
+        for word, ids, bounds in (
+            ("collateral", instance.coprocessors.ids, collateral),
+            ("stake", instance.operators.ids, stake),
+        ):
+            for name, bound in zip(ids, bounds, strict=True):
+                if math.isfinite(bound):
+                    yield f"{word} of {name}", Account(bound)
+        for c, deadlines in self.deadlines.items():
+            for each in deadlines:
+                label = f"deadline {each:g} of {instance.coprocessors.ids[c]}"
+                yield label, Account(each - self.free_from[c])
+        yield from self._expected_loss_limits()
+
+    def _expected_loss_limits(self) -> Iterator[tuple[str, Account]]:
+        tightest: dict[str, float] = {}
+        for limit in self.instance.risk:
+            if limit.measure == "expected":
+                for member in self.members(limit.scope, limit.member):
+                    label = f"expected loss of {member}"
+                    tightest[label] = min(limit.budget, tightest.get(label, math.inf))
+        for label, budget in tightest.items():
+            yield label, Account(budget)
+
+    def members(self, scope: str, member: int | None) -> list[str]:
+        """Whom a risk limit is about, by name."""
+        if scope == "network":
+            return ["network"]
+        ids = self.instance.operators.ids if scope == "operator" else self.instance.coprocessors.ids
+        return list(ids) if member is None else [ids[member]]
+
+    def loss_account(self, name: str, chosen: list[int], budget: float) -> Account:
+        """Account of the expected loss of one member, or of the network, whether the round limits it or not."""
+        label = f"expected loss of {name}"
+        lost = [amount for offer in chosen for each, amount in self.uses(offer) if each == label]
+        held = range(len(self.instance.commitments))
+        lost += [amount for k in held for each, amount in self._held(k) if each == label]
+        return Account(budget, lost)
+
+    def uses(self, offer: int) -> list[tuple[str, float]]:
+        """What choosing an offer takes of which limits, one-executor rows aside."""
+        operator, executor, c = self.operator_id(offer), self.executor_id(offer), self.coprocessor[offer]
+        loss = self.slashing[offer] * (1.0 - self.p[offer])
+        used = [
+            (f"capacity {resource} of {executor}", amount)
+            for resource, amount in zip(self.instance.resources, self.work[offer], strict=True)
+        ]
+        used += [
+            (f"stake of {operator}", self.slashing[offer]),
+            ("expected loss of network", loss),
+            (f"expected loss of {operator}", loss),
+        ]
+        if c >= 0:
+            used.append((f"collateral of {executor}", self.collateral[offer]))
+            used.append((f"expected loss of {executor}", loss))
+            deadline = self.deadline[self.task[offer]]
+            used += [
+                (f"deadline {each:g} of {executor}", self.duration[offer])
+                for each in self.deadlines.get(c, ())
+                if deadline <= each
+            ]
+        return used
+
+    def _held(self, commitment: int) -> list[tuple[str, float]]:
+        """What a commitment takes; its collateral is already off the free collateral."""
+        instance, held = self.instance, self.instance.commitments
+        operator, c = instance.operators.ids[held.operator[commitment]], int(held.coprocessor[commitment])
+        executor = operator if c < 0 else instance.coprocessors.ids[c]
+        slashing = float(instance.claims.slashing[held.claim[commitment]])
+        loss = slashing * (1.0 - float(held.success_probability[commitment]))
+        used = [
+            (f"capacity {resource} of {executor}", float(held.work[commitment, k]))
+            for k, resource in enumerate(instance.resources)
+        ]
+        used += [
+            (f"stake of {operator}", slashing),
+            ("expected loss of network", loss),
+            (f"expected loss of {operator}", loss),
+        ]
+        if c >= 0:
+            used.append((f"expected loss of {executor}", loss))
+        return used

@@ -1,0 +1,183 @@
+"""What is wrong with an input: every fault with its place, what was found and what was expected."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+#: Longest text of a found value in a message.
+_PREVIEW = 60
+
+_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault of an input.
+
+    Attributes
+    ----------
+    path
+        JSON path such as ``$.offers[3].bid``, or a line of a file that is not JSON.
+    found
+        The value found there, shortened.
+    expected
+        What should stand there.
+    """
+
+    path: str
+    found: str
+    expected: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: found {self.found}, expected {self.expected}"
+
+
+class InvalidInput(ValueError):  # noqa: N818 - "invalid input" is what it is; the word error adds nothing
+    """Input that was refused. ``faults`` holds every fault, in the order of the input."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(map(str, self.faults)))
+
+
+class Refusal(ValueError):  # noqa: N818 - a refusal is a result that the caller asked for, not a bug
+    """A valid input that a strategy cannot honour. ``reasons`` says what and why, one text each."""
+
+    def __init__(self, reasons: Iterable[str]) -> None:
+        self.reasons = tuple(reasons)
+        super().__init__("; ".join(self.reasons))
+
+
+def preview(value: object) -> str:
+    """Show a value of a JSON document in a few characters, whatever it is; plain ASCII."""
+    match value:
+        case dict():
+            names = ", ".join(preview(key) for key in list(value)[:4])
+            return f"an object ({names}{', ...' if len(value) > 4 else ''})" if value else "an empty object"
+        case list() | tuple():
+            return f"an array of {len(value)}"
+        case float() if value != value or value in (float("inf"), float("-inf")):
+            return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(value)]
+        case None | bool() | int() | float() | str():
+            text = json.dumps(value)
+            return text if len(text) <= _PREVIEW else f"{text[: _PREVIEW - 3]}..."
+    return type(value).__name__
+
+
+def json_path(parts: Iterable[int | str]) -> str:
+    """Write a place in a document as a JSON path: ``$.offers[3].bid``, ``$.work["gpu hours"]``."""
+    text = "$"
+    for part in parts:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif _PLAIN_KEY.match(part):
+            text += f".{part}"
+        else:
+            text += f"[{json.dumps(part)}]"
+    return text
+
+
+def faults_of_schema(
+    errors: Sequence[ErrorDetails], document: object, field_names: Iterable[str]
+) -> list[Fault]:
+    """Translate pydantic's errors about ``document`` into faults with JSON paths.
+
+    Where a value may have several forms, pydantic reports one error for each form, with the form's name in
+    the location: those names are taken out and only errors about the form that was meant are kept.
+    """
+    known = sorted(set(field_names))
+    expected: dict[tuple[str, str], list[str]] = {}
+    for error in errors:
+        kind = error["type"]
+        steps, value, at_form = _place(document, error["loc"], names_field=kind in _ABOUT_A_FIELD)
+        if at_form and isinstance(value, dict) and not kind.startswith("union_tag"):
+            continue  # the object was meant as another form: a number's or a string's error about it is noise
+        found = "nothing" if kind == "missing" else preview(error["input"])
+        texts = expected.setdefault((json_path(steps), found), [])
+        text = _expectation(error, known)
+        if text not in texts:
+            texts.append(text)
+    return [Fault(path, found, " or ".join(texts)) for (path, found), texts in expected.items()]
+
+
+#: Errors whose location ends in a field that need not be in the document.
+_ABOUT_A_FIELD = ("missing", "extra_forbidden")
+
+
+def _place(
+    document: object, location: tuple[int | str, ...], *, names_field: bool
+) -> tuple[list[int | str], object, bool]:
+    """Follow ``location`` into ``document``.
+
+    Return the steps that are really in the document, the value they lead to, and whether the location ends
+    in the name of a form (pydantic's name for one of several types) instead of a step.
+    """
+    steps: list[int | str] = []
+    value = document
+    at_form = False
+    for position, part in enumerate(location):
+        at_form = False
+        if isinstance(value, dict) and part in value:
+            value = value[part]
+        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+            value = value[part]
+        elif not (names_field and position == len(location) - 1):
+            at_form = part != "[key]"
+            continue
+        steps.append(part)
+    return steps, value, at_form
+
+
+#: What was expected, by pydantic's error type; the rest is said in pydantic's own words.
+_EXPECTED = {
+    "missing": "a value: the field is required",
+    "float_type": "a number",
+    "int_type": "a whole number",
+    "bool_type": "true or false",
+    "string_type": "a string",
+    "string_unicode": "a string of valid Unicode",
+    "string_too_short": "a string that is not empty",
+    "list_type": "an array",
+    "dict_type": "an object",
+    "model_type": "an object",
+    "model_attributes_type": "an object",
+    "finite_number": "a finite number",
+    "none_required": "null",
+}
+
+
+def _expectation(error: ErrorDetails, known: Sequence[str]) -> str:
+    kind, context = error["type"], error.get("ctx", {})
+    match kind:
+        case "extra_forbidden":
+            close = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            return f"no field of this name{hint}"
+        case "greater_than_equal":
+            return f"a number >= {context['ge']:g}"
+        case "greater_than":
+            return f"a number > {context['gt']:g}"
+        case "less_than_equal":
+            return f"a number <= {context['le']:g}"
+        case "less_than":
+            return f"a number < {context['lt']:g}"
+        case "literal_error":
+            return f"one of {context['expected']}"
+        case "union_tag_invalid":
+            return f"an object whose {context['discriminator']} is one of {context['expected_tags']}"
+        case "union_tag_not_found":
+            return f"an object with {context['discriminator']}"
+    return _EXPECTED.get(kind) or _plain(error["msg"])
+
+
+def _plain(message: str) -> str:
+    text: Any = message.removeprefix("Input should be ").removeprefix("Value error, ")
+    return str(text)

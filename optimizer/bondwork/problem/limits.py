@@ -1,0 +1,211 @@
+"""The limits of a round: which rows the model has, what each means, and what its bounds are.
+
+Every formulation builds exactly these rows; names of limits in plans, prices and conflicts come from here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bondwork.arrays import freeze_fields
+from bondwork.problem.instance import NOBODY
+from bondwork.problem.values import is_committed, is_eligible
+
+if TYPE_CHECKING:
+    from bondwork.arrays import BoolArray, FloatArray, IntArray
+    from bondwork.problem.instance import Instance, RiskLimit
+
+
+class LimitKind(IntEnum):
+    """What a row of the model limits; ``owner`` and ``detail`` of a limit are read by its kind."""
+
+    TASK = 0  #: at most one executor (exactly one where required); owner: task
+    CAPACITY = 1  #: work of a coprocessor; owner: coprocessor, detail: resource
+    OPERATOR_CAPACITY = 2  #: work an operator executes itself; owner: operator, detail: resource
+    COLLATERAL = 3  #: collateral posted; owner: coprocessor
+    STAKE = 4  #: slashing an operator exposes itself to; owner: operator
+    DEADLINE = 5  #: durations of a serial coprocessor; owner: coprocessor, ``deadline`` holds the time
+    EXPECTED_LOSS_NETWORK = 6  #: expected slashing of all; owner: NOBODY, detail: risk limit
+    EXPECTED_LOSS_OPERATOR = 7  #: expected slashing of one operator; owner: operator, detail: risk limit
+    EXPECTED_LOSS_COPROCESSOR = 8  #: expected slashing of what one coprocessor does; likewise
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Limits:
+    """The M limits of a round, in the order of the rows.
+
+    Attributes
+    ----------
+    kind, owner, detail
+        Shape (M,), int. See `LimitKind`.
+    deadline
+        Shape (M,). Clock time for `LimitKind.DEADLINE`, else ``nan``.
+    lower, upper
+        Shape (M,). Bounds of the row, what commitments hold already taken off.
+    """
+
+    instance: Instance
+    kind: IntArray
+    owner: IntArray
+    detail: IntArray
+    deadline: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+
+    def __post_init__(self) -> None:
+        freeze_fields(self, "kind", "owner", "detail", "deadline", "lower", "upper")
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+    def of_kind(self, kind: LimitKind) -> IntArray:
+        """Row numbers of one kind, ascending."""
+        return np.flatnonzero(self.kind == kind)
+
+    def label(self, row: int) -> str:
+        """Name of a limit as plans show it, such as ``collateral of cp-2``."""
+        kind, owner = LimitKind(self.kind[row]), int(self.owner[row])
+        instance = self.instance
+        match kind:
+            case LimitKind.TASK:
+                return f"task {instance.tasks.ids[owner]}"
+            case LimitKind.CAPACITY:
+                resource = instance.resources[self.detail[row]]
+                return f"capacity {resource} of {instance.coprocessors.ids[owner]}"
+            case LimitKind.OPERATOR_CAPACITY:
+                resource = instance.resources[self.detail[row]]
+                return f"capacity {resource} of {instance.operators.ids[owner]}"
+            case LimitKind.COLLATERAL:
+                return f"collateral of {instance.coprocessors.ids[owner]}"
+            case LimitKind.STAKE:
+                return f"stake of {instance.operators.ids[owner]}"
+            case LimitKind.DEADLINE:
+                return f"deadline {self.deadline[row]:.15g} of {instance.coprocessors.ids[owner]}"
+            case LimitKind.EXPECTED_LOSS_NETWORK:
+                return "expected loss of network"
+            case LimitKind.EXPECTED_LOSS_OPERATOR:
+                return f"expected loss of {instance.operators.ids[owner]}"
+            case LimitKind.EXPECTED_LOSS_COPROCESSOR:
+                return f"expected loss of {instance.coprocessors.ids[owner]}"
+
+
+def enumerate_limits(instance: Instance) -> Limits:
+    """List the limits of a round (MODEL 1; 2.2 to 2.4, 2.8 to 2.10; 5 ``expected``) in a fixed order.
+
+    Tasks that a commitment already holds have no row: nothing about them is left to decide. What is not
+    limited has no row either. A bound below zero means that the commitments alone exceed the limit: the
+    round is then infeasible, and says so.
+    """
+    parts = [
+        _task_limits(instance),
+        *_capacity_limits(instance),
+        _collateral_limits(instance),
+        _stake_limits(instance),
+        _deadline_limits(instance),
+        *(
+            _expected_loss_limits(instance, i, r)
+            for i, r in enumerate(instance.risk)
+            if r.measure == "expected" and np.isfinite(r.budget)
+        ),
+    ]
+    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    return Limits(instance, *columns)
+
+
+_Part = tuple["IntArray", "IntArray", "IntArray", "FloatArray", "FloatArray", "FloatArray"]
+
+
+def _part(
+    kind: LimitKind,
+    owner: IntArray,
+    upper: FloatArray,
+    *,
+    detail: IntArray | int = NOBODY,
+    deadline: FloatArray | float = np.nan,
+    lower: FloatArray | float = -np.inf,
+) -> _Part:
+    size = len(owner)
+    return (
+        np.full(size, int(kind), dtype=np.int64),
+        np.asarray(owner, dtype=np.int64),
+        np.broadcast_to(np.asarray(detail, dtype=np.int64), size),
+        np.broadcast_to(np.asarray(deadline, dtype=np.float64), size),
+        np.broadcast_to(np.asarray(lower, dtype=np.float64), size),
+        np.asarray(upper, dtype=np.float64),
+    )
+
+
+def _task_limits(instance: Instance) -> _Part:
+    tasks = np.flatnonzero(~is_committed(instance))
+    lower = np.where(instance.tasks.required[tasks], 1.0, -np.inf)
+    return _part(LimitKind.TASK, tasks, np.ones(len(tasks)), lower=lower)
+
+
+def _capacity_limits(instance: Instance) -> tuple[_Part, _Part]:
+    commitments = instance.commitments
+    delegated = commitments.coprocessor != NOBODY
+    parts = []
+    for kind, owners, mine, whose in (
+        (LimitKind.CAPACITY, instance.coprocessors, delegated, commitments.coprocessor),
+        (LimitKind.OPERATOR_CAPACITY, instance.operators, ~delegated, commitments.operator),
+    ):
+        left = owners.capacity.copy()
+        np.subtract.at(left, whose[mine], commitments.work[mine])
+        owner, resource = np.nonzero(np.isfinite(owners.capacity))
+        parts.append(_part(kind, owner, left[owner, resource], detail=resource))
+    return parts[0], parts[1]
+
+
+def _collateral_limits(instance: Instance) -> _Part:
+    owner = np.flatnonzero(np.isfinite(instance.coprocessors.free_collateral))
+    return _part(LimitKind.COLLATERAL, owner, instance.coprocessors.free_collateral[owner])
+
+
+def _stake_limits(instance: Instance) -> _Part:
+    exposed = np.bincount(
+        instance.commitments.operator,
+        instance.claims.slashing[instance.commitments.claim],
+        len(instance.operators),
+    )
+    owner = np.flatnonzero(np.isfinite(instance.operators.stake))
+    return _part(LimitKind.STAKE, owner, (instance.operators.stake - exposed)[owner])
+
+
+def _deadline_limits(instance: Instance) -> _Part:
+    offers, coprocessors = instance.offers, instance.coprocessors
+    deadline = instance.tasks.deadline[offers.task]
+    timed = is_eligible(instance) & ~offers.is_self & np.isfinite(deadline)
+    timed[timed] = coprocessors.serial[offers.coprocessor[timed]]
+    pairs = np.unique(np.column_stack([offers.coprocessor[timed], deadline[timed]]), axis=0)
+    owner = pairs[:, 0].astype(np.int64)
+    free_from = np.maximum(coprocessors.free_at[owner], instance.now)
+    return _part(LimitKind.DEADLINE, owner, pairs[:, 1] - free_from, deadline=pairs[:, 1])
+
+
+def _expected_loss_limits(instance: Instance, index: int, limit: RiskLimit) -> _Part:
+    commitments = instance.commitments
+    held = instance.claims.slashing[commitments.claim] * (1.0 - commitments.success_probability)
+    everyone: BoolArray = np.ones(len(commitments), dtype=bool)
+    match limit.scope:
+        case "network":
+            kind, members = LimitKind.EXPECTED_LOSS_NETWORK, np.array([NOBODY])
+            already = np.array([held.sum()])
+        case "operator":
+            kind, mine, whose = LimitKind.EXPECTED_LOSS_OPERATOR, everyone, commitments.operator
+            members, already = _held_by(limit, whose, mine, held, len(instance.operators))
+        case "coprocessor":
+            kind, whose = LimitKind.EXPECTED_LOSS_COPROCESSOR, commitments.coprocessor
+            members, already = _held_by(limit, whose, whose != NOBODY, held, len(instance.coprocessors))
+    return _part(kind, members, limit.budget - already, detail=index)
+
+
+def _held_by(
+    limit: RiskLimit, whose: IntArray, mine: BoolArray, held: FloatArray, size: int
+) -> tuple[IntArray, FloatArray]:
+    members = np.arange(size) if limit.member is None else np.array([limit.member])
+    already = np.bincount(whose[mine], held[mine], size)
+    return members, already[members]

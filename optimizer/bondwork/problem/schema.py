@@ -1,0 +1,392 @@
+"""The shape of a round in JSON: ``bondwork.round/1``. The boundary, and nothing past it.
+
+These classes say which fields there are, of which type and range; what refers to what is checked where the
+arrays are made (`bondwork.problem.assembly`). The published JSON Schema is generated from them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+ROUND_FORMAT = "bondwork.round/1"
+
+#: Largest number that a round may hold: products of two and sums of a million of them stay finite.
+LARGEST = 1e150
+
+
+class _DecimalAmount:
+    """Core schema of an amount: a JSON number, or a decimal string for those who fear rounding on the way."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
+        number = core_schema.float_schema(strict=True, ge=0.0, le=LARGEST, allow_inf_nan=False)
+        # at most 200 characters: more digits than any amount below LARGEST can need
+        text = core_schema.str_schema(
+            strict=True, pattern=r"^[0-9]{1,151}(\.[0-9]{1,200})?$", regex_engine="python-re"
+        )
+        parsed = core_schema.chain_schema(
+            [text, core_schema.float_schema(strict=False, ge=0.0, le=LARGEST, allow_inf_nan=False)]
+        )
+        return core_schema.custom_error_schema(
+            core_schema.union_schema([number, parsed], mode="left_to_right"),
+            custom_error_type="amount",
+            custom_error_message=f'an amount from 0 to {LARGEST:g}, such as 12.5 or "12.5"',
+        )
+
+
+Amount = Annotated[float, _DecimalAmount]
+Quantity = Annotated[float, Field(ge=0.0, le=LARGEST, allow_inf_nan=False)]
+Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)]
+Probability = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+Level = Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)]
+Id = Annotated[str, Field(min_length=1)]
+Resources = dict[Id, Quantity]
+
+
+class _Record(BaseModel):
+    """An object that refuses fields it does not know and never changes a type behind one's back."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Operator(_Record):
+    """An operator: earns rewards, is slashed."""
+
+    id: Id
+    stake: Amount | None = Field(None, description="Slashable stake in currency; absent: not limited.")
+    capacity: Resources = Field({}, description="Free resources for self-execution; absent: not limited.")
+
+
+class LoadCurve(_Record):
+    """Load incentive f(x) with its nine parameters (paper, section 5)."""
+
+    resource: Id = Field(description="Resource whose expected load is x.")
+    scale: Number = Field(1.0, description="Currency for f = 1.")
+    weight: Number = Field(0.0, description="How much of f the objective adds.")
+    A: Number
+    B: Number
+    C: Number
+    D: Number
+    E: Number
+    F: Number
+    G: Number
+    H: Number
+    I: Number  # noqa: E741 - the paper's own letter
+
+    def parameters(self) -> tuple[float, float, float, float, float, float, float, float, float]:
+        """Return A to I in order."""
+        return (self.A, self.B, self.C, self.D, self.E, self.F, self.G, self.H, self.I)
+
+
+class Coprocessor(_Record):
+    """A coprocessor: does the work and posts collateral."""
+
+    id: Id
+    capacity: Resources = Field({}, description="By resource; absent: not limited.")
+    free_collateral: Amount | None = Field(
+        None, description="Collateral left after the commitments; absent: not limited."
+    )
+    outage_probability: Probability = 0.0
+    serial: bool = Field(False, description="Works on one task at a time.")
+    free_at: Number | None = Field(None, description="Clock time from which a serial coprocessor is free.")
+    load_curve: LoadCurve | None = None
+
+
+class _TaskTerms(_Record):
+    id: Id
+    operator: Id | None = Field(None, description="The one operator that claims the task; or use claims.")
+    minimum_collateral: Amount = 0.0
+    work: Resources = {}
+    deadline: Number | None = Field(None, description="Clock time; absent: none.")
+    required: bool = False
+    unassigned_cost: Amount = Field(0.0, description="Lost when the task is left.")
+    replicas: int = Field(1, ge=1, le=1000, description="Most executors of the task.")
+    quorum: int = Field(1, ge=1, le=1000, description="How many executors must succeed.")
+
+
+class Claim(_Record):
+    """What one operator gains or loses with a task."""
+
+    operator: Id
+    reward: Amount = 0.0
+    slashing: Amount = 0.0
+
+
+class Task(_TaskTerms):
+    """A task of the round. Either ``operator`` with ``reward`` and ``slashing``, or ``claims``."""
+
+    reward: Amount | None = None
+    slashing: Amount | None = None
+    claims: list[Claim] | None = Field(None, description="Several operators' claims.")
+
+
+class BetaProbability(_Record):
+    """An uncertain probability: Beta(m*nu, (1-m)*nu)."""
+
+    mean: Probability
+    concentration: Annotated[float, Field(gt=0.0, le=LARGEST, allow_inf_nan=False)]
+
+
+SuccessProbability = Annotated[Probability | BetaProbability, Field(union_mode="left_to_right")]
+
+
+class _OfferTerms(_Record):
+    task: Id
+    coprocessor: Id
+    success_probability: SuccessProbability
+    id: Id | None = Field(None, description="Absent: task/coprocessor or task/coprocessor/operator.")
+    operator: Id | None = Field(None, description="Absent: every operator that claims the task.")
+    stage: Literal[1, 2] = Field(1, description="2: may only rescue.")
+    collateral: Amount = 0.0
+    work: Resources | None = Field(None, description="Replaces the task's work.")
+    duration: Quantity = Field(0.0, description="Seconds; for serial coprocessors.")
+
+
+class Offer(_OfferTerms):
+    """A coprocessor's offer for a task."""
+
+    bid: Amount = 0.0
+
+
+class SelfExecution(_Record):
+    """An operator that may execute a task itself."""
+
+    task: Id
+    operator: Id
+    success_probability: SuccessProbability
+    cost: Amount = 0.0
+
+
+class Commitment(_Record):
+    """What an earlier round decided and still holds."""
+
+    id: Id
+    task: Id
+    operator: Id
+    executor: Id = Field(description="A coprocessor, or the operator itself.")
+    success_probability: Probability
+    collateral: Amount = 0.0
+    work: Resources = {}
+    release_at: Number | None = None
+
+
+class CollateralSplit(_Record):
+    """Where a failed coprocessor's collateral goes; adds up to 1."""
+
+    burned: Probability = 0.0
+    operator: Probability = 0.0
+    rescuer: Probability = 0.0
+    treasury: Probability = 0.0
+
+
+class Terms(_Record):
+    """Payment terms."""
+
+    bid_paid: Literal["always", "on_success"] = "always"
+    collateral_split: CollateralSplit = CollateralSplit(burned=1.0)
+    collateral_rate: Quantity = Field(1.0, description="Worth of one collateral unit in currency.")
+
+
+class OfOperator(_Record):
+    """One operator."""
+
+    operator: Id
+
+
+class OfCoprocessor(_Record):
+    """One coprocessor."""
+
+    coprocessor: Id
+
+
+class _Of:
+    """Core schema of ``of``: one message for all its forms."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.custom_error_schema(
+            handler(source),
+            custom_error_type="scope",
+            custom_error_message=(
+                '"network", "operator", "coprocessor", {"operator": id} or {"coprocessor": id}'
+            ),
+        )
+
+
+Of = Annotated[Literal["network", "operator", "coprocessor"] | OfOperator | OfCoprocessor, _Of()]
+OfCoprocessors = Annotated[Literal["coprocessor"] | OfCoprocessor, _Of()]
+
+
+class ExpectedLimit(_Record):
+    """Expected loss at most the budget."""
+
+    measure: Literal["expected"]
+    budget: Amount
+    of: Of = "network"
+
+
+class CvarLimit(_Record):
+    """Conditional value at risk of the loss at most the budget."""
+
+    measure: Literal["cvar"]
+    budget: Amount
+    level: Level = 0.95
+    of: Of = "network"
+    calibrate: bool = False
+
+
+class ChanceLimit(_Record):
+    """Probability of a loss above the budget at most ``probability``."""
+
+    measure: Literal["chance"]
+    budget: Amount
+    probability: Probability
+    of: Of = "network"
+    calibrate: bool = False
+
+
+class WorstCaseLimit(_Record):
+    """Loss at most the budget in every scenario."""
+
+    measure: Literal["worst_case"]
+    budget: Amount
+    of: Of = "network"
+    calibrate: bool = False
+
+
+class SolvencyLimit(_Record):
+    """Probability that forfeited collateral exceeds the free collateral at most ``probability``."""
+
+    measure: Literal["solvency"]
+    probability: Probability
+    of: OfCoprocessors = "coprocessor"
+    calibrate: bool = False
+
+
+class AmbiguousLimit(_Record):
+    """Worst expected loss over a Wasserstein ball of ``radius`` at most the budget."""
+
+    measure: Literal["ambiguous"]
+    budget: Amount
+    radius: Quantity
+    of: Of = "network"
+    calibrate: bool = False
+
+
+Risk = Annotated[
+    ExpectedLimit | CvarLimit | ChanceLimit | WorstCaseLimit | SolvencyLimit | AmbiguousLimit,
+    Field(discriminator="measure"),
+]
+
+
+class Objective(_Record):
+    """Mean-risk objective."""
+
+    risk_weight: Probability = 0.0
+    risk_level: Level = 0.95
+
+
+class Dependence(_Record):
+    """Common causes of failure: shares of variance."""
+
+    copula: Literal["gaussian"] = "gaussian"
+    common: Probability = 0.0
+    coprocessor: Probability = 0.0
+
+
+class Uncertainty(_Record):
+    """How outcomes depend on each other and how they are sampled."""
+
+    dependence: Dependence = Dependence()
+    sampling: Literal["monte_carlo", "antithetic", "latin_hypercube", "sobol", "bootstrap"] = "sobol"
+    scenarios: int = Field(1024, ge=1, le=10_000_000)
+    seed: int = Field(0, ge=0, lt=2**64)
+
+
+class LognormalLaw(_Record):
+    """A lognormal amount."""
+
+    law: Literal["lognormal"]
+    mean: Amount
+    cv: Quantity
+
+
+class ValuesLaw(_Record):
+    """An amount that takes one of some values."""
+
+    law: Literal["values"]
+    values: list[Amount] = Field(min_length=1)
+    probabilities: list[Probability] = Field(min_length=1)
+
+
+Law = Annotated[LognormalLaw | ValuesLaw, Field(discriminator="law")]
+RandomAmount = Annotated[Amount | Law, Field(union_mode="left_to_right")]
+
+
+class PeriodClaim(_Record):
+    """A claim of a later period."""
+
+    operator: Id
+    reward: RandomAmount = 0.0
+    slashing: RandomAmount = 0.0
+
+
+class PeriodTask(_TaskTerms):
+    """A task of a later period; its amounts may be laws."""
+
+    reward: RandomAmount | None = None
+    slashing: RandomAmount | None = None
+    claims: list[PeriodClaim] | None = None
+
+
+class PeriodOffer(_OfferTerms):
+    """An offer of a later period; its bid may be a law."""
+
+    bid: RandomAmount = 0.0
+
+
+class Period(_Record):
+    """A later node of the tree; ``parent`` null is this round."""
+
+    id: Id
+    parent: Id | None = None
+    at: Number
+    probability: Probability = Field(1.0, description="Conditional on the parent.")
+    tasks: list[PeriodTask] = []
+    offers: list[PeriodOffer] = []
+    self_execution: list[SelfExecution] = []
+
+
+class Round(_Record):
+    """One round of allocation: who may do which task, at what terms, within which limits."""
+
+    format: Literal["bondwork.round/1"]
+    tasks: list[Task]
+    name: str = ""
+    currency: str = ""
+    decimals: int = Field(18, ge=0, le=77, description="Ledgers count in 10^-decimals of the currency.")
+    now: Number = Field(0.0, description="Clock time of the round in seconds.")
+    operators: list[Operator] = []
+    coprocessors: list[Coprocessor] = []
+    offers: list[Offer] = []
+    self_execution: list[SelfExecution] = []
+    commitments: list[Commitment] = []
+    terms: Terms = Terms()
+    risk: list[Risk] = []
+    objective: Objective = Objective()
+    uncertainty: Uncertainty = Uncertainty()
+    periods: list[Period] = []
+
+
+def field_names() -> frozenset[str]:
+    """Every field name of the format, for hints about misspelt ones."""
+    names: set[str] = set()
+    pending: list[type[_Record]] = [_Record]
+    while pending:
+        record = pending.pop()
+        names.update(record.model_fields)
+        pending.extend(record.__subclasses__())
+    return frozenset(names)

@@ -1,0 +1,136 @@
+"""What a round asks for that a one-stage solve cannot honour, found before anything is solved."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bondwork.problem.instance import NOBODY
+from bondwork.problem.values import (
+    is_below_minimum_collateral,
+    is_committed,
+    is_eligible,
+    is_too_late,
+    net_reward,
+)
+
+if TYPE_CHECKING:
+    from bondwork.arrays import BoolArray, FloatArray
+    from bondwork.problem.instance import Instance, RiskLimit
+
+
+def unsupported(instance: Instance) -> list[str]:
+    """List what the round asks for that would change the answer and is not honoured; empty where all is.
+
+    A field that cannot change the answer is no reason to refuse: a tail limit that no choice can reach, a
+    load curve of weight 0, replicas of a task that only one executor offers to do.
+    """
+    return [
+        *_replicas(instance),
+        *_second_stage(instance),
+        *_load_curves(instance),
+        *_tail_limits(instance),
+        *_mean_risk(instance),
+        *_periods(instance),
+    ]
+
+
+def _replicas(instance: Instance) -> list[str]:
+    executors = np.bincount(instance.offers.claim[is_eligible(instance)], minlength=len(instance.claims))
+    several = instance.claims.task[executors > 1]
+    tasks = np.unique(several[instance.tasks.replicas[several] > 1])
+    if not len(tasks):
+        return []
+    return [f"replicas above 1 with several executors to choose from ({_some(instance.tasks.ids, tasks)})"]
+
+
+def _second_stage(instance: Instance) -> list[str]:
+    offers, claims = instance.offers, instance.claims
+    p, r, s = offers.success_probability, claims.reward[offers.claim], claims.slashing[offers.claim]
+    paid = p * offers.bid if instance.terms.bid_paid == "on_success" else offers.bid
+    rescues = p * (r + s) - paid + instance.tasks.unassigned_cost[offers.task]
+    possible = (offers.stage == 2) & ~is_committed(instance)[offers.task]
+    possible &= ~is_below_minimum_collateral(instance) & ~is_too_late(instance)
+    # even on success a collateral share may come back with the rescue; only what can never pay is harmless
+    useful = possible & ((rescues > 0.0) | instance.tasks.required[offers.task] | (net_reward(instance) > 0.0))
+    if not useful.any():
+        return []
+    some = _some(offers.ids, np.flatnonzero(useful))
+    return [f"second-stage offers that could pay ({some})"]
+
+
+def _load_curves(instance: Instance) -> list[str]:
+    weighted = [
+        name
+        for name, curve in zip(instance.coprocessors.ids, instance.coprocessors.load_curve, strict=True)
+        if curve is not None and curve.weight != 0.0 and curve.scale != 0.0
+    ]
+    return [f"a load curve with a weight ({_some(weighted, np.arange(len(weighted)))})"] if weighted else []
+
+
+def _tail_limits(instance: Instance) -> list[str]:
+    reasons = []
+    for number, limit in enumerate(instance.risk):
+        if limit.measure == "expected":
+            continue
+        if limit.measure == "solvency":
+            reachable = _solvency_matters(instance)
+        else:
+            reachable = bool(np.any(_most_loss(instance, limit) > limit.budget))
+        if reachable:
+            reasons.append(f"the risk measure {limit.measure} ($.risk[{number}])")
+    return reasons
+
+
+def _most_loss(instance: Instance, limit: RiskLimit) -> FloatArray:
+    """Largest loss that any choice could bring, of each member of the limit's scope."""
+    offers, held, claims = instance.offers, instance.commitments, instance.claims
+    eligible = is_eligible(instance)
+    slashing = np.concatenate([claims.slashing[offers.claim[eligible]], claims.slashing[held.claim]])
+    task = np.concatenate([offers.task[eligible], held.task])
+    if limit.scope == "network":
+        owner = np.zeros(len(task), dtype=np.int64)
+        size = 1
+    elif limit.scope == "operator":
+        owner, size = np.concatenate([offers.operator[eligible], held.operator]), len(instance.operators)
+    else:
+        owner = np.concatenate([offers.coprocessor[eligible], held.coprocessor])
+        size = len(instance.coprocessors)
+    mine = owner != NOBODY
+    pair = owner[mine] * len(instance.tasks) + task[mine]
+    # each task is lost at most once, at its dearest claim
+    pairs, first = np.unique(pair, return_inverse=True)
+    dearest = np.zeros(len(pairs))
+    np.maximum.at(dearest, first, slashing[mine])
+    most = np.bincount(pairs // max(len(instance.tasks), 1), dearest, size)
+    return most if limit.member is None else most[[limit.member]]
+
+
+def _solvency_matters(instance: Instance) -> bool:
+    """Whether replacing collateral budgets by a chance could matter: some budget could be exceeded at all."""
+    offers = instance.offers
+    taken: BoolArray = is_eligible(instance) & ~offers.is_self
+    posted = np.bincount(
+        offers.coprocessor[taken], offers.collateral[taken], len(instance.coprocessors)
+    )
+    return bool(np.any(posted > instance.coprocessors.free_collateral))
+
+
+def _mean_risk(instance: Instance) -> list[str]:
+    weight = instance.objective.risk_weight
+    slashed = instance.claims.slashing[instance.offers.claim[is_eligible(instance)]]
+    if weight == 0.0 or (weight < 1.0 and not np.any(slashed)):
+        return []
+    return ["a mean-risk objective ($.objective.risk_weight)"]
+
+
+def _periods(instance: Instance) -> list[str]:
+    later = [period.id for period in instance.periods if period.offers]
+    return [f"later periods with offers ({_some(later, np.arange(len(later)))})"] if later else []
+
+
+def _some(names: tuple[str, ...] | list[str], numbers: np.ndarray) -> str:
+    shown = [names[i] for i in numbers[:3]]
+    more = len(numbers) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,101 @@
+"""What an offer is worth, what it risks, and whether it can be chosen at all (MODEL 1, 2.5, 5)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bondwork.problem.instance import NOBODY
+
+if TYPE_CHECKING:
+    from bondwork.arrays import BoolArray, FloatArray
+    from bondwork.problem.instance import Instance
+
+
+def net_reward(instance: Instance) -> FloatArray:
+    """Expected net reward of choosing each offer, in currency. Shape (O,).
+
+    ``r*p - (b or p*b) - s*(1-p) + operator_share*l*(1-p)`` (MODEL 2.5), with collateral turned into
+    currency. The cost of self-execution is paid whatever comes of it.
+    """
+    offers, claims, terms = instance.offers, instance.claims, instance.terms
+    p = offers.success_probability
+    failure = 1.0 - p
+    paid = offers.bid
+    if terms.bid_paid == "on_success":
+        paid = np.where(offers.is_self, offers.bid, p * offers.bid)
+    returned = terms.operator * terms.collateral_rate * offers.collateral * failure
+    return claims.reward[offers.claim] * p - paid - claims.slashing[offers.claim] * failure + returned
+
+
+def expected_slashing(instance: Instance) -> FloatArray:
+    """Expected amount slashed by choosing each offer, in currency: ``s*(1-p)``. Shape (O,)."""
+    offers = instance.offers
+    return instance.claims.slashing[offers.claim] * (1.0 - offers.success_probability)
+
+
+def expected_benefit(instance: Instance) -> FloatArray:
+    """Share of each offer in B[v] of its operator, ``r*p - s*(1-p)``, bids not deducted (MODEL 1). Shape (O,)."""
+    offers = instance.offers
+    return instance.claims.reward[offers.claim] * offers.success_probability - expected_slashing(instance)
+
+
+def is_committed(instance: Instance) -> BoolArray:
+    """Whether an earlier round's commitment holds each task. Shape (A,)."""
+    committed = np.zeros(len(instance.tasks), dtype=bool)
+    committed[instance.commitments.task] = True
+    return committed
+
+
+def is_below_minimum_collateral(instance: Instance) -> BoolArray:
+    """Whether each offer posts less than its task demands (MODEL 1); self-execution posts none. Shape (O,)."""
+    offers = instance.offers
+    return ~offers.is_self & (offers.collateral < instance.tasks.minimum_collateral[offers.task])
+
+
+def is_too_late(instance: Instance) -> BoolArray:
+    """Whether each offer's serial coprocessor is free only after the task's deadline (MODEL 2.9). Shape (O,)."""
+    offers, coprocessors = instance.offers, instance.coprocessors
+    late = np.zeros(len(offers), dtype=bool)
+    serial = ~offers.is_self
+    serial[serial] = coprocessors.serial[offers.coprocessor[serial]]
+    free_from = np.maximum(coprocessors.free_at[offers.coprocessor[serial]], instance.now)
+    late[serial] = instance.tasks.deadline[offers.task[serial]] < free_from
+    return late
+
+
+def is_short_of_quorum(instance: Instance, choosable: BoolArray) -> BoolArray:
+    """Whether too few executors of each offer's operator can be chosen to reach the task's quorum. Shape (O,)."""
+    offers = instance.offers
+    executors = np.bincount(offers.claim[choosable], minlength=len(instance.claims))
+    return executors[offers.claim] < instance.tasks.quorum[offers.task]
+
+
+def is_eligible(instance: Instance) -> BoolArray:
+    """Whether each offer can be chosen in this round. Shape (O,).
+
+    First-stage offers of tasks that nobody holds yet, with enough collateral, not too late, whose operator
+    has enough executors for the task's quorum.
+    """
+    offers = instance.offers
+    choosable = (
+        (offers.stage == 1)
+        & ~is_committed(instance)[offers.task]
+        & ~is_below_minimum_collateral(instance)
+        & ~is_too_late(instance)
+    )
+    return choosable & ~is_short_of_quorum(instance, choosable)
+
+
+__all__ = [
+    "NOBODY",
+    "expected_benefit",
+    "expected_slashing",
+    "is_below_minimum_collateral",
+    "is_committed",
+    "is_eligible",
+    "is_short_of_quorum",
+    "is_too_late",
+    "net_reward",
+]

@@ -1,0 +1,261 @@
+"""The door to HiGHS: a program goes in, why it stopped and what it holds come out.
+
+Everything that is solved exactly in this house is solved here, whichever formulation wrote the program down.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bondwork.contracts import Progress
+from bondwork.problem.faults import Fault, InvalidInput, preview
+from bondwork.program.scaling import scale
+
+if TYPE_CHECKING:
+    import highspy
+
+    from bondwork.arrays import FloatArray
+    from bondwork.contracts import Observer, Options, Status
+    from bondwork.program.program import Program
+    from bondwork.program.scaling import ScaledProgram
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """What HiGHS said, in the units of the program.
+
+    Attributes
+    ----------
+    status
+        Why it stopped.
+    x
+        Shape (n,). Incumbent with whole columns rounded, or ``None``.
+    bound
+        Dual bound in currency; ``inf`` where HiGHS has none.
+    row_duals
+        Shape (m,). For a linear program solved to optimality (or a Farkas ray, where ``infeasible``); else
+        ``None``.
+    """
+
+    status: Status
+    x: FloatArray | None
+    bound: float
+    row_duals: FloatArray | None = None
+
+
+def pass_program(highs: highspy.Highs, program: Program, scaled: ScaledProgram, *, relaxed: bool) -> None:
+    """Hand the scaled arrays of a program over to HiGHS in one call."""
+    matrix = program.matrix
+    integer = np.zeros(len(program.integer), dtype=np.int32) if relaxed else program.integer.astype(np.int32)
+    highs.passModel(
+        matrix.shape[1],
+        matrix.shape[0],
+        matrix.nnz,
+        2,  # MatrixFormat.kRowwise
+        -1,  # ObjSense.kMaximize
+        program.offset * scaled.objective_scale,
+        scaled.objective,
+        program.lower,
+        scaled.upper,
+        scaled.row_lower,
+        scaled.row_upper,
+        matrix.indptr.astype(np.int32, copy=False),
+        matrix.indices.astype(np.int32, copy=False),
+        scaled.data,
+        integer,
+    )
+
+
+def solve_program(
+    program: Program,
+    options: Options,
+    observer: Observer,
+    *,
+    relaxed: bool = False,
+    start: FloatArray | None = None,
+    phase: str = "",
+) -> Answer:
+    """Solve a program, or its linear relaxation, with HiGHS.
+
+    Parameters
+    ----------
+    program
+        The program, in the units of the input; it is scaled here.
+    options
+        Limits; every HiGHS option among them reaches HiGHS.
+    observer
+        Told of progress and asked whether to stop.
+    relaxed
+        Solve the linear relaxation.
+    start
+        Shape (n,). A feasible point to start from (integer programs only).
+    phase
+        Word for progress reports.
+
+    Raises
+    ------
+    InvalidInput
+        For an option that HiGHS does not know or a value that it refuses.
+    """
+    import highspy  # noqa: PLC0415 - loading it takes a tenth of a second that `bondwork --help` does not have
+
+    if observer.should_stop():
+        return Answer("interrupted", None, math.inf)
+    if program.matrix.shape[1] == 0:
+        return _answer_without_columns(program)
+    scaled = scale(program)
+    highs = highspy.Highs()
+    highs.setOptionValue("output_flag", False)
+    _set_options(highs, options)
+    pass_program(highs, program, scaled, relaxed=relaxed)
+    if start is not None and not relaxed:
+        highs.setSolution(len(start), np.arange(len(start), dtype=np.int32), start)
+    watch = _Watch(program, scaled, observer, phase)
+    watch.attach(highs)
+    watch.run(highs)
+    return _read_answer(highs, program, scaled, relaxed=relaxed)
+
+
+def _answer_without_columns(program: Program) -> Answer:
+    feasible = bool(np.all(program.row_lower <= 0.0) and np.all(program.row_upper >= 0.0))
+    if not feasible:
+        return Answer("infeasible", None, -math.inf)
+    return Answer("optimal", np.zeros(0), program.offset, np.zeros(len(program.row_lower)))
+
+
+def _set_options(highs: highspy.Highs, options: Options) -> None:
+    named: dict[str, Any] = {
+        "time_limit": float(max(options.time_limit, 0.0)),
+        "mip_rel_gap": float(options.mip_rel_gap),
+        "threads": int(options.threads),
+        "random_seed": int(options.random_seed),
+    }
+    if options.mip_rel_gap == 0.0:
+        named["mip_abs_gap"] = 0.0  # otherwise HiGHS stops at an absolute 1e-6 all the same
+    faults = []
+    for name, value in {**named, **options.highs}.items():
+        # HiGHS parses text for every type of option, but takes no whole number where it wants a fraction
+        given = value if name in named else str(value).lower() if isinstance(value, bool) else str(value)
+        if int(highs.setOptionValue(name, given)) != 0:
+            faults.append(Fault(f"options.{name}", preview(value), "an option of HiGHS and a value that it takes"))
+    if faults:
+        raise InvalidInput(faults)
+
+
+class _Watch:
+    """Runs HiGHS in a thread of its own, passes progress on, and lets an interrupt end it gracefully.
+
+    In a thread, because a signal reaches Python only between bytecodes: while HiGHS runs in the main thread,
+    Ctrl-C would wait until it is done. Its task scheduler belongs to the thread, so a run may use another
+    number of threads than the one before.
+    """
+
+    def __init__(self, program: Program, scaled: ScaledProgram, observer: Observer, phase: str) -> None:
+        self.unit = 1.0 / scaled.objective_scale
+        self.observer = observer
+        self.phase = phase
+        self.started = time.perf_counter()
+        self.stopping = False
+        self.error: BaseException | None = None
+
+    def attach(self, highs: highspy.Highs) -> None:
+        """Subscribe to HiGHS's callbacks."""
+        highs.cbMipLogging += self._report
+        highs.cbMipImprovingSolution += self._report
+        highs.cbMipInterrupt += self._interrupt
+        highs.cbSimplexInterrupt += self._interrupt
+        highs.cbIpmInterrupt += self._interrupt
+
+    def run(self, highs: highspy.Highs) -> None:
+        """Run HiGHS to its end or to the first interrupt."""
+        thread = threading.Thread(target=self._run, args=(highs,), daemon=True)
+        thread.start()
+        while thread.is_alive():
+            try:
+                thread.join(0.1)
+            except KeyboardInterrupt:
+                if self.stopping:
+                    raise  # a second Ctrl-C means now
+                self.stopping = True
+        if self.error is not None:
+            raise self.error
+
+    def _run(self, highs: highspy.Highs) -> None:
+        try:
+            highs.run()
+            highs.resetGlobalScheduler(False)
+        except BaseException as error:  # noqa: BLE001 - carried over to the caller's thread
+            self.error = error
+
+    def _report(self, event: Any) -> None:
+        try:
+            objective = event.data_out.mip_primal_bound * self.unit
+            bound = event.data_out.mip_dual_bound * self.unit
+            self.observer.report(
+                Progress(
+                    time.perf_counter() - self.started,
+                    objective if math.isfinite(objective) else None,
+                    bound if math.isfinite(bound) else None,
+                    self.phase,
+                )
+            )
+        except BaseException as error:  # noqa: BLE001 - an exception must not travel through HiGHS
+            self.error, self.stopping = error, True
+
+    def _interrupt(self, event: Any) -> None:
+        if self.stopping or self.observer.should_stop():
+            event.interrupt()
+
+
+def _read_answer(
+    highs: highspy.Highs, program: Program, scaled: ScaledProgram, *, relaxed: bool
+) -> Answer:
+    import highspy  # noqa: PLC0415
+
+    status = _status(highs.getModelStatus())
+    info = highs.getInfo()
+    integer = program.integer & (not relaxed)
+    x = None
+    if info.primal_solution_status == int(highspy.SolutionStatus.kSolutionStatusFeasible):
+        x = np.array(highs.getSolution().col_value)
+        x[integer] = np.round(x[integer])
+        x = np.clip(x, program.lower, scaled.upper)
+    if integer.any():
+        # HiGHS reports a dual bound for integer programs only; after a linear one it would read 0
+        bound = info.mip_dual_bound / scaled.objective_scale
+        bound = -math.inf if status == "infeasible" else bound if math.isfinite(bound) else math.inf
+        return Answer(status, x, bound)
+    duals = None
+    if status == "optimal":
+        duals = np.array(highs.getSolution().row_dual) * scaled.row_scale / scaled.objective_scale
+    elif status == "infeasible":
+        _, has_ray, ray = highs.getDualRay()
+        duals = np.array(ray) if has_ray else None
+    bound = info.objective_function_value / scaled.objective_scale if status == "optimal" else math.inf
+    return Answer(status, x, bound if status != "infeasible" else -math.inf, duals)
+
+
+def _status(status: highspy.HighsModelStatus) -> Status:
+    name = status.name.removeprefix("k")
+    words: dict[str, Status] = {
+        "Optimal": "optimal",
+        "ModelEmpty": "optimal",
+        "Infeasible": "infeasible",
+        "Unbounded": "dual_infeasible",
+        "UnboundedOrInfeasible": "infeasible_or_unbounded",
+        "TimeLimit": "time_limit",
+        "IterationLimit": "iteration_limit",
+        "SolutionLimit": "solution_limit",
+        "ObjectiveBound": "objective_limit",
+        "ObjectiveTarget": "objective_limit",
+        "MemoryLimit": "memory_limit",
+        "Interrupt": "interrupted",
+        "HighsInterrupt": "interrupted",
+    }
+    return words.get(name, "other_error")

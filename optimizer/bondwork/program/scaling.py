@@ -1,0 +1,94 @@
+"""Scaling of a program before it goes to a solver, by powers of two so that nothing is rounded.
+
+Solvers work with absolute tolerances around 1e-6; money may come in wei or in millions. Every row is scaled
+so that its largest coefficient is near 1, the objective so that its largest is near `OBJECTIVE_SIZE`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from bondwork.arrays import FloatArray, IntArray
+    from bondwork.program.program import Program
+
+#: Size to which the largest objective coefficient is brought. HiGHS prunes by absolute differences of 1e-6,
+#: which then are a billionth of the largest coefficient.
+OBJECTIVE_SIZE = 10  # as a power of two
+
+#: A single whole choice that alone exceeds a limit by more than this share of it is ruled out beforehand.
+FIT_TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScaledProgram:
+    """A program in a solver's units.
+
+    Attributes
+    ----------
+    objective
+        Shape (n,). ``program.objective`` times ``objective_scale``.
+    data
+        Shape (nnz,). Entries of ``program.matrix`` in CSR order, each times its ``row_scale``.
+    row_lower, row_upper
+        Shape (m,).
+    upper
+        Shape (n,). 0 for whole columns that alone exceed a limit.
+    objective_scale, row_scale
+        Powers of two, the latter of shape (m,).
+    """
+
+    objective: FloatArray
+    data: FloatArray
+    row_lower: FloatArray
+    row_upper: FloatArray
+    upper: FloatArray
+    objective_scale: float
+    row_scale: FloatArray
+
+
+def scale(program: Program) -> ScaledProgram:
+    """Bring a program into a solver's range. The row and column order stays."""
+    matrix = program.matrix
+    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    upper = _fitting_upper(program, rows)
+    # a choice that is ruled out has no part in a row; its huge coefficient there would only spoil the range
+    used = ((upper != 0.0) | (program.lower != 0.0))[matrix.indices]
+    largest = np.zeros(matrix.shape[0])
+    np.maximum.at(largest, rows[used], np.abs(matrix.data[used]))
+    row_scale = _power_of_two(largest, 0)
+    largest_gain = np.max(np.abs(program.objective), initial=0.0)
+    objective_scale = float(_power_of_two(np.array([largest_gain]), OBJECTIVE_SIZE)[0])
+    return ScaledProgram(
+        program.objective * objective_scale,
+        np.where(used, matrix.data * row_scale[rows], 0.0),
+        program.row_lower * row_scale,
+        program.row_upper * row_scale,
+        upper,
+        objective_scale,
+        row_scale,
+    )
+
+
+def _power_of_two(sizes: FloatArray, target: int) -> FloatArray:
+    """Powers of two that bring ``sizes`` to about 2**target; 1 where a size is 0."""
+    _, exponent = np.frexp(sizes)
+    return np.where(sizes > 0.0, np.ldexp(1.0, target - exponent), 1.0)
+
+
+def _fitting_upper(program: Program, rows: IntArray) -> FloatArray:
+    """Upper bounds, 0 for whole columns that alone break a row in which nothing could make room for them."""
+    matrix = program.matrix
+    nonnegative = program.lower[matrix.indices] >= 0.0
+    smallest = np.zeros(matrix.shape[0])
+    np.minimum.at(smallest, rows, np.where(nonnegative, matrix.data, -np.inf))
+    most = program.row_upper + FIT_TOLERANCE * np.abs(program.row_upper)
+    breaks = (smallest[rows] >= 0.0) & (program.row_upper[rows] >= 0.0) & (matrix.data > most[rows])
+    columns = matrix.indices[breaks]
+    columns = columns[program.integer[columns] & (program.lower[columns] == 0.0)]
+    upper = program.upper.copy()
+    upper[columns] = 0.0
+    return upper

@@ -1,0 +1,196 @@
+"""The road from a round to a verified plan: what `bondwork.solve` and the command line both walk."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from bondwork.contracts import Observer, Options, Progress
+from bondwork.plan.building import build_plan
+from bondwork.plan.explanation import find_conflict
+from bondwork.plan.plan import Plan, Timing
+from bondwork.plan.verify import verify
+from bondwork.problem.faults import Fault, InvalidInput, Refusal
+from bondwork.problem.support import unsupported
+from bondwork.registry import find_formulation, find_strategy
+
+if TYPE_CHECKING:
+    from bondwork.contracts import Solution
+    from bondwork.problem.instance import Instance
+    from bondwork.program.program import Program
+
+
+class Silence:
+    """The observer that watches nothing and stops nothing."""
+
+    def report(self, progress: Progress) -> None:
+        """Take no note."""
+
+    def should_stop(self) -> bool:
+        """Never."""
+        return False
+
+
+class VerificationFailure(RuntimeError):  # noqa: N818 - it is a failure, and a bug of ours
+    """A strategy's plan did not pass the check: a bug. ``plan`` holds the plan with its violations."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        super().__init__("the plan does not verify: " + "; ".join(map(str, plan.violations)))
+
+
+def solve(
+    instance: Instance,
+    *,
+    strategy: str = "auto",
+    formulation: str = "highs",
+    time_limit: float = math.inf,
+    mip_rel_gap: float = 1e-4,
+    threads: int = 0,
+    seed: int = 0,
+    highs: Mapping[str, bool | int | float | str] | None = None,
+    allow_violations: bool = False,
+    observer: Observer | None = None,
+) -> Plan:
+    """Decide who does what in a round, and verify the plan before handing it out.
+
+    Parameters
+    ----------
+    instance
+        The round, from `bondwork.load` or `bondwork.from_arrays`.
+    strategy, formulation
+        Names of installed ones; see `bondwork.strategy_names` and `bondwork.formulation_names`.
+    time_limit
+        Seconds for the strategy. The best plan found by then is returned.
+    mip_rel_gap
+        Stop at this relative gap; 0 proves optimality.
+    threads
+        0 lets HiGHS choose.
+    seed
+        HiGHS's ``random_seed``, and the seed of a strategy's own random choices.
+    highs
+        Further HiGHS options by name.
+    allow_violations
+        Hand out what a heuristic chose even where it could not meet every limit, with ``verified`` false and
+        the limits it breaks.
+    observer
+        Told of progress, asked whether to stop.
+
+    Returns
+    -------
+    Plan
+        Whatever happened: infeasible rounds and limits reached are plans with a status, not exceptions.
+
+    Raises
+    ------
+    Refusal
+        The round asks for something that would change the answer and is not honoured.
+    InvalidInput
+        An unknown strategy, formulation or option.
+    VerificationFailure
+        The plan did not pass the independent check: a bug.
+
+    Examples
+    --------
+    >>> import bondwork
+    >>> instance = bondwork.load({
+    ...     "format": "bondwork.round/1",
+    ...     "operators": [{"id": "op"}],
+    ...     "coprocessors": [{"id": "cp"}],
+    ...     "tasks": [{"id": "t", "operator": "op", "reward": 8, "slashing": 4}],
+    ...     "offers": [{"task": "t", "coprocessor": "cp", "bid": 1, "success_probability": 0.75}],
+    ... })
+    >>> bondwork.solve(instance).objective
+    4.0
+    """
+    options = Options(time_limit, mip_rel_gap, threads, seed, dict(highs or {}))
+    _check_options(options)
+    decide = find_strategy(strategy)
+    written = find_formulation(formulation)
+    if reasons := unsupported(instance):
+        raise Refusal(f"this version cannot honour {reason}" for reason in reasons)
+    watch = observer or Silence()
+    start = time.perf_counter()
+    program = written.build(instance)
+    built = time.perf_counter()
+    solution = decide.solve(program, options, watch)
+    conflict = find_conflict(program, options, watch) if solution.status == "infeasible" else None
+    solved = time.perf_counter()
+    plan = build_plan(
+        instance,
+        program,
+        _with_partial(solution) if allow_violations else solution,
+        strategy=strategy,
+        formulation=formulation,
+        options=_told(strategy, options),
+        seed=seed,
+        timing=Timing(read=instance.read_seconds, build=built - start, solve=solved - built),
+        conflict=conflict,
+    )
+    return _verified(instance, plan, allow_violations=allow_violations)
+
+
+def build(instance: Instance, formulation: str = "highs") -> Program:
+    """Write the model of a round down as matrices, for those who bring their own solver.
+
+    Raises
+    ------
+    InvalidInput
+        No formulation of that name is installed.
+    Refusal
+        The round asks for something that the matrices would not hold.
+    """
+    if reasons := unsupported(instance):
+        raise Refusal(f"this version cannot honour {reason}" for reason in reasons)
+    return find_formulation(formulation).build(instance)
+
+
+def _check_options(options: Options) -> None:
+    faults = []
+    for name, value, least in (
+        ("time_limit", options.time_limit, 0.0),
+        ("mip_rel_gap", options.mip_rel_gap, 0.0),
+        ("threads", options.threads, 0),
+        ("seed", options.random_seed, 0),
+    ):
+        if not value >= least:
+            faults.append(Fault(name, str(value), f"a number >= {least:g}"))
+    if options.random_seed > 2**31 - 1:
+        faults.append(Fault("seed", str(options.random_seed), f"at most {2**31 - 1}, as HiGHS's random_seed"))
+    if faults:
+        raise InvalidInput(faults)
+
+
+def _told(strategy: str, options: Options) -> dict[str, bool | int | float | str | None]:
+    """Options as the plan's provenance tells them; an unlimited time is null."""
+    told: dict[str, bool | int | float | str | None] = {
+        "strategy": strategy,
+        "time_limit": options.time_limit if math.isfinite(options.time_limit) else None,
+        "mip_rel_gap": options.mip_rel_gap,
+        "threads": options.threads,
+        "random_seed": options.random_seed,
+    }
+    return told | dict(options.highs)
+
+
+def _with_partial(solution: Solution) -> Solution:
+    """Take a heuristic's incomplete choice for its plan, where it has no complete one."""
+    import dataclasses
+
+    if solution.x is not None or solution.partial is None:
+        return solution
+    return dataclasses.replace(solution, x=solution.partial, status="locally_infeasible")
+
+
+def _verified(instance: Instance, plan: Plan, *, allow_violations: bool) -> Plan:
+    start = time.perf_counter()
+    verdict = verify(instance, plan.model_copy(update={"verified": True}))
+    timing = plan.timing.model_copy(update={"verify": time.perf_counter() - start})
+    checked = plan.model_copy(
+        update={"verified": bool(verdict), "violations": list(verdict.violations), "timing": timing}
+    )
+    if not verdict and not (allow_violations and plan.status == "locally_infeasible"):
+        raise VerificationFailure(checked)
+    return checked

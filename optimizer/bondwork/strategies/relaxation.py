@@ -1,0 +1,63 @@
+"""The linear relaxation: a bound in a second, and a plan by rounding it."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+import numpy as np
+
+from bondwork.arrays import FloatArray
+from bondwork.contracts import Observer, Options, Progress, Solution
+from bondwork.program.bounds import multiplier_bound
+from bondwork.program.highs import solve_program
+from bondwork.program.program import Program
+from bondwork.strategies.filling import Filling
+from bondwork.strategies.simple_bound import choice_bound
+
+
+class Relaxation:
+    """Solve the linear relaxation, then round it: fullest shares first, then whatever else fits.
+
+    The bound is the LP's, recomputed from its multipliers so that it is safe under rounding; the plan is
+    feasible but seldom optimal. Required tasks may find no room in the rounding although a plan exists.
+
+    When not to use it: for small rounds, where `extensive` proves optimality in the same time.
+    """
+
+    summary = "LP bound and its rounding: a certified plan within about the time of one LP."
+
+    def solve(self, program: Program, options: Options, observer: Observer) -> Solution:
+        """Decide; see `bondwork.contracts.Strategy`."""
+        started = time.perf_counter()
+        answer = solve_program(program, options, observer, relaxed=True, phase="relaxation")
+        if answer.status in ("infeasible", "dual_infeasible", "infeasible_or_unbounded"):
+            return Solution(answer.status, None, answer.bound)
+        bound = choice_bound(program)
+        if answer.row_duals is not None:
+            bound = min(bound, multiplier_bound(program, answer.row_duals))
+        filling = round_relaxation(program, answer.x)
+        prices_from = None if answer.row_duals is None else "lp_relaxation"
+        status = "locally_solved" if answer.status == "optimal" else answer.status
+        result = Solution(status, filling.x, bound, answer.row_duals, prices_from)
+        if not filling.is_complete():
+            status = "locally_infeasible" if answer.status == "optimal" else answer.status
+            return dataclasses.replace(result, status=status, x=None, partial=filling.x)
+        value = program.value(filling.x)
+        observer.report(Progress(time.perf_counter() - started, value, bound, "rounding"))
+        return dataclasses.replace(result, bound=max(bound, value))
+
+
+def round_relaxation(program: Program, shares: FloatArray | None) -> Filling:
+    """Round a solution of the relaxation: required choices, then by share, then by net reward."""
+    filling = Filling(program)
+    share = np.zeros(len(program.objective)) if shares is None else shares
+    required = program.row_lower > 0.0
+    is_required = np.asarray((program.matrix[required] != 0).sum(axis=0)).ravel() > 0
+    # shares that differ by less than the solver's tolerance are the same share
+    order = np.lexsort((-program.objective, -np.round(share, 6)))
+    filling.add_all(order[is_required[order]])
+    worth = program.objective > 0.0
+    filling.add_all(order[worth[order] & (share[order] > 1e-6)])
+    filling.add_all(np.argsort(-program.objective, kind="stable")[: int(worth.sum())])
+    return filling
