@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bondwork.compare.comparison import Comparison, compare
+    from bondwork.comparison.comparison import Comparison, compare
     from bondwork.contracts import Formulation, Observer, Options, Progress, Solution, Strategy
     from bondwork.plan.plan import Plan, load_plan
     from bondwork.plan.verify import Verification, verify
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bondwork.solving import VerificationFailure, build, solve
 
 _HOME = {
-    "Comparison": "bondwork.compare.comparison",
+    "Comparison": "bondwork.comparison.comparison",
     "Fault": "bondwork.problem.faults",
     "Formulation": "bondwork.contracts",
     "Instance": "bondwork.problem.instance",
@@ -39,7 +39,7 @@ _HOME = {
     "Verification": "bondwork.plan.verify",
     "VerificationFailure": "bondwork.solving",
     "build": "bondwork.solving",
-    "compare": "bondwork.compare.comparison",
+    "compare": "bondwork.comparison.comparison",
     "formulation_names": "bondwork.registry",
     "from_arrays": "bondwork.problem.from_arrays",
     "load": "bondwork.problem.reading",

@@ -25,3 +25,10 @@ def freeze_fields(record: Any, *names: str) -> None:
     """Replace the named array fields of a frozen dataclass by read-only views (for ``__post_init__``)."""
     for name in names:
         object.__setattr__(record, name, frozen(getattr(record, name)))
+
+
+def sum_by_owner(owner: IntArray, amount: FloatArray, size: int) -> FloatArray:
+    """Add up amounts by owner. Shape (size,); entries of a negative owner (nobody) count nowhere."""
+    mine = owner >= 0
+    total: FloatArray = np.bincount(owner[mine], amount[mine], size).astype(np.float64, copy=False)
+    return total

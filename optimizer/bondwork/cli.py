@@ -33,7 +33,9 @@ app.add_typer(importing, name="import")
 RoundArgument = Annotated[str, typer.Argument(metavar="ROUND.json", help="A round; - reads standard input.")]
 StrategyOption = Annotated[str, typer.Option(help="Name of a strategy; see `bondwork strategies`.")]
 FormulationOption = Annotated[str, typer.Option(help="pyomo, cvxpy, highs or another installed one.")]
-TimeLimitOption = Annotated[float, typer.Option(min=0.0, help="Seconds for the strategy.", show_default="none")]
+TimeLimitOption = Annotated[
+    float, typer.Option(min=0.0, help="Seconds for the strategy.", show_default="none")
+]
 GapOption = Annotated[float, typer.Option(min=0.0, help="Stop at this relative gap.")]
 ThreadsOption = Annotated[int, typer.Option(min=0, help="Threads of HiGHS; 0 lets it choose.")]
 SeedOption = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of every random choice.")]
@@ -42,7 +44,8 @@ HighsOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 OutOption = Annotated[
-    Path | None, typer.Option("--output", "-o", help="File to write; whole or not at all.", show_default=False)
+    Path | None,
+    typer.Option("--output", "-o", help="File to write; whole or not at all.", show_default=False),
 ]
 
 
@@ -70,7 +73,7 @@ def solve(
     as_json: JsonOption = False,
 ) -> None:
     """Solve a round: the plan of highest expected net reward within its limits, verified."""
-    from bondwork.solving import solve as solve_round  # noqa: PLC0415
+    from bondwork.solving import solve as solve_round
 
     instance = _load(round_)
     with console.watching() as watch:
@@ -99,8 +102,8 @@ def solve(
 @app.command()
 def check(round_: RoundArgument, as_json: JsonOption = False) -> None:
     """Check a round: every fault at once, with its path; or what it holds and what a solve would refuse."""
-    from bondwork.problem.faults import InvalidInput  # noqa: PLC0415
-    from bondwork.problem.summary import summarise  # noqa: PLC0415
+    from bondwork.problem.faults import InvalidInput
+    from bondwork.problem.summary import summarise
 
     try:
         summary = summarise(_load(round_))
@@ -122,8 +125,8 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Check a plan against its round, without a solver; exit code 2 where anything is not so."""
-    from bondwork.plan.plan import load_plan  # noqa: PLC0415
-    from bondwork.plan.verify import verify as verify_plan  # noqa: PLC0415
+    from bondwork.plan.plan import load_plan
+    from bondwork.plan.verify import verify as verify_plan
 
     if round_ == plan == "-":
         raise typer.BadParameter("only one of the two can come from standard input")
@@ -161,8 +164,8 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Compare strategies and formulations on rounds: objective, bound, gap, seconds, verdict."""
-    from bondwork.compare.comparison import compare as compare_rounds  # noqa: PLC0415
-    from bondwork.registry import strategy_names  # noqa: PLC0415
+    from bondwork.comparison.comparison import compare as compare_rounds
+    from bondwork.registry import strategy_names
 
     instances = [_load(each) for each in rounds]
     with console.watching() as watch:
@@ -197,12 +200,14 @@ def generate(
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same round.")] = 0,
     tightness: Annotated[float, typer.Option(help="Share of all tasks that the limits let through.")] = 0.8,
     risk_level: Annotated[float, typer.Option(help="Level of the CVaR limit.")] = 0.95,
-    risk_budget: Annotated[float | None, typer.Option(help="Budget of a CVaR limit; none if left out.")] = None,
+    risk_budget: Annotated[
+        float | None, typer.Option(help="Budget of a CVaR limit; none if left out.")
+    ] = None,
     output: OutOption = None,
 ) -> None:
     """Make a random round of the paper's kind, in which capacity and collateral both bind."""
-    from bondwork.problem.faults import Fault, InvalidInput  # noqa: PLC0415
-    from bondwork.problem.generate import generate_round  # noqa: PLC0415
+    from bondwork.problem.faults import Fault, InvalidInput
+    from bondwork.problem.generate import generate_round
 
     try:
         document = generate_round(
@@ -225,7 +230,7 @@ def schema(
     output: OutOption = None,
 ) -> None:
     """Print the JSON Schema (draft 2020-12) of a format."""
-    from bondwork.schemas import json_schema  # noqa: PLC0415
+    from bondwork.schemas import json_schema
 
     _hand_out(json.dumps(json_schema(name), indent=2) + "\n", output)
 
@@ -233,7 +238,7 @@ def schema(
 @app.command()
 def strategies(as_json: JsonOption = False) -> None:
     """List the installed strategies and formulations."""
-    from bondwork.registry import find_strategy, formulation_names, strategy_names  # noqa: PLC0415
+    from bondwork.registry import find_strategy, formulation_names, strategy_names
 
     summaries = {name: find_strategy(name).summary for name in strategy_names()}
     if as_json:
@@ -250,7 +255,7 @@ def import_gap(
     output: OutOption = None,
 ) -> None:
     """Read a generalised assignment problem of OR-Library as a round."""
-    from bondwork.importers.gap import read_gap  # noqa: PLC0415
+    from bondwork.importers.gap import read_gap
 
     if sense not in ("max", "min"):
         raise typer.BadParameter(f"--sense is {sense!r}, expected max or min")
@@ -264,7 +269,7 @@ def _bytes(source: str) -> bytes:
 
 
 def _load(source: str) -> Instance:
-    from bondwork.problem.reading import load  # noqa: PLC0415
+    from bondwork.problem.reading import load
 
     return load(sys.stdin.buffer if source == "-" else source)
 

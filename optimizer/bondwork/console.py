@@ -10,18 +10,18 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
     from types import FrameType
 
     from rich.console import Console
     from rich.table import Table
 
-    from bondwork.compare.comparison import Comparison
+    from bondwork.comparison.comparison import Comparison
     from bondwork.contracts import Progress
     from bondwork.plan.plan import Plan
     from bondwork.plan.verify import Verification
@@ -48,7 +48,7 @@ def say(text: str) -> None:
 
 def write(path: Path, text: str) -> None:
     """Write a result to a file, whole or not at all."""
-    from bondwork.files import write_whole  # noqa: PLC0415
+    from bondwork.files import write_whole
 
     write_whole(path, text)
 
@@ -56,7 +56,7 @@ def write(path: Path, text: str) -> None:
 @contextmanager
 def exit_codes() -> Iterator[None]:
     """Turn what ends a command early into a message and its exit code, never a traceback of ours."""
-    from bondwork.problem.faults import InvalidInput, Refusal  # noqa: PLC0415
+    from bondwork.problem.faults import InvalidInput, Refusal
 
     try:
         yield
@@ -110,7 +110,7 @@ class Watch:
         """Show incumbent, bound and gap."""
         if self._status is None:
             return
-        from bondwork.program.bounds import gap  # noqa: PLC0415
+        from bondwork.program.bounds import gap
 
         parts = [f"{progress.phase or 'solving'} {progress.seconds:.1f} s"]
         if progress.objective is not None:
@@ -147,7 +147,7 @@ def watching() -> Iterator[Watch]:
 
 
 def _console(stream: TextIO) -> Console:
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
     # output that is no terminal is read by programs and pagers: no wrapping at 80 columns there
     return Console(file=stream, highlight=False, width=None if stream.isatty() else 160)
@@ -155,8 +155,8 @@ def _console(stream: TextIO) -> Console:
 
 def _table(*columns: str, title: str | None = None, text: int = 1) -> Table:
     """Make a table whose first ``text`` columns hold text and whose others hold numbers."""
-    from rich import box  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
+    from rich import box
+    from rich.table import Table
 
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for number, name in enumerate(columns):
@@ -203,8 +203,16 @@ def _print_assignments(out: Console, plan: Plan, unit: str) -> None:
     if not plan.assignments:
         return
     table = _table(
-        "task", "executor", "operator", "price", "collateral", "success", "net reward", "slashing",
-        title=f"{len(plan.assignments)} assignments (amounts in{unit or ' currency'}, expected values)", text=3,
+        "task",
+        "executor",
+        "operator",
+        "price",
+        "collateral",
+        "success",
+        "net reward",
+        "slashing",
+        title=f"{len(plan.assignments)} assignments (amounts in{unit or ' currency'}, expected values)",
+        text=3,
     )
     for each in plan.assignments[:MOST_ROWS]:
         table.add_row(
@@ -226,7 +234,9 @@ def _print_left(out: Console, plan: Plan) -> None:
         return
     table = _table("task", "reason", "limits", title=f"{len(plan.unassigned)} tasks left", text=3)
     for each in plan.unassigned[:MOST_ROWS]:
-        shown = ", ".join(each.limits[:4]) + (f" and {len(each.limits) - 4} more" if len(each.limits) > 4 else "")
+        shown = ", ".join(each.limits[:4]) + (
+            f" and {len(each.limits) - 4} more" if len(each.limits) > 4 else ""
+        )
         table.add_row(_plain(each.task), each.reason, _plain(shown))
     out.print(table)
     _print_more(out, plan.unassigned)
@@ -261,7 +271,7 @@ def _print_more(out: Console, rows: Sequence[object]) -> None:
 
 
 def _plain(text: str) -> str:
-    from rich.markup import escape  # noqa: PLC0415 - ids may hold brackets, which rich reads as markup
+    from rich.markup import escape  # ids may hold brackets, which rich reads as markup
 
     return escape(text)
 
@@ -290,8 +300,17 @@ def print_comparison(comparison: Comparison, instances: Sequence[Instance]) -> N
     currencies = {instance.currency for instance in instances if instance.currency}
     unit = f" ({currencies.pop()})" if len(currencies) == 1 else ""
     table = _table(
-        "round", "strategy", "formulation", "status", "verified",
-        f"objective{unit}", "bound", "gap", "build s", "solve s", text=5,
+        "round",
+        "strategy",
+        "formulation",
+        "status",
+        "verified",
+        f"objective{unit}",
+        "bound",
+        "gap",
+        "build s",
+        "solve s",
+        text=5,
     )
     for row in comparison.rows:
         table.add_row(

@@ -6,7 +6,6 @@ watches and may stop it. Register yours under ``bondwork.formulations`` or ``bon
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -14,6 +13,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bondwork.arrays import FloatArray
     from bondwork.problem.instance import Instance
     from bondwork.program.program import Program

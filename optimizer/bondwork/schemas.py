@@ -17,7 +17,7 @@ def json_schema(name: str) -> dict[str, Any]:
 
     Notes
     -----
-    What refers to what, sums of shares and the like cannot be said in JSON Schema: `bondwork.load` checks more.
+    What refers to what, and which sums must be 1, JSON Schema cannot say: `bondwork.load` checks more.
 
     Raises
     ------
@@ -32,7 +32,7 @@ def json_schema(name: str) -> dict[str, Any]:
 
 
 def _classes() -> dict[str, type[BaseModel]]:
-    from bondwork.plan.plan import Plan  # noqa: PLC0415
-    from bondwork.problem.schema import Round  # noqa: PLC0415
+    from bondwork.plan.plan import Plan
+    from bondwork.problem.schema import Round
 
     return {"round": Round, "plan": Plan}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from bondwork.contracts import Observer, Options, Progress
@@ -17,6 +16,8 @@ from bondwork.problem.support import unsupported
 from bondwork.registry import find_formulation, find_strategy
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bondwork.contracts import Solution
     from bondwork.problem.instance import Instance
     from bondwork.program.program import Program
@@ -33,7 +34,7 @@ class Silence:
         return False
 
 
-class VerificationFailure(RuntimeError):  # noqa: N818 - it is a failure, and a bug of ours
+class VerificationFailure(RuntimeError):
     """A strategy's plan did not pass the check: a bug. ``plan`` holds the plan with its violations."""
 
     def __init__(self, plan: Plan) -> None:

@@ -1,0 +1,1 @@
+"""What is decided: the plan, its explanation and its independent check."""

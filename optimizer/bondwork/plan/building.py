@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bondwork.arrays import sum_by_owner
 from bondwork.plan.explanation import explain_unassigned, price_limits
 from bondwork.plan.plan import (
     Assignment,
@@ -32,7 +33,7 @@ from bondwork.program.bounds import gap
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bondwork.arrays import FloatArray, IntArray
+    from bondwork.arrays import IntArray
     from bondwork.contracts import Solution
     from bondwork.problem.instance import Instance, RiskLimit
     from bondwork.program.program import Program
@@ -119,8 +120,8 @@ def _assignments(instance: Instance, chosen: IntArray) -> list[Assignment]:
 def _operator_shares(instance: Instance, chosen: IntArray) -> list[OperatorShare]:
     operator = instance.offers.operator[chosen]
     size = len(instance.operators)
-    benefit = np.bincount(operator, expected_benefit(instance)[chosen], size)
-    slashing = np.bincount(operator, expected_slashing(instance)[chosen], size)
+    benefit = sum_by_owner(operator, expected_benefit(instance)[chosen], size)
+    slashing = sum_by_owner(operator, expected_slashing(instance)[chosen], size)
     return [
         OperatorShare(id=each, expected_benefit=float(b), expected_slashing=float(s))
         for each, b, s in zip(instance.operators.ids, benefit, slashing, strict=True)
@@ -163,14 +164,9 @@ def _scope_losses(instance: Instance, limit: RiskLimit, chosen: IntArray) -> lis
     else:
         owner = np.concatenate([offers.coprocessor[chosen], held.coprocessor])
         ids = instance.coprocessors.ids
-    total = _sum_by_owner(owner, loss, len(ids))
+    total = sum_by_owner(owner, loss, len(ids))
     members = range(len(ids)) if limit.member is None else [limit.member]
     return [(ids[i], float(total[i])) for i in members]
-
-
-def _sum_by_owner(owner: IntArray, amount: FloatArray, size: int) -> FloatArray:
-    mine = owner != NOBODY
-    return np.bincount(owner[mine], amount[mine], size)
 
 
 def count_ineligible(instance: Instance) -> IneligibleOffers:

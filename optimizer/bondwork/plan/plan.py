@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bondwork.contracts import Status
+from bondwork.contracts import Status  # noqa: TC001 - pydantic reads it when it makes the class
 from bondwork.problem.document import parse_document
 from bondwork.problem.faults import InvalidInput, faults_of_schema
 
 if TYPE_CHECKING:
     import pandas as pd
 
-PLAN_FORMAT = "bondwork.plan/1"
 
 
 class _Record(BaseModel):
@@ -128,7 +127,7 @@ class Plan(_Record):
     plan or no bound.
     """
 
-    format: Literal["bondwork.plan/1"] = PLAN_FORMAT
+    format: Literal["bondwork.plan/1"] = "bondwork.plan/1"
     status: Status
     solution: Literal["optimal", "feasible", "none"]
     strategy: str
@@ -164,7 +163,7 @@ class Plan(_Record):
             Columns as in `Assignment`, in the order of the plan.
         """
         try:
-            import pandas as pd  # noqa: PLC0415 - an extra, and slow to load
+            import pandas as pd  # an extra, and slow to load
         except ModuleNotFoundError:
             raise ModuleNotFoundError("Plan.to_frame needs pandas: pip install 'bondwork[frame]'") from None
         return pd.DataFrame(

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from bondwork.problem.instance import Instance
 
 #: A limit may be exceeded by this share of its scale: the largest of its bound and what counts against it.
@@ -166,7 +167,7 @@ class Recount:
         return list(ids) if member is None else [ids[member]]
 
     def loss_account(self, name: str, chosen: list[int], budget: float) -> Account:
-        """Account of the expected loss of one member, or of the network, whether the round limits it or not."""
+        """Account of the expected loss of one member or of the network, limited or not."""
         label = f"expected loss of {name}"
         lost = [amount for offer in chosen for each, amount in self.uses(offer) if each == label]
         held = range(len(self.instance.commitments))

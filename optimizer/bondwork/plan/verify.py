@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from bondwork.plan.plan import Assignment, Plan, Unassigned, Violation, load_pla
 from bondwork.plan.recount import LIMIT_TOLERANCE, Account, Recount
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from bondwork.problem.instance import Instance
@@ -155,7 +155,9 @@ class _Check:
             self.wrong(f"{where}.price", given.price, f"from the bid {given.bid:g} to the reward {reward:g}")
         slashing = self.round.slashing[offer] * (1.0 - self.round.p[offer])
         self.check_sum(
-            f"{where}.expected_net_reward", given.expected_net_reward, self.round.net_terms(offer, given.price)
+            f"{where}.expected_net_reward",
+            given.expected_net_reward,
+            self.round.net_terms(offer, given.price),
         )
         self.check_sum(f"{where}.expected_slashing", given.expected_slashing, [slashing])
         if not self.round.eligible[offer]:
@@ -320,7 +322,12 @@ class _Check:
             for name, value in told.items():
                 if value is not None:
                     self.wrong(name, "a value", "none, as solution is none")
-        elif plan.status in ("infeasible", "dual_infeasible", "infeasible_or_unbounded", "locally_infeasible"):
+        elif plan.status in (
+            "infeasible",
+            "dual_infeasible",
+            "infeasible_or_unbounded",
+            "locally_infeasible",
+        ):
             self.wrong("status", plan.status, f"another status beside solution {plan.solution}")
         if (plan.status == "optimal") != (plan.solution == "optimal"):
             self.wrong("solution", plan.solution, f"what status {plan.status} means")
@@ -344,7 +351,9 @@ class _Check:
         # size of the amounts
         allowed = 2.0 * float(asked) * size + LIMIT_TOLERANCE * max(size, self.largest_amount())
         if plan.solution == "optimal" and plan.bound - objective > allowed:
-            self.wrong("solution", f"optimal at a gap of {expected:g}", f"feasible, or a gap of at most {asked:g}")
+            self.wrong(
+                "solution", f"optimal at a gap of {expected:g}", f"feasible, or a gap of at most {asked:g}"
+            )
 
     def largest_amount(self) -> float:
         return max((*self.round.reward, *self.round.slashing, *self.round.bid), default=0.0)

@@ -1,0 +1,1 @@
+"""What is asked: one round, checked at the boundary, as arrays behind it."""

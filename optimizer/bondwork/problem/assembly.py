@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,9 +17,9 @@ from bondwork.problem.instance import (
     Instance,
     LoadCurve,
     Objective,
-    Offers,
     Operators,
     RiskLimit,
+    Scope,
     Tasks,
     Terms,
     Uncertainty,
@@ -30,6 +29,8 @@ from bondwork.problem.periods import check_periods
 from bondwork.problem.sections import Index, Sections
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bondwork.arrays import FloatArray
 
 
@@ -63,7 +64,13 @@ class Assembly:
         tasks, task_work = self._tasks()
         claims = self._claims()
         columns = OfferColumns(
-            sections, self.operators, self.coprocessors, self.tasks, self.claim_number, task_work, self.resources
+            sections,
+            self.operators,
+            self.coprocessors,
+            self.tasks,
+            self.claim_number,
+            task_work,
+            self.resources,
         )
         outage = np.array([c.outage_probability for c in sections.coprocessors.entries], dtype=float)
         offers = assemble_offers(columns, claims, outage, self.faults)
@@ -143,7 +150,10 @@ class Assembly:
     def _claims(self) -> Claims:
         """Number the pairs (task, operator), task by task."""
         section = self.sections.tasks
-        task_of, operator_of, reward, slashing = [], [], [], []
+        task_of: list[int] = []
+        operator_of: list[int] = []
+        reward: list[float] = []
+        slashing: list[float] = []
         for number, task in enumerate(section.entries):
             for steps, operator_id, r, s in _claims_of(task):
                 path = section.at(number, *steps, "operator")
@@ -258,6 +268,7 @@ class Assembly:
         limits = []
         for number, entry in enumerate(section.entries):
             member: int | None = None
+            scope: Scope
             match entry.of:
                 case schema.OfOperator(operator=each):
                     scope = "operator"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from bondwork.problem import schema
 from bondwork.problem.faults import Fault
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from bondwork.arrays import FloatArray, IntArray
+    from bondwork.problem import schema
     from bondwork.problem.sections import Section
 
 #: Numbers that must add up to 1 may miss it by this, for decimals are not binary.
@@ -21,11 +22,10 @@ SUM_TOLERANCE = 1e-9
 PROBABILITY_TOLERANCE = 1e-12
 
 
-def check_claim_form(
-    section: Section[schema.Task] | Section[schema.PeriodTask], faults: list[Fault]
-) -> None:
+def check_claim_form(section: Section[schema.Task] | Section[schema.PeriodTask], faults: list[Fault]) -> None:
     """Check that each task says who claims it, in one of the two ways, and that its quorum can be reached."""
-    for number, task in enumerate(section.entries):
+    for number, entry in enumerate(section.entries):
+        task = cast("schema.Task | schema.PeriodTask", entry)  # a union of sections has entries of their base
         if task.claims is None and task.operator is None:
             faults.append(Fault(section.at(number), "no operator", "operator, or claims"))
         if task.claims is not None:
@@ -51,14 +51,14 @@ def check_outage(
     if not len(outage):
         return
     most = np.where(coprocessor >= 0, 1.0 - outage[coprocessor], 1.0)
-    for number in np.flatnonzero(p > most + PROBABILITY_TOLERANCE):
-        faults.append(
-            Fault(
-                section.at(int(number), "success_probability"),
-                f"{p[number]:g}",
-                f"at most {most[number]:g}: 1 - outage_probability of the coprocessor",
-            )
+    faults.extend(
+        Fault(
+            section.at(number, "success_probability"),
+            f"{p[number]:g}",
+            f"at most {most[number]:g}: 1 - outage_probability of the coprocessor",
         )
+        for number in np.flatnonzero(p > most + PROBABILITY_TOLERANCE).tolist()
+    )
 
 
 def check_sum(path: str, numbers: Iterable[float], what: str, faults: list[Fault]) -> None:

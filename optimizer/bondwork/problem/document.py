@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bondwork.problem.faults import Fault, InvalidInput, json_path, preview
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class _Repeating(dict[str, Any]):

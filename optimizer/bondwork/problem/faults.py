@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from pydantic_core import ErrorDetails
 
 #: Longest text of a found value in a message.
@@ -40,7 +42,7 @@ class Fault:
         return f"{self.path}: found {self.found}, expected {self.expected}"
 
 
-class InvalidInput(ValueError):  # noqa: N818 - "invalid input" is what it is; the word error adds nothing
+class InvalidInput(ValueError):
     """Input that was refused. ``faults`` holds every fault, in the order of the input."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
@@ -48,7 +50,7 @@ class InvalidInput(ValueError):  # noqa: N818 - "invalid input" is what it is; t
         super().__init__("\n".join(map(str, self.faults)))
 
 
-class Refusal(ValueError):  # noqa: N818 - a refusal is a result that the caller asked for, not a bug
+class Refusal(ValueError):
     """A valid input that a strategy cannot honour. ``reasons`` says what and why, one text each."""
 
     def __init__(self, reasons: Iterable[str]) -> None:
@@ -64,7 +66,7 @@ def preview(value: object) -> str:
             return f"an object ({names}{', ...' if len(value) > 4 else ''})" if value else "an empty object"
         case list() | tuple():
             return f"an array of {len(value)}"
-        case float() if value != value or value in (float("inf"), float("-inf")):
+        case float() if not math.isfinite(value):
             return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(value)]
         case None | bool() | int() | float() | str():
             text = json.dumps(value)
@@ -125,10 +127,9 @@ def _place(
     at_form = False
     for position, part in enumerate(location):
         at_form = False
-        if isinstance(value, dict) and part in value:
-            value = value[part]
-        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
-            value = value[part]
+        inside_list = isinstance(value, list) and isinstance(part, int) and part < len(value)
+        if inside_list or (isinstance(value, dict) and part in value):
+            value = value[part]  # type: ignore[index]  # one of the two kinds that were asked for
         elif not (names_field and position == len(location) - 1):
             at_form = part != "[key]"
             continue

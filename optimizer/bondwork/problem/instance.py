@@ -209,7 +209,8 @@ class Offers:
     @property
     def is_self(self) -> BoolArray:
         """Shape (O,). Whether the operator executes the task itself."""
-        return self.coprocessor == NOBODY
+        own: BoolArray = self.coprocessor == NOBODY
+        return own
 
 
 @dataclass(frozen=True, slots=True, eq=False)

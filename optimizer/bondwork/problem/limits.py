@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bondwork.arrays import freeze_fields
+from bondwork.arrays import freeze_fields, sum_by_owner
 from bondwork.problem.instance import NOBODY
 from bondwork.problem.values import is_committed, is_eligible
 
 if TYPE_CHECKING:
-    from bondwork.arrays import BoolArray, FloatArray, IntArray
+    from bondwork.arrays import FloatArray, IntArray
     from bondwork.problem.instance import Instance, RiskLimit
 
 
@@ -166,11 +166,9 @@ def _collateral_limits(instance: Instance) -> _Part:
 
 
 def _stake_limits(instance: Instance) -> _Part:
-    exposed = np.bincount(
-        instance.commitments.operator,
-        instance.claims.slashing[instance.commitments.claim],
-        len(instance.operators),
-    )
+    commitments = instance.commitments
+    slashing = instance.claims.slashing[commitments.claim]
+    exposed = sum_by_owner(commitments.operator, slashing, len(instance.operators))
     owner = np.flatnonzero(np.isfinite(instance.operators.stake))
     return _part(LimitKind.STAKE, owner, (instance.operators.stake - exposed)[owner])
 
@@ -189,23 +187,16 @@ def _deadline_limits(instance: Instance) -> _Part:
 def _expected_loss_limits(instance: Instance, index: int, limit: RiskLimit) -> _Part:
     commitments = instance.commitments
     held = instance.claims.slashing[commitments.claim] * (1.0 - commitments.success_probability)
-    everyone: BoolArray = np.ones(len(commitments), dtype=bool)
-    match limit.scope:
-        case "network":
-            kind, members = LimitKind.EXPECTED_LOSS_NETWORK, np.array([NOBODY])
-            already = np.array([held.sum()])
-        case "operator":
-            kind, mine, whose = LimitKind.EXPECTED_LOSS_OPERATOR, everyone, commitments.operator
-            members, already = _held_by(limit, whose, mine, held, len(instance.operators))
-        case "coprocessor":
-            kind, whose = LimitKind.EXPECTED_LOSS_COPROCESSOR, commitments.coprocessor
-            members, already = _held_by(limit, whose, whose != NOBODY, held, len(instance.coprocessors))
-    return _part(kind, members, limit.budget - already, detail=index)
-
-
-def _held_by(
-    limit: RiskLimit, whose: IntArray, mine: BoolArray, held: FloatArray, size: int
-) -> tuple[IntArray, FloatArray]:
+    if limit.scope == "network":
+        already = np.array([held.sum()])
+        return _part(
+            LimitKind.EXPECTED_LOSS_NETWORK, np.array([NOBODY]), limit.budget - already, detail=index
+        )
+    if limit.scope == "operator":
+        kind, whose, size = LimitKind.EXPECTED_LOSS_OPERATOR, commitments.operator, len(instance.operators)
+    else:
+        kind, whose = LimitKind.EXPECTED_LOSS_COPROCESSOR, commitments.coprocessor
+        size = len(instance.coprocessors)
     members = np.arange(size) if limit.member is None else np.array([limit.member])
-    already = np.bincount(whose[mine], held[mine], size)
-    return members, already[members]
+    already = sum_by_owner(whose, held, size)[members]
+    return _part(kind, members, limit.budget - already, detail=index)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,12 +11,13 @@ from bondwork.problem import schema
 from bondwork.problem.checks import check_outage
 from bondwork.problem.faults import Fault
 from bondwork.problem.instance import NOBODY, Offers
-from bondwork.problem.sections import Section
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bondwork.arrays import FloatArray, IntArray
     from bondwork.problem.instance import Claims
-    from bondwork.problem.sections import Index, Sections
+    from bondwork.problem.sections import Index, Section, Sections
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,7 @@ class OfferColumns:
     resources: tuple[str, ...]
 
 
-def assemble_offers(
-    columns: OfferColumns, claims: Claims, outage: FloatArray, faults: list[Fault]
-) -> Offers:
+def assemble_offers(columns: OfferColumns, claims: Claims, outage: FloatArray, faults: list[Fault]) -> Offers:
     """Make the arrays of all offers and self-executions.
 
     An offer without an operator becomes one triple for each operator that claims its task. After faults the
@@ -55,7 +53,8 @@ def _delegated(columns: OfferColumns, claims: Claims, outage: FloatArray, faults
     section = columns.sections.offers
     entries = section.entries
     task = np.array(
-        columns.tasks.look_up([o.task for o in entries], lambda i: section.at(i, "task"), faults), dtype=np.int64
+        columns.tasks.look_up([o.task for o in entries], lambda i: section.at(i, "task"), faults),
+        dtype=np.int64,
     )
     coprocessor = np.array(
         columns.coprocessors.look_up(

@@ -33,11 +33,17 @@ def check_periods(
         task_index = Index.of(tasks, "a task", faults)
         _check_tasks(tasks, operators, faults)
         _check_offers(
-            whole_section(period.offers, *place, "offers"), task_index, operators, coprocessors, outage, faults
+            whole_section(period.offers, *place, "offers"),
+            task_index,
+            operators,
+            coprocessors,
+            outage,
+            faults,
         )
         own = whole_section(period.self_execution, *place, "self_execution")
-        task_index.look_up([e.task for e in own.entries], lambda i, s=own: s.at(i, "task"), faults)
-        operators.look_up([e.operator for e in own.entries], lambda i, s=own: s.at(i, "operator"), faults)
+        for position, entry in enumerate(own.entries):
+            task_index.find(entry.task, own.at(position, "task"), faults)
+            operators.find(entry.operator, own.at(position, "operator"), faults)
     return tuple(
         Period(p.id, p.parent, p.at, p.probability, len(p.tasks), len(p.offers) + len(p.self_execution))
         for p in section.entries

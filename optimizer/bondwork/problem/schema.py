@@ -74,7 +74,7 @@ class LoadCurve(_Record):
     F: Number
     G: Number
     H: Number
-    I: Number  # noqa: E741 - the paper's own letter
+    I: Number
 
     def parameters(self) -> tuple[float, float, float, float, float, float, float, float, float]:
         """Return A to I in order."""
@@ -96,6 +96,7 @@ class Coprocessor(_Record):
 
 
 class _TaskTerms(_Record):
+    # claims, reward and slashing differ between this round's tasks and later periods'
     id: Id
     operator: Id | None = Field(None, description="The one operator that claims the task; or use claims.")
     minimum_collateral: Amount = 0.0

@@ -6,14 +6,16 @@ reports every fault: the malformed entries are left out, and their ids count as 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from bondwork.problem import schema
 from bondwork.problem.faults import Fault, json_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 Entry = TypeVar("Entry")
 
@@ -68,9 +70,7 @@ class Index:
         (number,) = self.look_up([id_], lambda _: path, faults)
         return number
 
-    def look_up(
-        self, ids: Sequence[str], place: Callable[[int], str], faults: list[Fault]
-    ) -> list[int]:
+    def look_up(self, ids: Sequence[str], place: Callable[[int], str], faults: list[Fault]) -> list[int]:
         """Turn ids into numbers; -1, with a fault at ``place(position)``, where there is no such id."""
         get = self.number.get
         found = [get(each, -1) for each in ids]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bondwork.arrays import sum_by_owner
 from bondwork.problem.instance import NOBODY
 from bondwork.problem.values import (
     is_below_minimum_collateral,
@@ -53,7 +54,9 @@ def _second_stage(instance: Instance) -> list[str]:
     possible = (offers.stage == 2) & ~is_committed(instance)[offers.task]
     possible &= ~is_below_minimum_collateral(instance) & ~is_too_late(instance)
     # even on success a collateral share may come back with the rescue; only what can never pay is harmless
-    useful = possible & ((rescues > 0.0) | instance.tasks.required[offers.task] | (net_reward(instance) > 0.0))
+    useful = possible & (
+        (rescues > 0.0) | instance.tasks.required[offers.task] | (net_reward(instance) > 0.0)
+    )
     if not useful.any():
         return []
     some = _some(offers.ids, np.flatnonzero(useful))
@@ -98,12 +101,13 @@ def _most_loss(instance: Instance, limit: RiskLimit) -> FloatArray:
         owner = np.concatenate([offers.coprocessor[eligible], held.coprocessor])
         size = len(instance.coprocessors)
     mine = owner != NOBODY
-    pair = owner[mine] * len(instance.tasks) + task[mine]
+    stride = max(len(instance.tasks), 1)
+    pair = owner[mine] * stride + task[mine]
     # each task is lost at most once, at its dearest claim
     pairs, first = np.unique(pair, return_inverse=True)
     dearest = np.zeros(len(pairs))
     np.maximum.at(dearest, first, slashing[mine])
-    most = np.bincount(pairs // max(len(instance.tasks), 1), dearest, size)
+    most = sum_by_owner(pairs // stride, dearest, size)
     return most if limit.member is None else most[[limit.member]]
 
 
@@ -111,9 +115,7 @@ def _solvency_matters(instance: Instance) -> bool:
     """Whether replacing collateral budgets by a chance could matter: some budget could be exceeded at all."""
     offers = instance.offers
     taken: BoolArray = is_eligible(instance) & ~offers.is_self
-    posted = np.bincount(
-        offers.coprocessor[taken], offers.collateral[taken], len(instance.coprocessors)
-    )
+    posted = sum_by_owner(offers.coprocessor[taken], offers.collateral[taken], len(instance.coprocessors))
     return bool(np.any(posted > instance.coprocessors.free_collateral))
 
 

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bondwork.problem.instance import NOBODY
-
 if TYPE_CHECKING:
     from bondwork.arrays import BoolArray, FloatArray
     from bondwork.problem.instance import Instance
@@ -36,7 +34,7 @@ def expected_slashing(instance: Instance) -> FloatArray:
 
 
 def expected_benefit(instance: Instance) -> FloatArray:
-    """Share of each offer in B[v] of its operator, ``r*p - s*(1-p)``, bids not deducted (MODEL 1). Shape (O,)."""
+    """Share of each offer in B[v], ``r*p - s*(1-p)``, bids not deducted (MODEL 1). Shape (O,)."""
     offers = instance.offers
     return instance.claims.reward[offers.claim] * offers.success_probability - expected_slashing(instance)
 
@@ -49,13 +47,13 @@ def is_committed(instance: Instance) -> BoolArray:
 
 
 def is_below_minimum_collateral(instance: Instance) -> BoolArray:
-    """Whether each offer posts less than its task demands (MODEL 1); self-execution posts none. Shape (O,)."""
+    """Whether each offer posts less than its task demands (MODEL 1). Shape (O,)."""
     offers = instance.offers
     return ~offers.is_self & (offers.collateral < instance.tasks.minimum_collateral[offers.task])
 
 
 def is_too_late(instance: Instance) -> BoolArray:
-    """Whether each offer's serial coprocessor is free only after the task's deadline (MODEL 2.9). Shape (O,)."""
+    """Whether each offer's serial coprocessor is free only after the deadline (MODEL 2.9). Shape (O,)."""
     offers, coprocessors = instance.offers, instance.coprocessors
     late = np.zeros(len(offers), dtype=bool)
     serial = ~offers.is_self
@@ -66,10 +64,11 @@ def is_too_late(instance: Instance) -> BoolArray:
 
 
 def is_short_of_quorum(instance: Instance, choosable: BoolArray) -> BoolArray:
-    """Whether too few executors of each offer's operator can be chosen to reach the task's quorum. Shape (O,)."""
+    """Whether each offer's operator has too few executors for the task's quorum. Shape (O,)."""
     offers = instance.offers
     executors = np.bincount(offers.claim[choosable], minlength=len(instance.claims))
-    return executors[offers.claim] < instance.tasks.quorum[offers.task]
+    short: BoolArray = executors[offers.claim] < instance.tasks.quorum[offers.task]
+    return short
 
 
 def is_eligible(instance: Instance) -> BoolArray:
@@ -86,16 +85,3 @@ def is_eligible(instance: Instance) -> BoolArray:
         & ~is_too_late(instance)
     )
     return choosable & ~is_short_of_quorum(instance, choosable)
-
-
-__all__ = [
-    "NOBODY",
-    "expected_benefit",
-    "expected_slashing",
-    "is_below_minimum_collateral",
-    "is_committed",
-    "is_eligible",
-    "is_short_of_quorum",
-    "is_too_late",
-    "net_reward",
-]

@@ -1,0 +1,1 @@
+"""The program in matrix form, its scaling, its bounds and the door to HiGHS."""

@@ -52,7 +52,7 @@ def multiplier_bound(program: Program, row_duals: FloatArray) -> float:
 
 
 def gap(objective: float, bound: float) -> float:
-    """Relative gap of a maximisation: (bound - objective) / max(abs(bound), abs(objective)), 0 when both are 0."""
+    """Relative gap, (bound - objective) / max(abs(bound), abs(objective)); 0 when both are 0."""
     size = max(abs(bound), abs(objective))
     if size == 0.0:
         return 0.0

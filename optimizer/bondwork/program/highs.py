@@ -103,7 +103,7 @@ def solve_program(
     InvalidInput
         For an option that HiGHS does not know or a value that it refuses.
     """
-    import highspy  # noqa: PLC0415 - loading it takes a tenth of a second that `bondwork --help` does not have
+    import highspy  # loading it takes a tenth of a second that `bondwork --help` does not have
 
     if observer.should_stop():
         return Answer("interrupted", None, math.inf)
@@ -143,7 +143,9 @@ def _set_options(highs: highspy.Highs, options: Options) -> None:
         # HiGHS parses text for every type of option, but takes no whole number where it wants a fraction
         given = value if name in named else str(value).lower() if isinstance(value, bool) else str(value)
         if int(highs.setOptionValue(name, given)) != 0:
-            faults.append(Fault(f"options.{name}", preview(value), "an option of HiGHS and a value that it takes"))
+            faults.append(
+                Fault(f"options.{name}", preview(value), "an option of HiGHS and a value that it takes")
+            )
     if faults:
         raise InvalidInput(faults)
 
@@ -190,7 +192,7 @@ class _Watch:
         try:
             highs.run()
             highs.resetGlobalScheduler(False)
-        except BaseException as error:  # noqa: BLE001 - carried over to the caller's thread
+        except BaseException as error:
             self.error = error
 
     def _report(self, event: Any) -> None:
@@ -205,7 +207,7 @@ class _Watch:
                     self.phase,
                 )
             )
-        except BaseException as error:  # noqa: BLE001 - an exception must not travel through HiGHS
+        except BaseException as error:
             self.error, self.stopping = error, True
 
     def _interrupt(self, event: Any) -> None:
@@ -213,10 +215,8 @@ class _Watch:
             event.interrupt()
 
 
-def _read_answer(
-    highs: highspy.Highs, program: Program, scaled: ScaledProgram, *, relaxed: bool
-) -> Answer:
-    import highspy  # noqa: PLC0415
+def _read_answer(highs: highspy.Highs, program: Program, scaled: ScaledProgram, *, relaxed: bool) -> Answer:
+    import highspy
 
     status = _status(highs.getModelStatus())
     info = highs.getInfo()

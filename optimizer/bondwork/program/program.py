@@ -78,5 +78,7 @@ class Program:
 
     def excess(self, x: FloatArray) -> FloatArray:
         """By how much each row is broken at ``x``, in the unit of the row; 0 where it holds. Shape (m,)."""
-        activity = self.matrix @ x
-        return np.maximum(np.maximum(self.row_lower - activity, activity - self.row_upper), 0.0)
+        activity: FloatArray = self.matrix @ x
+        below, above = self.row_lower - activity, activity - self.row_upper
+        excess: FloatArray = np.maximum(np.maximum(below, above), 0.0)
+        return excess

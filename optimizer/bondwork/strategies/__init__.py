@@ -1,0 +1,1 @@
+"""How to decide: one strategy per file."""

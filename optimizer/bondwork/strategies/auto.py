@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
-from bondwork.contracts import Observer, Options, Solution
-from bondwork.program.program import Program
 from bondwork.strategies.extensive import Extensive
 from bondwork.strategies.relaxation import Relaxation
+
+if TYPE_CHECKING:
+    from bondwork.contracts import Observer, Options, Solution
+    from bondwork.program.program import Program
 
 #: Offers beyond which the extensive form is not tried: its linear relaxation alone then takes minutes.
 LARGEST_EXTENSIVE = 500_000

@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+from typing import TYPE_CHECKING
 
 from bondwork.contracts import Observer, Options, Solution
 from bondwork.program.highs import solve_program
-from bondwork.program.program import Program
 from bondwork.strategies.filling import fill_up
 from bondwork.strategies.relaxation import Relaxation
+
+if TYPE_CHECKING:
+    from bondwork.program.program import Program
 
 
 class Extensive:

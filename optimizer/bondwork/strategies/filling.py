@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from bondwork.arrays import FloatArray, IntArray
+    from bondwork.arrays import BoolArray, FloatArray, IntArray
     from bondwork.program.program import Program
 
 #: A row counts as full when it would exceed its bound by more than this share of the bound's and the
@@ -39,7 +39,8 @@ class Filling:
         start, end = self._columns.indptr[column], self._columns.indptr[column + 1]
         rows, values = self._columns.indices[start:end], self._columns.data[start:end]
         after = self.activity[rows] + values
-        return rows[(after > self.program.row_upper[rows] + self._slack[rows]) & (values > 0.0)]
+        full: IntArray = rows[(after > self.program.row_upper[rows] + self._slack[rows]) & (values > 0.0)]
+        return full
 
     def add(self, column: int) -> bool:
         """Choose ``column`` if it fits; say whether it did."""
@@ -67,6 +68,15 @@ class Filling:
         """Whether the lower bounds hold too: every required task has its executor."""
         lower = self.program.row_lower
         return bool(np.all(self.activity >= lower - ROOM_TOLERANCE * np.maximum(1.0, np.abs(lower))))
+
+
+def serves_required_row(program: Program) -> BoolArray:
+    """Whether each column counts towards a row that must reach a lower bound, such as a required task's."""
+    matrix = program.matrix
+    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    serves = np.zeros(matrix.shape[1], dtype=bool)
+    serves[matrix.indices[program.row_lower[rows] > 0.0]] = True
+    return serves
 
 
 def fill_up(program: Program, x: FloatArray) -> FloatArray:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from bondwork.contracts import Observer, Options, Progress, Solution
-from bondwork.program.program import Program
-from bondwork.strategies.filling import Filling
+from bondwork.strategies.filling import Filling, serves_required_row
 from bondwork.strategies.simple_bound import choice_bound
+
+if TYPE_CHECKING:
+    from bondwork.program.program import Program
 
 
 class Greedy:
@@ -25,8 +29,7 @@ class Greedy:
         """Decide; see `bondwork.contracts.Strategy`. The bound is that of the best choice for each task."""
         filling = Filling(program)
         by_reward = np.argsort(-program.objective, kind="stable")
-        required = program.row_lower > 0.0
-        is_required = np.asarray((program.matrix[required] != 0).sum(axis=0)).ravel() > 0
+        is_required = serves_required_row(program)
         filling.add_all(by_reward[is_required[by_reward]])
         filling.add_all(by_reward[program.objective[by_reward] > 0.0])
         bound = choice_bound(program)

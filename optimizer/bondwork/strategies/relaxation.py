@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from bondwork.arrays import FloatArray
 from bondwork.contracts import Observer, Options, Progress, Solution
 from bondwork.program.bounds import multiplier_bound
 from bondwork.program.highs import solve_program
-from bondwork.program.program import Program
-from bondwork.strategies.filling import Filling
+from bondwork.strategies.filling import Filling, serves_required_row
 from bondwork.strategies.simple_bound import choice_bound
+
+if TYPE_CHECKING:
+    from bondwork.arrays import FloatArray
+    from bondwork.program.program import Program
 
 
 class Relaxation:
@@ -37,7 +40,7 @@ class Relaxation:
         if answer.row_duals is not None:
             bound = min(bound, multiplier_bound(program, answer.row_duals))
         filling = round_relaxation(program, answer.x)
-        prices_from = None if answer.row_duals is None else "lp_relaxation"
+        prices_from: Literal["lp_relaxation"] | None = None if answer.row_duals is None else "lp_relaxation"
         status = "locally_solved" if answer.status == "optimal" else answer.status
         result = Solution(status, filling.x, bound, answer.row_duals, prices_from)
         if not filling.is_complete():
@@ -52,8 +55,7 @@ def round_relaxation(program: Program, shares: FloatArray | None) -> Filling:
     """Round a solution of the relaxation: required choices, then by share, then by net reward."""
     filling = Filling(program)
     share = np.zeros(len(program.objective)) if shares is None else shares
-    required = program.row_lower > 0.0
-    is_required = np.asarray((program.matrix[required] != 0).sum(axis=0)).ravel() > 0
+    is_required = serves_required_row(program)
     # shares that differ by less than the solver's tolerance are the same share
     order = np.lexsort((-program.objective, -np.round(share, 6)))
     filling.add_all(order[is_required[order]])

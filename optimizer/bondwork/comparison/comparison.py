@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,8 @@ from bondwork.problem.reading import load
 from bondwork.solving import solve
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
     import pandas as pd
 
     from bondwork.contracts import Observer
@@ -53,7 +54,7 @@ class Comparison:
     def to_frame(self) -> pd.DataFrame:
         """Return the rows as a table. Needs pandas: ``pip install 'bondwork[frame]'``."""
         try:
-            import pandas as pd  # noqa: PLC0415 - an extra, and slow to load
+            import pandas as pd  # an extra, and slow to load
         except ModuleNotFoundError:
             raise ModuleNotFoundError(
                 "Comparison.to_frame needs pandas: pip install 'bondwork[frame]'"
@@ -68,8 +69,8 @@ class Comparison:
     def disagreements(self, mip_rel_gap: float = 1e-6) -> list[str]:
         """Say where proofs contradict each other: an objective above another row's bound.
 
-        Empty unless something is wrong: a plan that one row verified can not earn more than another row
-        proved possible. ``mip_rel_gap`` is the tolerance, relative to the larger of the two.
+        Empty unless something is wrong: no verified plan earns more than another row proved possible.
+        ``mip_rel_gap`` is the tolerance, relative to the larger of the two.
         """
         found = []
         for one in self.rows:
@@ -78,10 +79,9 @@ class Comparison:
                     continue
                 size = max(abs(one.objective), abs(other.bound))
                 if one.objective > other.bound + mip_rel_gap * size:
-                    found.append(
-                        f"{one.round}: {one.strategy}/{one.formulation} earns {one.objective:.12g}, above the "
-                        f"bound {other.bound:.12g} of {other.strategy}/{other.formulation}"
-                    )
+                    earns = f"{one.strategy}/{one.formulation} earns {one.objective:.12g}"
+                    proof = f"the bound {other.bound:.12g} of {other.strategy}/{other.formulation}"
+                    found.append(f"{one.round}: {earns}, above {proof}")
         return found
 
 
@@ -118,7 +118,7 @@ def compare(
     >>> [row.objective for row in bondwork.compare([round_], strategies=["greedy", "extensive"]).rows]
     [0.0, 0.0]
     """
-    rows = []
+    rows: list[Row] = []
     for number, each in enumerate(rounds):
         instance = each if isinstance(each, Instance) else load(each)
         name = instance.name or (str(each) if isinstance(each, str | Path) else f"round {number + 1}")
