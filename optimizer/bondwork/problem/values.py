@@ -84,4 +84,5 @@ def is_eligible(instance: Instance) -> BoolArray:
         & ~is_below_minimum_collateral(instance)
         & ~is_too_late(instance)
     )
-    return choosable & ~is_short_of_quorum(instance, choosable)
+    eligible: BoolArray = choosable & ~is_short_of_quorum(instance, choosable)
+    return eligible

@@ -9,14 +9,14 @@ import numpy as np
 
 if TYPE_CHECKING:
     from bondwork.arrays import FloatArray
-    from bondwork.program.program import Program
+    from bondwork.program.matrices import Matrices
 
 #: Outward margin of a bound, relative to the sum of the sizes of its terms: far above what adding up a
 #: million doubles can lose, far below any gap that is asked for.
 ROUNDING_MARGIN = 1e-12
 
 
-def multiplier_bound(program: Program, row_duals: FloatArray) -> float:
+def multiplier_bound(program: Matrices, row_duals: FloatArray) -> float:
     """Upper bound on the objective from any row multipliers, by weak duality.
 
     ``offset + y @ b + sum_j max over x_j in its bounds of (c - y A)_j x_j``, where each multiplier prices the

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from bondwork.arrays import FloatArray
     from bondwork.contracts import Observer, Options, Status
-    from bondwork.program.program import Program
+    from bondwork.program.matrices import Matrices
     from bondwork.program.scaling import ScaledProgram
 
 
@@ -49,7 +49,7 @@ class Answer:
     row_duals: FloatArray | None = None
 
 
-def pass_program(highs: highspy.Highs, program: Program, scaled: ScaledProgram, *, relaxed: bool) -> None:
+def pass_program(highs: highspy.Highs, program: Matrices, scaled: ScaledProgram, *, relaxed: bool) -> None:
     """Hand the scaled arrays of a program over to HiGHS in one call."""
     matrix = program.matrix
     integer = np.zeros(len(program.integer), dtype=np.int32) if relaxed else program.integer.astype(np.int32)
@@ -73,7 +73,7 @@ def pass_program(highs: highspy.Highs, program: Program, scaled: ScaledProgram, 
 
 
 def solve_program(
-    program: Program,
+    program: Matrices,
     options: Options,
     observer: Observer,
     *,
@@ -122,7 +122,7 @@ def solve_program(
     return _read_answer(highs, program, scaled, relaxed=relaxed)
 
 
-def _answer_without_columns(program: Program) -> Answer:
+def _answer_without_columns(program: Matrices) -> Answer:
     feasible = bool(np.all(program.row_lower <= 0.0) and np.all(program.row_upper >= 0.0))
     if not feasible:
         return Answer("infeasible", None, -math.inf)
@@ -158,7 +158,7 @@ class _Watch:
     number of threads than the one before.
     """
 
-    def __init__(self, program: Program, scaled: ScaledProgram, observer: Observer, phase: str) -> None:
+    def __init__(self, program: Matrices, scaled: ScaledProgram, observer: Observer, phase: str) -> None:
         self.unit = 1.0 / scaled.objective_scale
         self.observer = observer
         self.phase = phase
@@ -215,7 +215,7 @@ class _Watch:
             event.interrupt()
 
 
-def _read_answer(highs: highspy.Highs, program: Program, scaled: ScaledProgram, *, relaxed: bool) -> Answer:
+def _read_answer(highs: highspy.Highs, program: Matrices, scaled: ScaledProgram, *, relaxed: bool) -> Answer:
     import highspy
 
     status = _status(highs.getModelStatus())

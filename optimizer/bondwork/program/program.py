@@ -1,84 +1,37 @@
-"""The matrix form: what every formulation ends in and every strategy starts from."""
+"""The program of a round: what every formulation ends in and every strategy starts from."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from bondwork.arrays import frozen
+from bondwork.program.matrices import Matrices
 
 if TYPE_CHECKING:
-    from scipy.sparse import csr_array
-
-    from bondwork.arrays import BoolArray, FloatArray, IntArray
+    from bondwork.arrays import IntArray
     from bondwork.problem.limits import Limits
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Program:
-    """A mixed-integer linear program, always a maximisation.
-
-    ``maximise offset + objective @ x`` subject to ``row_lower <= matrix @ x <= row_upper``,
-    ``lower <= x <= upper`` and ``x[j]`` whole where ``integer[j]``.
+class Program(Matrices):
+    """A round in matrix form, with what its columns and rows mean.
 
     Attributes
     ----------
-    objective
-        Shape (n,). Currency per unit of ``x``.
-    offset
-        Currency. What is earned (or lost) whatever is chosen.
-    matrix
-        Shape (m, n), CSR with sorted indices. Row ``i`` is ``limits[i]``.
-    row_lower, row_upper
-        Shape (m,), in the unit of the row; ``-inf`` and ``inf`` where there is no limit.
-    lower, upper
-        Shape (n,). Bounds of ``x``.
-    integer
-        Shape (n,), bool.
     columns
         Shape (n,). Column ``j`` decides about offer ``columns[j]`` of the instance.
     limits
-        What each row means.
+        Row ``i`` is ``limits`` number ``i``.
     """
 
-    objective: FloatArray
-    offset: float
-    matrix: csr_array
-    row_lower: FloatArray
-    row_upper: FloatArray
-    lower: FloatArray
-    upper: FloatArray
-    integer: BoolArray
     columns: IntArray
     limits: Limits
 
     def __post_init__(self) -> None:
-        rows, columns = self.matrix.shape
-        for name, size in (
-            ("objective", columns),
-            ("lower", columns),
-            ("upper", columns),
-            ("integer", columns),
-            ("columns", columns),
-            ("row_lower", rows),
-            ("row_upper", rows),
-        ):
-            array = getattr(self, name)
-            if array.shape != (size,):
-                raise ValueError(f"{name} has shape {array.shape}, expected ({size},)")
-            object.__setattr__(self, name, frozen(array))
-        if len(self.limits) != rows:
-            raise ValueError(f"{len(self.limits)} limits for {rows} rows")
-
-    def value(self, x: FloatArray) -> float:
-        """Objective of ``x`` in currency."""
-        return float(self.offset + self.objective @ x)
-
-    def excess(self, x: FloatArray) -> FloatArray:
-        """By how much each row is broken at ``x``, in the unit of the row; 0 where it holds. Shape (m,)."""
-        activity: FloatArray = self.matrix @ x
-        below, above = self.row_lower - activity, activity - self.row_upper
-        excess: FloatArray = np.maximum(np.maximum(below, above), 0.0)
-        return excess
+        Matrices.__post_init__(self)  # a slotted dataclass is made anew, which breaks a bare super()
+        if self.columns.shape != self.objective.shape:
+            raise ValueError(f"columns has shape {self.columns.shape}, expected {self.objective.shape}")
+        if len(self.limits) != len(self.row_lower):
+            raise ValueError(f"{len(self.limits)} limits for {len(self.row_lower)} rows")
+        object.__setattr__(self, "columns", frozen(self.columns))

@@ -13,7 +13,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from bondwork.arrays import FloatArray, IntArray
-    from bondwork.program.program import Program
+    from bondwork.program.matrices import Matrices
 
 #: Size to which the largest objective coefficient is brought. HiGHS prunes by absolute differences of 1e-6,
 #: which then are a billionth of the largest coefficient.
@@ -50,7 +50,7 @@ class ScaledProgram:
     row_scale: FloatArray
 
 
-def scale(program: Program) -> ScaledProgram:
+def scale(program: Matrices) -> ScaledProgram:
     """Bring a program into a solver's range. The row and column order stays."""
     matrix = program.matrix
     rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
@@ -79,7 +79,7 @@ def _power_of_two(sizes: FloatArray, target: int) -> FloatArray:
     return np.where(sizes > 0.0, np.ldexp(1.0, target - exponent), 1.0)
 
 
-def _fitting_upper(program: Program, rows: IntArray) -> FloatArray:
+def _fitting_upper(program: Matrices, rows: IntArray) -> FloatArray:
     """Upper bounds, 0 for whole columns that alone break a row in which nothing could make room for them."""
     matrix = program.matrix
     nonnegative = program.lower[matrix.indices] >= 0.0
