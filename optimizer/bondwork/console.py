@@ -46,6 +46,11 @@ def say(text: str) -> None:
     sys.stderr.write(f"bondwork: {text}\n")
 
 
+def count(number: int, noun: str) -> str:
+    """Say how many: ``1 task``, ``2 tasks``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def write(path: Path, text: str) -> None:
     """Write a result to a file, whole or not at all."""
     from bondwork.files import write_whole
@@ -64,7 +69,7 @@ def exit_codes() -> Iterator[None]:
         for fault in error.faults[:MOST_FAULTS]:
             say(str(fault))
         more = len(error.faults) - MOST_FAULTS
-        say(f"{len(error.faults)} faults" + (f", {more} of them not shown" if more > 0 else ""))
+        say(count(len(error.faults), "fault") + (f", {more} of them not shown" if more > 0 else ""))
         code = 2
     except Refusal as refusal:
         for reason in refusal.reasons:
@@ -211,7 +216,7 @@ def _print_assignments(out: Console, plan: Plan, unit: str) -> None:
         "success",
         "net reward",
         "slashing",
-        title=f"{len(plan.assignments)} assignments (amounts in{unit or ' currency'}, expected values)",
+        title=f"{count(len(plan.assignments), 'assignment')} (amounts in{unit or ' currency'}, expected values)",
         text=3,
     )
     for each in plan.assignments[:MOST_ROWS]:
@@ -232,7 +237,7 @@ def _print_assignments(out: Console, plan: Plan, unit: str) -> None:
 def _print_left(out: Console, plan: Plan) -> None:
     if not plan.unassigned:
         return
-    table = _table("task", "reason", "limits", title=f"{len(plan.unassigned)} tasks left", text=3)
+    table = _table("task", "reason", "limits", title=f"{count(len(plan.unassigned), 'task')} left", text=3)
     for each in plan.unassigned[:MOST_ROWS]:
         shown = ", ".join(each.limits[:4]) + (
             f" and {len(each.limits) - 4} more" if len(each.limits) > 4 else ""

@@ -362,6 +362,8 @@ class _Check:
         # said last, and only of a plan that is otherwise right: one with faults may honestly say so
         if self.violations:
             return
+        if self.plan.status == "locally_infeasible" and self.plan.solution != "none":
+            self.wrong("status", "locally_infeasible", "another status: every limit holds")
         if not self.plan.verified:
             self.wrong("verified", "false", "true: nothing is wrong with this plan")
         if self.plan.violations:

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from bondwork.problem.instance import Instance, RiskLimit
 
 
+#: What is left of a limit after the commitments is nothing where it is less than this share of the limit:
+#: decimals that add up exactly on paper need not do so in binary.
+ROUNDING = 1e-12
+
+
 class LimitKind(IntEnum):
     """What a row of the model limits; ``owner`` and ``detail`` of a limit are read by its kind."""
 
@@ -139,6 +144,12 @@ def _part(
     )
 
 
+def _left(limit: FloatArray, held: FloatArray) -> FloatArray:
+    """Return what commitments leave of limits; negative where they exceed one, and not by rounding."""
+    left = limit - held
+    return np.where(np.abs(left) <= ROUNDING * limit, 0.0, left)
+
+
 def _task_limits(instance: Instance) -> _Part:
     tasks = np.flatnonzero(~is_committed(instance))
     lower = np.where(instance.tasks.required[tasks], 1.0, -np.inf)
@@ -153,10 +164,11 @@ def _capacity_limits(instance: Instance) -> tuple[_Part, _Part]:
         (LimitKind.CAPACITY, instance.coprocessors, delegated, commitments.coprocessor),
         (LimitKind.OPERATOR_CAPACITY, instance.operators, ~delegated, commitments.operator),
     ):
-        left = owners.capacity.copy()
-        np.subtract.at(left, whose[mine], commitments.work[mine])
+        held = np.zeros_like(owners.capacity)
+        np.add.at(held, whose[mine], commitments.work[mine])
         owner, resource = np.nonzero(np.isfinite(owners.capacity))
-        parts.append(_part(kind, owner, left[owner, resource], detail=resource))
+        left = _left(owners.capacity[owner, resource], held[owner, resource])
+        parts.append(_part(kind, owner, left, detail=resource))
     return parts[0], parts[1]
 
 
@@ -170,7 +182,7 @@ def _stake_limits(instance: Instance) -> _Part:
     slashing = instance.claims.slashing[commitments.claim]
     exposed = sum_by_owner(commitments.operator, slashing, len(instance.operators))
     owner = np.flatnonzero(np.isfinite(instance.operators.stake))
-    return _part(LimitKind.STAKE, owner, (instance.operators.stake - exposed)[owner])
+    return _part(LimitKind.STAKE, owner, _left(instance.operators.stake[owner], exposed[owner]))
 
 
 def _deadline_limits(instance: Instance) -> _Part:
@@ -199,4 +211,4 @@ def _expected_loss_limits(instance: Instance, index: int, limit: RiskLimit) -> _
         size = len(instance.coprocessors)
     members = np.arange(size) if limit.member is None else np.array([limit.member])
     already = sum_by_owner(whose, held, size)[members]
-    return _part(kind, members, limit.budget - already, detail=index)
+    return _part(kind, members, _left(np.full(len(members), limit.budget), already), detail=index)

@@ -65,9 +65,10 @@ class Filling:
             self.add(column)
 
     def is_complete(self) -> bool:
-        """Whether the lower bounds hold too: every required task has its executor."""
+        """Whether this is a plan: every required task has its executor, and nothing was exceeded beforehand."""
         lower = self.program.row_lower
-        return bool(np.all(self.activity >= lower - ROOM_TOLERANCE * np.maximum(1.0, np.abs(lower))))
+        enough = self.activity >= lower - ROOM_TOLERANCE * np.maximum(1.0, np.abs(lower))
+        return bool(np.all(enough & (self.activity <= self.program.row_upper + self._slack)))
 
 
 def serves_required_row(program: Program) -> BoolArray:
@@ -77,6 +78,15 @@ def serves_required_row(program: Program) -> BoolArray:
     serves = np.zeros(matrix.shape[1], dtype=bool)
     serves[matrix.indices[program.row_lower[rows] > 0.0]] = True
     return serves
+
+
+def fill_greedily(program: Program) -> Filling:
+    """Take choices by net reward: first those that required rows need, then all that earn something."""
+    filling = Filling(program)
+    by_reward = np.argsort(-program.objective, kind="stable")
+    filling.add_all(by_reward[serves_required_row(program)[by_reward]])
+    filling.add_all(by_reward[program.objective[by_reward] > 0.0])
+    return filling
 
 
 def fill_up(program: Program, x: FloatArray) -> FloatArray:

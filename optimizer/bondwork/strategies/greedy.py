@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from bondwork.contracts import Observer, Options, Progress, Solution
-from bondwork.strategies.filling import Filling, serves_required_row
+from bondwork.strategies.filling import fill_greedily
 from bondwork.strategies.simple_bound import choice_bound
 
 if TYPE_CHECKING:
@@ -27,11 +25,7 @@ class Greedy:
 
     def solve(self, program: Program, options: Options, observer: Observer) -> Solution:
         """Decide; see `bondwork.contracts.Strategy`. The bound is that of the best choice for each task."""
-        filling = Filling(program)
-        by_reward = np.argsort(-program.objective, kind="stable")
-        is_required = serves_required_row(program)
-        filling.add_all(by_reward[is_required[by_reward]])
-        filling.add_all(by_reward[program.objective[by_reward] > 0.0])
+        filling = fill_greedily(program)
         bound = choice_bound(program)
         value = program.value(filling.x)
         if not filling.is_complete():

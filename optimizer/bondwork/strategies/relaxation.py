@@ -11,7 +11,7 @@ import numpy as np
 from bondwork.contracts import Observer, Options, Progress, Solution
 from bondwork.program.bounds import multiplier_bound
 from bondwork.program.highs import solve_program
-from bondwork.strategies.filling import Filling, serves_required_row
+from bondwork.strategies.filling import Filling, fill_greedily, serves_required_row
 from bondwork.strategies.simple_bound import choice_bound
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 class Relaxation:
     """Solve the linear relaxation, then round it: fullest shares first, then whatever else fits.
+
+    Where the greedy rule earns more than the rounding, its plan is handed out: never below `greedy`.
 
     The bound is the LP's, recomputed from its multipliers so that it is safe under rounding; the plan is
     feasible but seldom optimal. Required tasks may find no room in the rounding although a plan exists.
@@ -39,7 +41,7 @@ class Relaxation:
         bound = choice_bound(program)
         if answer.row_duals is not None:
             bound = min(bound, multiplier_bound(program, answer.row_duals))
-        filling = round_relaxation(program, answer.x)
+        filling = better(program, round_relaxation(program, answer.x), fill_greedily(program))
         prices_from: Literal["lp_relaxation"] | None = None if answer.row_duals is None else "lp_relaxation"
         status = "locally_solved" if answer.status == "optimal" else answer.status
         result = Solution(status, filling.x, bound, answer.row_duals, prices_from)
@@ -49,6 +51,13 @@ class Relaxation:
         value = program.value(filling.x)
         observer.report(Progress(time.perf_counter() - started, value, bound, "rounding"))
         return dataclasses.replace(result, bound=max(bound, value))
+
+
+def better(program: Program, one: Filling, other: Filling) -> Filling:
+    """Choose the filling that is complete, or that earns more; the first where they are alike."""
+    if one.is_complete() != other.is_complete():
+        return one if one.is_complete() else other
+    return other if program.value(other.x) > program.value(one.x) else one
 
 
 def round_relaxation(program: Program, shares: FloatArray | None) -> Filling:
