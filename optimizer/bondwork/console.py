@@ -216,7 +216,7 @@ def _print_assignments(out: Console, plan: Plan, unit: str) -> None:
         "success",
         "net reward",
         "slashing",
-        title=f"{count(len(plan.assignments), 'assignment')} (amounts in{unit or ' currency'}, expected values)",
+        title=f"{count(len(plan.assignments), 'assignment')} (in{unit or ' currency'}, expected values)",
         text=3,
     )
     for each in plan.assignments[:MOST_ROWS]:

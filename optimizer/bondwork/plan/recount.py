@@ -145,7 +145,7 @@ class Recount:
                     yield f"{word} of {name}", Account(bound)
         for c, deadlines in self.deadlines.items():
             for each in deadlines:
-                label = f"deadline {each:g} of {instance.coprocessors.ids[c]}"
+                label = f"deadline {each:.15g} of {instance.coprocessors.ids[c]}"
                 yield label, Account(each - self.free_from[c])
         yield from self._expected_loss_limits()
 
@@ -192,7 +192,7 @@ class Recount:
             used.append((f"expected loss of {executor}", loss))
             deadline = self.deadline[self.task[offer]]
             used += [
-                (f"deadline {each:g} of {executor}", self.duration[offer])
+                (f"deadline {each:.15g} of {executor}", self.duration[offer])
                 for each in self.deadlines.get(c, ())
                 if deadline <= each
             ]

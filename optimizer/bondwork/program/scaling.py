@@ -59,6 +59,9 @@ def scale(program: Matrices) -> ScaledProgram:
     used = ((upper != 0.0) | (program.lower != 0.0))[matrix.indices]
     largest = np.zeros(matrix.shape[0])
     np.maximum.at(largest, rows[used], np.abs(matrix.data[used]))
+    # a row in which nothing has a part is scaled by its bounds: below 0, however little, nothing can hold it
+    bounds = np.abs(np.where(np.isfinite(program.row_upper), program.row_upper, program.row_lower))
+    largest = np.where((largest == 0.0) & np.isfinite(bounds), bounds, largest)
     row_scale = _power_of_two(largest, 0)
     largest_gain = np.max(np.abs(program.objective), initial=0.0)
     objective_scale = float(_power_of_two(np.array([largest_gain]), OBJECTIVE_SIZE)[0])
