@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,6 +31,16 @@ app = typer.Typer(
 importing = typer.Typer(help="Turn foreign files into rounds.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(importing, name="import")
 
+
+class RiskForm(str, Enum):
+    """How tail limits enter the program."""
+
+    auto = "auto"
+    rows = "rows"
+    cuts = "cuts"
+
+
+RiskFormOption = Annotated[RiskForm, typer.Option(help="How tail limits enter the program.")]
 RoundArgument = Annotated[str, typer.Argument(metavar="ROUND.json", help="A round; - reads standard input.")]
 StrategyOption = Annotated[str, typer.Option(help="Name of a strategy; see `bondwork strategies`.")]
 FormulationOption = Annotated[str, typer.Option(help="pyomo, cvxpy, highs or another installed one.")]
@@ -38,7 +49,10 @@ TimeLimitOption = Annotated[
 ]
 GapOption = Annotated[float, typer.Option(min=0.0, help="Stop at this relative gap.")]
 ThreadsOption = Annotated[int, typer.Option(min=0, help="Threads of HiGHS; 0 lets it choose.")]
-SeedOption = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of every random choice.")]
+SeedOption = Annotated[
+    int | None,
+    typer.Option(min=0, help="Seed of every random choice. [default: the round's]", show_default=False),
+]
 HighsOption = Annotated[
     list[str] | None, typer.Option("--highs", metavar="NAME=VALUE", help="Any HiGHS option; repeatable.")
 ]
@@ -56,6 +70,23 @@ def main() -> None:
         app()
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"bondwork {version('bondwork')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Decide who does which slashable piece of work, round after round, and prove how good the plan is."""
+
+
 @app.command()
 def solve(
     round_: RoundArgument,
@@ -65,7 +96,8 @@ def solve(
     time_limit: TimeLimitOption = float("inf"),
     mip_rel_gap: GapOption = 1e-4,
     threads: ThreadsOption = 0,
-    seed: SeedOption = 0,
+    seed: SeedOption = None,
+    risk_form: RiskFormOption = RiskForm.auto,
     highs: HighsOption = None,
     allow_violations: Annotated[
         bool, typer.Option("--allow-violations", help="Hand out a heuristic's plan that breaks limits.")
@@ -75,6 +107,7 @@ def solve(
     """Solve a round: the plan of highest expected net reward within its limits, verified."""
     from bondwork.solving import solve as solve_round
 
+    console.check_writable(output)
     instance = _load(round_)
     with console.watching() as watch:
         plan = solve_round(
@@ -85,6 +118,7 @@ def solve(
             mip_rel_gap=mip_rel_gap,
             threads=threads,
             seed=seed,
+            risk_form=risk_form.value,
             highs=_highs_options(highs),
             allow_violations=allow_violations,
             observer=watch,
@@ -93,7 +127,7 @@ def solve(
     if output is not None:
         console.write(output, text)
     if as_json:
-        sys.stdout.write(text)
+        console.hand_out(text)
     else:
         console.print_plan(instance, plan, written_to=output)
     raise SystemExit(_exit_code(plan))
@@ -159,7 +193,7 @@ def compare(
     time_limit: TimeLimitOption = float("inf"),
     mip_rel_gap: GapOption = 1e-4,
     threads: ThreadsOption = 0,
-    seed: SeedOption = 0,
+    seed: SeedOption = None,
     highs: HighsOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -167,6 +201,7 @@ def compare(
     from bondwork.comparison.comparison import compare as compare_rounds
     from bondwork.registry import strategy_names
 
+    console.check_writable(output)
     instances = [_load(each) for each in rounds]
     with console.watching() as watch:
         comparison = compare_rounds(
@@ -183,7 +218,7 @@ def compare(
     if output is not None:
         console.write(output, comparison.to_json())
     if as_json:
-        sys.stdout.write(comparison.to_json())
+        console.hand_out(comparison.to_json())
     else:
         console.print_comparison(comparison, instances)
     for each in comparison.disagreements():
@@ -286,13 +321,13 @@ def _highs_options(pairs: list[str] | None) -> dict[str, str]:
 
 def _hand_out(text: str, output: Path | None) -> None:
     if output is None:
-        sys.stdout.write(text)
+        console.hand_out(text)
     else:
         console.write(output, text)
 
 
 def _print_json(document: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
+    console.hand_out(json.dumps(document, indent=2, allow_nan=False) + "\n")
 
 
 def _exit_code(plan: Plan) -> int:

@@ -11,11 +11,11 @@ import signal
 import sys
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
     from types import FrameType
 
     from rich.console import Console
@@ -36,14 +36,32 @@ MOST_FAULTS = 1000
 
 def prepare_streams() -> None:
     """Let no character of an id stop the output, whatever the terminal's encoding."""
+    if sys.stdout is None:  # closed by whoever started us: they do not want it
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open to the end
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
 
 
+def hand_out(text: str) -> None:
+    """Write a document for programs to standard output: UTF-8, whatever the terminal's encoding."""
+    if hasattr(sys.stdout, "buffer"):
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode("utf-8"))
+    else:
+        sys.stdout.write(text)
+
+
 def say(text: str) -> None:
-    """Write a message for people to standard error."""
-    sys.stderr.write(f"bondwork: {text}\n")
+    """Write a message for people to standard error: one line, whatever the ids in it hold."""
+    sys.stderr.write(f"bondwork: {printable(text)}\n")
+
+
+def printable(text: str) -> str:
+    """Write out what a terminal would obey instead of show: ids may hold anything."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def count(number: int, noun: str) -> str:
@@ -58,13 +76,24 @@ def write(path: Path, text: str) -> None:
     write_whole(path, text)
 
 
+def check_writable(path: Path | None) -> None:
+    """Refuse a result's file that could not be written, before there is a result."""
+    from bondwork.files import check_writable as check_file
+
+    if path is not None:
+        check_file(path)
+
+
 @contextmanager
 def exit_codes() -> Iterator[None]:
     """Turn what ends a command early into a message and its exit code, never a traceback of ours."""
     from bondwork.problem.faults import InvalidInput, Refusal
 
     try:
-        yield
+        try:
+            yield
+        finally:
+            sys.stdout.flush()  # a full disk or a reader who left must be met here, not at the very end
     except InvalidInput as error:
         for fault in error.faults[:MOST_FAULTS]:
             say(str(fault))
@@ -162,10 +191,14 @@ def _table(*columns: str, title: str | None = None, text: int = 1) -> Table:
     """Make a table whose first ``text`` columns hold text and whose others hold numbers."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    # not markup: units are the input's own words
+    table = Table(
+        title=None if title is None else Text(printable(title)), title_justify="left", box=box.SIMPLE_HEAD
+    )
     for number, name in enumerate(columns):
-        table.add_column(name, justify="left" if number < text else "right", overflow="fold")
+        table.add_column(_plain(name), justify="left" if number < text else "right", overflow="fold")
     return table
 
 
@@ -181,27 +214,27 @@ def print_plan(instance: Instance, plan: Plan, written_to: Path | None) -> None:
     """Show a plan: how good it is, who does what, what was left and why."""
     out = _console(sys.stdout)
     unit = f" {instance.currency}" if instance.currency else ""
-    out.print(f"{instance.name or 'round'}: {plan.status}, solution {plan.solution}", markup=False)
+    _line(out, f"{instance.name or 'round'}: {plan.status}, solution {plan.solution}")
     if plan.objective is not None:
-        out.print(
+        _line(
+            out,
             f"objective {_number(plan.objective)}{unit}, bound {_number(plan.bound)}{unit}, "
             f"gap {_percent(plan.gap)}; {plan.strategy} with {plan.formulation}, "
             f"{plan.timing.solve:.2f} s; {'verified' if plan.verified else 'NOT VERIFIED'}",
-            markup=False,
         )
     for note in plan.provenance.notes:
-        out.print(note, markup=False)
+        _line(out, note)
     for violation in plan.violations:
-        out.print(f"violated: {violation}", markup=False)
+        _line(out, f"violated: {violation}")
     if plan.conflict is not None:
         kind = "cannot hold together" if plan.conflict.minimal else "contain limits that cannot hold together"
-        out.print(f"these limits {kind}: {', '.join(plan.conflict.limits)}", markup=False)
+        _line(out, f"these limits {kind}: {', '.join(plan.conflict.limits)}")
     _print_assignments(out, plan, unit)
     _print_left(out, plan)
     _print_risk(out, plan, unit)
     _print_prices(out, plan, unit)
     if written_to is not None:
-        out.print(f"written to {written_to}", markup=False)
+        _line(out, f"written to {written_to}")
 
 
 def _print_assignments(out: Console, plan: Plan, unit: str) -> None:
@@ -267,37 +300,41 @@ def _print_prices(out: Console, plan: Plan, unit: str) -> None:
         table.add_row(_plain(each.limit), _number(each.price))
     out.print(table)
     if len(dearest) > 10:
-        out.print(f"and {len(dearest) - 10} more in the plan", markup=False)
+        _line(out, f"and {len(dearest) - 10} more in the plan")
 
 
 def _print_more(out: Console, rows: Sequence[object]) -> None:
     if len(rows) > MOST_ROWS:
-        out.print(f"and {len(rows) - MOST_ROWS} more in the plan", markup=False)
+        _line(out, f"and {len(rows) - MOST_ROWS} more in the plan")
 
 
 def _plain(text: str) -> str:
     from rich.markup import escape  # ids may hold brackets, which rich reads as markup
 
-    return escape(text)
+    return escape(printable(text))
+
+
+def _line(out: Console, text: str) -> None:
+    out.print(printable(text), markup=False, soft_wrap=True)
 
 
 def print_summary(summary: Mapping[str, Any]) -> None:
     """Show what a valid round holds."""
     out = _console(sys.stdout)
-    out.print(f"valid: {summary['name'] or 'a round'}", markup=False)
+    _line(out, f"valid: {summary['name'] or 'a round'}")
     for name, value in summary["counts"].items():
-        out.print(f"  {name.replace('_', ' ')}: {value}", markup=False)
+        _line(out, f"  {name.replace('_', ' ')}: {value}")
     for reason in summary["refused"]:
-        out.print(f"a solve will refuse this round: {reason}", markup=False)
+        _line(out, f"a solve will refuse this round: {reason}")
 
 
 def print_verdict(verdict: Verification) -> None:
     """Show what the check of a plan found."""
     out = _console(sys.stdout)
     for violation in verdict.violations:
-        out.print(str(violation), markup=False)
+        _line(out, str(violation))
     objective = "" if verdict.objective is None else f", objective {verdict.objective:.12g}"
-    out.print(f"{'verified' if verdict else 'rejected'}{objective}", markup=False)
+    _line(out, f"{'verified' if verdict else 'rejected'}{objective}")
 
 
 def print_comparison(comparison: Comparison, instances: Sequence[Instance]) -> None:
@@ -340,4 +377,4 @@ def print_strategies(summaries: Mapping[str, str], formulations: Sequence[str]) 
         table.add_row(name, summary)
     out = _console(sys.stdout)
     out.print(table)
-    out.print(f"formulations: {', '.join(formulations)}", markup=False)
+    _line(out, f"formulations: {', '.join(formulations)}")

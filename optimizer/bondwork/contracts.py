@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from bondwork.arrays import FloatArray
     from bondwork.problem.instance import Instance
     from bondwork.program.program import Program
+    from bondwork.risk.measure import Measure
 
 #: Why a solve stopped: MathOptInterface's termination statuses, in lower case.
 Status = Literal[
@@ -95,13 +96,15 @@ class Solution:
     status
         Why it stopped.
     x
-        Shape (n,), the incumbent (whole numbers), or ``None``.
+        Shape (choices,), the incumbent (whole numbers) without auxiliary columns, or ``None``.
     bound
         Dual bound in currency: no plan earns more. ``inf`` where none was found.
     row_duals
         Shape (m,). Currency per unit of each row, >= 0 where loosening it earns; ``None`` where unknown.
     prices_from
         Where ``row_duals`` come from.
+    measure_prices
+        Shape (k,). Price of one unit of each lazy measure's limit; ``None`` where unknown.
     partial
         Shape (n,). What a heuristic had chosen when it could not meet every lower bound; not a plan.
     strategy
@@ -115,6 +118,7 @@ class Solution:
     bound: float
     row_duals: FloatArray | None = None
     prices_from: Literal["lp_relaxation", "lagrange_multipliers"] | None = None
+    measure_prices: FloatArray | None = None
     partial: FloatArray | None = None
     strategy: str = ""
     notes: tuple[str, ...] = ()
@@ -123,11 +127,14 @@ class Solution:
 class Formulation(Protocol):
     """Builds the model of a round. One class per modelling language; no arguments to make one."""
 
-    def build(self, instance: Instance) -> Program:
+    def build(
+        self, instance: Instance, measures: Sequence[Measure] = (), in_rows: Collection[int] = ()
+    ) -> Program:
         """Write the model of ``instance`` down as a `Program`, in the units of the input.
 
         The columns are the eligible offers in ascending order, the rows those of
-        `bondwork.problem.limits.enumerate_limits`, in that order.
+        `bondwork.problem.limits.enumerate_limits`, in that order; then the rows and auxiliary columns of
+        those ``measures`` (all tail limits of the round) whose numbers are ``in_rows``.
         """
         ...
 

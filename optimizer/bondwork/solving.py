@@ -6,32 +6,22 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from bondwork.contracts import Observer, Options, Progress
-from bondwork.plan.building import build_plan
-from bondwork.plan.explanation import find_conflict
-from bondwork.plan.plan import Plan, Timing
+from bondwork.contracts import Observer, Options
 from bondwork.plan.verify import verify
 from bondwork.problem.faults import Fault, InvalidInput, Refusal
 from bondwork.problem.support import unsupported
 from bondwork.registry import find_formulation, find_strategy
+from bondwork.road import RiskForm, Road, Silence, draw_scenarios, write_program
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bondwork.contracts import Solution
+    from bondwork.plan.plan import Plan
     from bondwork.problem.instance import Instance
     from bondwork.program.program import Program
 
-
-class Silence:
-    """The observer that watches nothing and stops nothing."""
-
-    def report(self, progress: Progress) -> None:
-        """Take no note."""
-
-    def should_stop(self) -> bool:
-        """Never."""
-        return False
+#: HiGHS's ``random_seed`` is a 31-bit number; longer seeds are folded into it.
+LARGEST_RANDOM_SEED = 2**31
 
 
 class VerificationFailure(RuntimeError):
@@ -50,7 +40,8 @@ def solve(
     time_limit: float = math.inf,
     mip_rel_gap: float = 1e-4,
     threads: int = 0,
-    seed: int = 0,
+    seed: int | None = None,
+    risk_form: RiskForm = "auto",
     highs: Mapping[str, bool | int | float | str] | None = None,
     allow_violations: bool = False,
     observer: Observer | None = None,
@@ -70,7 +61,11 @@ def solve(
     threads
         0 lets HiGHS choose.
     seed
-        HiGHS's ``random_seed``, and the seed of a strategy's own random choices.
+        Seed of the scenarios, of HiGHS's ``random_seed`` and of a strategy's own random choices; the round's
+        own seed where left out.
+    risk_form
+        How tail limits enter the program: ``rows`` of the extensive form, ``cuts`` (convex limits only), or
+        ``auto``: rows for few scenarios and where nothing else will do.
     highs
         Further HiGHS options by name.
     allow_violations
@@ -106,35 +101,35 @@ def solve(
     >>> bondwork.solve(instance).objective
     4.0
     """
-    options = Options(time_limit, mip_rel_gap, threads, seed, dict(highs or {}))
-    _check_options(options)
-    decide = find_strategy(strategy)
-    written = find_formulation(formulation)
+    seed = instance.uncertainty.seed if seed is None else seed
+    options = Options(time_limit, mip_rel_gap, threads, seed % LARGEST_RANDOM_SEED, dict(highs or {}))
+    _check_options(options, seed)
     if reasons := unsupported(instance):
         raise Refusal(f"this version cannot honour {reason}" for reason in reasons)
-    watch = observer or Silence()
-    start = time.perf_counter()
-    program = written.build(instance)
-    built = time.perf_counter()
-    solution = decide.solve(program, options, watch)
-    conflict = find_conflict(program, options, watch) if solution.status == "infeasible" else None
-    solved = time.perf_counter()
-    plan = build_plan(
+    road = Road(
         instance,
-        program,
-        _with_partial(solution) if allow_violations else solution,
-        strategy=strategy,
-        formulation=formulation,
-        options=_told(strategy, options),
+        find_strategy(strategy),
+        find_formulation(formulation),
+        options,
+        observer or Silence(),
         seed=seed,
-        timing=Timing(read=instance.read_seconds, build=built - start, solve=solved - built),
-        conflict=conflict,
+        risk_form=risk_form,
     )
+    decision = road.decide(allow_partial=allow_violations)
+    told = _told(strategy, risk_form, options)
+    plan = decision.plan(road, strategy=strategy, formulation=formulation, options=told)
     return _verified(instance, plan, allow_violations=allow_violations)
 
 
-def build(instance: Instance, formulation: str = "highs") -> Program:
+def build(
+    instance: Instance, formulation: str = "highs", *, seed: int | None = None, risk_form: RiskForm = "auto"
+) -> Program:
     """Write the model of a round down as matrices, for those who bring their own solver.
+
+    Parameters
+    ----------
+    instance, formulation, seed, risk_form
+        As for `solve`. Convex tail limits that are not in rows are listed as ``program.lazy``.
 
     Raises
     ------
@@ -145,26 +140,25 @@ def build(instance: Instance, formulation: str = "highs") -> Program:
     """
     if reasons := unsupported(instance):
         raise Refusal(f"this version cannot honour {reason}" for reason in reasons)
-    return find_formulation(formulation).build(instance)
+    seed = instance.uncertainty.seed if seed is None else seed
+    return write_program(instance, find_formulation(formulation), draw_scenarios(instance, seed), risk_form)
 
 
-def _check_options(options: Options) -> None:
+def _check_options(options: Options, seed: int) -> None:
     faults = []
     for name, value, least in (
         ("time_limit", options.time_limit, 0.0),
         ("mip_rel_gap", options.mip_rel_gap, 0.0),
         ("threads", options.threads, 0),
-        ("seed", options.random_seed, 0),
+        ("seed", seed, 0),
     ):
         if not value >= least:
             faults.append(Fault(name, str(value), f"a number >= {least:g}"))
-    if options.random_seed > 2**31 - 1:
-        faults.append(Fault("seed", str(options.random_seed), f"at most {2**31 - 1}, as HiGHS's random_seed"))
     if faults:
         raise InvalidInput(faults)
 
 
-def _told(strategy: str, options: Options) -> dict[str, bool | int | float | str | None]:
+def _told(strategy: str, risk_form: str, options: Options) -> dict[str, bool | int | float | str | None]:
     """Options as the plan's provenance tells them; an unlimited time is null."""
     told: dict[str, bool | int | float | str | None] = {
         "strategy": strategy,
@@ -172,17 +166,9 @@ def _told(strategy: str, options: Options) -> dict[str, bool | int | float | str
         "mip_rel_gap": options.mip_rel_gap,
         "threads": options.threads,
         "random_seed": options.random_seed,
+        "risk_form": risk_form,
     }
     return told | dict(options.highs)
-
-
-def _with_partial(solution: Solution) -> Solution:
-    """Take a heuristic's incomplete choice for its plan, where it has no complete one."""
-    import dataclasses
-
-    if solution.x is not None or solution.partial is None:
-        return solution
-    return dataclasses.replace(solution, x=solution.partial, status="locally_infeasible")
 
 
 def _verified(instance: Instance, plan: Plan, *, allow_violations: bool) -> Plan:

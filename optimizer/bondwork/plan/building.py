@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from importlib.metadata import version
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,12 +32,13 @@ from bondwork.problem.values import (
 from bondwork.program.bounds import gap
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from bondwork.arrays import IntArray
+    from bondwork.arrays import FloatArray, IntArray
     from bondwork.contracts import Solution
-    from bondwork.problem.instance import Instance, RiskLimit
+    from bondwork.problem.instance import Instance
     from bondwork.program.program import Program
+    from bondwork.risk.assessment import Assessment
 
 
 def build_plan(
@@ -50,11 +52,13 @@ def build_plan(
     seed: int,
     timing: Timing,
     conflict: Conflict | None = None,
+    assessments: Sequence[Assessment] = (),
+    tightening: Mapping[int, float] = MappingProxyType({}),
 ) -> Plan:
     """Write a solution down as a plan, not yet verified."""
     x = solution.x
-    chosen = np.zeros(0, dtype=np.int64) if x is None else program.columns[x > 0.5]
-    objective = None if x is None else _objective(instance, chosen)
+    chosen = chosen_offers(program, x)
+    objective = None if x is None else _objective(instance, program, chosen, x)
     bound = solution.bound if math.isfinite(solution.bound) else None
     if objective is not None and bound is not None:
         bound = max(bound, objective)  # the plan's own sum may round to a hair above the solver's
@@ -69,8 +73,8 @@ def build_plan(
         assignments=_assignments(instance, chosen),
         unassigned=[] if x is None else explain_unassigned(instance, program, x),
         operators=[] if x is None else _operator_shares(instance, chosen),
-        risk=[] if x is None else _risk_values(instance, chosen),
-        prices=price_limits(program, solution.row_duals),
+        risk=_risk_values(instance, assessments, tightening),
+        prices=price_limits(program, solution),
         prices_from=solution.prices_from,
         ineligible_offers=count_ineligible(instance),
         conflict=conflict,
@@ -86,13 +90,24 @@ def build_plan(
     )
 
 
-def _objective(instance: Instance, chosen: IntArray) -> float:
-    """Net reward of the plan less what the tasks left behind cost, added up without rounding."""
+def chosen_offers(program: Program, x: FloatArray | None) -> IntArray:
+    """Offers that a solution chooses; none where there is no solution."""
+    if x is None:
+        return np.zeros(0, dtype=np.int64)
+    return program.columns[: program.choices][x > 0.5]
+
+
+def _objective(instance: Instance, program: Program, chosen: IntArray, x: FloatArray) -> float:
+    """Net reward less what the tasks left behind cost, added up without rounding; or mean-risk."""
     left = np.ones(len(instance.tasks), dtype=bool)
     left[instance.offers.task[chosen]] = False
     left[instance.commitments.task] = False
     terms = np.concatenate([net_reward(instance)[chosen], -instance.tasks.unassigned_cost[left]])
-    return math.fsum(terms.tolist())
+    earned = math.fsum(terms.tolist())
+    if program.mean_risk is None:
+        return earned
+    weight, measure = program.mean_risk
+    return (1.0 - weight) * earned - weight * measure.value(x)
 
 
 def _assignments(instance: Instance, chosen: IntArray) -> list[Assignment]:
@@ -128,45 +143,26 @@ def _operator_shares(instance: Instance, chosen: IntArray) -> list[OperatorShare
     ]
 
 
-def _risk_values(instance: Instance, chosen: IntArray) -> list[RiskValue]:
-    """Expected losses exactly; tail limits of a solved round are beyond reach and hold whatever happens."""
+def _risk_values(
+    instance: Instance, assessments: Sequence[Assessment], tightening: Mapping[int, float]
+) -> list[RiskValue]:
     values = []
-    for limit in instance.risk:
-        for label, loss in _scope_losses(instance, limit, chosen):
-            exact = limit.measure == "expected"
-            values.append(
-                RiskValue(
-                    measure=limit.measure,
-                    of=label,
-                    budget=limit.budget if math.isfinite(limit.budget) else limit.probability,
-                    in_sample=loss if exact else None,
-                    out_of_sample=None,
-                    standard_error=None,
-                    holds=True,
-                )
+    for each in assessments:
+        limit = instance.risk[each.limit]
+        factor = tightening.get(each.limit)
+        values.append(
+            RiskValue(
+                measure=limit.measure,
+                of=each.of,
+                budget=each.ceiling,
+                in_sample=each.in_sample,
+                out_of_sample=each.out_of_sample,
+                standard_error=each.standard_error,
+                holds=each.holds,
+                calibrated=None if factor is None else each.ceiling * factor,
             )
+        )
     return values
-
-
-def _scope_losses(instance: Instance, limit: RiskLimit, chosen: IntArray) -> list[tuple[str, float]]:
-    offers, held = instance.offers, instance.commitments
-    loss = np.concatenate(
-        [
-            expected_slashing(instance)[chosen],
-            instance.claims.slashing[held.claim] * (1.0 - held.success_probability),
-        ]
-    )
-    if limit.scope == "network":
-        return [("network", math.fsum(loss.tolist()))]
-    if limit.scope == "operator":
-        owner = np.concatenate([offers.operator[chosen], held.operator])
-        ids = instance.operators.ids
-    else:
-        owner = np.concatenate([offers.coprocessor[chosen], held.coprocessor])
-        ids = instance.coprocessors.ids
-    total = sum_by_owner(owner, loss, len(ids))
-    members = range(len(ids)) if limit.member is None else [limit.member]
-    return [(ids[i], float(total[i])) for i in members]
 
 
 def count_ineligible(instance: Instance) -> IneligibleOffers:

@@ -17,7 +17,7 @@ from bondwork.strategies.filling import Filling
 
 if TYPE_CHECKING:
     from bondwork.arrays import FloatArray, IntArray
-    from bondwork.contracts import Observer, Options
+    from bondwork.contracts import Observer, Options, Solution
     from bondwork.problem.instance import Instance
     from bondwork.program.program import Program
 
@@ -31,14 +31,21 @@ _PRICE_NOISE = 1e-9
 def explain_unassigned(instance: Instance, program: Program, x: FloatArray) -> list[Unassigned]:
     """Say for each task without an executor why: no eligible offer, none worth it, or no room and where."""
     filling = Filling(program, x)
-    task_of = instance.offers.task[program.columns]
+    core = filling.program
+    task_of = instance.offers.task[core.columns]
     left = ~is_committed(instance)
     left[task_of[x > 0.5]] = False
     offered = np.bincount(task_of, minlength=len(left)) > 0
     rows_of: dict[int, set[int]] = {}
-    for column in np.flatnonzero(left[task_of] & (program.objective > 0.0)).tolist():
-        blocking = filling.rows_without_room(column).tolist()
-        rows_of.setdefault(int(task_of[column]), set()).update(blocking)
+    measures_of: dict[int, list[str]] = {}
+    for column in np.flatnonzero(left[task_of] & (core.objective > 0.0)).tolist():
+        if not filling.would_gain(column):
+            continue
+        task = int(task_of[column])
+        rows = filling.rows_without_room(column).tolist()
+        rows_of.setdefault(task, set()).update(rows)
+        # tail limits are asked only where the others leave room: each question looks at every scenario
+        measures_of.setdefault(task, []).extend([] if rows else filling.measures_without_room(column))
     result = []
     for task in np.flatnonzero(left).tolist():
         name = instance.tasks.ids[task]
@@ -47,28 +54,46 @@ def explain_unassigned(instance: Instance, program: Program, x: FloatArray) -> l
         elif task not in rows_of:
             result.append(Unassigned(task=name, reason="not_worth_it"))
         else:
-            labels = list(dict.fromkeys(program.limits.label(row) for row in sorted(rows_of[task])))
+            labels = [program.limits.label(row) for row in sorted(rows_of[task])]
+            labels = list(dict.fromkeys(labels + measures_of[task]))
             result.append(Unassigned(task=name, reason="no_room", limits=labels))
     return result
 
 
-def price_limits(program: Program, row_duals: FloatArray | None) -> list[Price]:
+def price_limits(program: Program, solution: Solution) -> list[Price]:
     """List the limits that a little more of would earn something, with the price of one unit.
 
     The one-executor rows have multipliers too, but nobody can buy a second executor of that kind: they are
     left out, except where a required task costs something.
     """
+    row_duals = solution.row_duals
     if row_duals is None:
         return []
+    matrix = program.without_auxiliaries().matrix
     is_task = program.limits.kind == LimitKind.TASK
     # what a unit of each row moves in currency: prices in different units must not drown each other
     size = np.zeros(len(row_duals))
-    rows = np.repeat(np.arange(len(size)), np.diff(program.matrix.indptr))
-    np.maximum.at(size, rows, np.abs(program.matrix.data))
+    rows = np.repeat(np.arange(len(size)), np.diff(matrix.indptr))
+    np.maximum.at(size, rows, np.abs(matrix.data))
     worth = np.abs(row_duals) * np.where(size > 0.0, size, 1.0)
     threshold = _PRICE_NOISE * np.max(np.abs(program.objective), initial=0.0)
     shown = np.flatnonzero((worth > threshold) & (~is_task | (row_duals < 0.0)))
-    return [Price(limit=program.limits.label(row), price=float(row_duals[row])) for row in shown.tolist()]
+    prices = [Price(limit=program.limits.label(row), price=float(row_duals[row])) for row in shown.tolist()]
+    return prices + _price_measures(program, solution)
+
+
+def _price_measures(program: Program, solution: Solution) -> list[Price]:
+    """Prices of tail limits: of cut limits as found; null for those in rows of scenarios that are no sum."""
+    known: dict[int, float] = {}
+    if solution.measure_prices is not None:
+        known = dict(zip(program.lazy, solution.measure_prices.tolist(), strict=True))
+    listed = []
+    for number, measure in enumerate(program.measures):
+        if not measure.convex:
+            listed.append(Price(limit=measure.label, price=None))
+        elif known.get(number, 0.0) > 0.0:
+            listed.append(Price(limit=measure.label, price=known[number]))
+    return listed
 
 
 def find_conflict(program: Program, options: Options, observer: Observer) -> Conflict:

@@ -57,11 +57,12 @@ class RiskValue(_Record):
 
     measure: Literal["expected", "cvar", "chance", "worst_case", "solvency", "ambiguous"]
     of: str = Field(description="network, or the id of an operator or coprocessor.")
-    budget: float
-    in_sample: float | None
-    out_of_sample: float | None
-    standard_error: float | None
-    holds: bool
+    budget: float = Field(description="What the value may be; for chance and solvency the probability.")
+    in_sample: float = Field(description="On the scenarios of the solve; expected losses exactly.")
+    out_of_sample: float | None = Field(description="On fresh scenarios; null for expected losses.")
+    standard_error: float | None = Field(description="Of out_of_sample.")
+    holds: bool = Field(description="Whether the fresh value is within two standard errors of the limit.")
+    calibrated: float | None = Field(None, description="In-sample budget, where it was tightened.")
 
 
 class Price(_Record):
@@ -74,8 +75,8 @@ class Price(_Record):
 class IneligibleOffers(_Record):
     """Triples of operator, coprocessor and task that could never be chosen, counted by reason."""
 
-    minimum_collateral: int = Field(description="Collateral below the task's minimum.")
-    deadline: int = Field(description="A serial coprocessor that is free only after the deadline.")
+    minimum_collateral: int = Field(0, description="Collateral below the task's minimum.")
+    deadline: int = Field(0, description="A serial coprocessor that is free only after the deadline.")
 
 
 class Conflict(_Record):
@@ -141,7 +142,7 @@ class Plan(_Record):
     risk: list[RiskValue] = []
     prices: list[Price] = []
     prices_from: Literal["lp_relaxation", "lagrange_multipliers"] | None = None
-    ineligible_offers: IneligibleOffers
+    ineligible_offers: IneligibleOffers = IneligibleOffers()
     conflict: Conflict | None = None
     stochastic: dict[str, float | str | None] | None = None
     timing: Timing = Timing()

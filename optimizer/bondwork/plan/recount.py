@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 #: A limit may be exceeded by this share of its scale: the largest of its bound and what counts against it.
 LIMIT_TOLERANCE = 1e-6
 
+#: Sums that a plan states may differ from ours by this share of the size of their terms: far more than
+#: adding in another order costs, far less than anything anybody would tamper with.
+SUM_TOLERANCE = 1e-9
+
 
 @dataclass(slots=True)
 class Account:
@@ -136,6 +140,10 @@ class Recount:
                         yield f"capacity {resource} of {name}", Account(bound)
         collateral: list[float] = instance.coprocessors.free_collateral.tolist()
         stake: list[float] = instance.operators.stake.tolist()
+        for limit in instance.risk:
+            if limit.measure == "solvency":  # replaces the collateral budget
+                for c in range(len(collateral)) if limit.member is None else [limit.member]:
+                    collateral[c] = math.inf
         for word, ids, bounds in (
             ("collateral", instance.coprocessors.ids, collateral),
             ("stake", instance.operators.ids, stake),

@@ -9,20 +9,20 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from bondwork.plan.plan import Assignment, Plan, Unassigned, Violation, load_plan
-from bondwork.plan.recount import LIMIT_TOLERANCE, Account, Recount
+from bondwork.plan.plan import Assignment, Plan, Violation, load_plan
+from bondwork.plan.recount import LIMIT_TOLERANCE, SUM_TOLERANCE, Account, Recount
+from bondwork.plan.recount_risk import TailRecount
+from bondwork.plan.verify_reasons import ReasonCheck
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from bondwork.problem.instance import Instance
-
-#: Sums that the plan states may differ from ours by this share of the size of their terms: far more than
-#: adding in another order costs, far less than anything anybody would tamper with.
-SUM_TOLERANCE = 1e-9
+    from bondwork.plan.plan import RiskValue
+    from bondwork.problem.instance import Instance, RiskLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +98,12 @@ class _Check:
             self.wrong("provenance.input_sha256", plan.provenance.input_sha256, self.instance.sha256)
         if plan.recourse:
             self.wrong("recourse", f"{len(plan.recourse)} assignments", "none: the round has one stage")
+        if plan.provenance.tree_sha256 is not None:
+            self.wrong("provenance.tree_sha256", plan.provenance.tree_sha256, "none: nothing was sampled")
+        if plan.stochastic is not None:
+            self.wrong("stochastic", "a value", "none: the round has one stage")
+        if plan.conflict is not None and plan.status != "infeasible":
+            self.wrong("conflict", "a value", f"none beside status {plan.status}")
         self.check_ineligible_count()
         offer_of = {
             (name, operator, coprocessor < 0): offer
@@ -115,11 +121,22 @@ class _Check:
             self.check_limits(accounts)
             self.check_objective()
             self.check_operators()
-            self.check_unassigned(accounts)
+            self.check_reasons(accounts)
         self.check_risk()
         self.check_prices(accounts)
         self.check_status()
         self.check_verdict()
+
+    @property
+    def has_tails(self) -> bool:
+        """Whether anything about the round needs scenarios."""
+        tail = any(limit.measure != "expected" for limit in self.instance.risk)
+        return tail or self.instance.objective.risk_weight > 0.0
+
+    @cached_property
+    def tails(self) -> TailRecount:
+        """Losses by scenario, drawn when first asked for."""
+        return TailRecount(self.round, self.chosen, self.plan.provenance.seed)
 
     def wrong(self, what: str, found: object, expected: object) -> None:
         def text(value: object) -> str:
@@ -197,6 +214,10 @@ class _Check:
         terms = [term for offer in self.chosen for term in self.round.net_terms(offer, price[offer])]
         cost: list[float] = self.instance.tasks.unassigned_cost.tolist()
         terms += [-each for task, each in enumerate(cost) if task not in done]
+        weight, level = self.instance.objective.risk_weight, self.instance.objective.risk_level
+        if weight > 0.0:
+            terms = [(1.0 - weight) * term for term in terms]
+            terms.append(-weight * self.tails.network_cvar(level))
         self.objective = math.fsum(terms)
         self.check_sum("objective", self.plan.objective, terms)
 
@@ -227,83 +248,59 @@ class _Check:
             self.wrong("risk", f"{len(self.plan.risk)} values", f"the {len(expected)} limits of the round")
             return
         for given, (limit, name) in zip(self.plan.risk, expected, strict=True):
-            budget = limit.probability if limit.measure == "solvency" else limit.budget
-            if given.budget != budget:
-                self.wrong(f"{given.measure} budget of {name}", given.budget, budget)
-            if limit.measure != "expected":
-                continue
-            account = self.round.loss_account(name, self.chosen, limit.budget)
-            self.check_sum(f"expected loss of {name}", given.in_sample, account.terms)
-            if given.holds != (account.excess() <= account.tolerance()):
-                self.wrong(f"holds of expected loss of {name}", given.holds, not given.holds)
+            what = f"{given.measure} of {name}"
+            facts: tuple[float, float | None, float | None, bool]
+            if limit.measure == "expected":
+                account = self.round.loss_account(name, self.chosen, limit.budget)
+                self.check_sum(what, given.in_sample, account.terms)
+                holds = account.excess() <= account.tolerance()
+                facts = (limit.budget, None, None, holds)
+            else:
+                facts = self.check_tail(what, given, limit, name)
+            stated = (given.budget, given.out_of_sample, given.standard_error, given.holds)
+            for word, found, fact in zip(
+                ("budget", "out_of_sample", "standard_error", "holds"), stated, facts, strict=True
+            ):
+                if not _agree(found, fact):
+                    self.wrong(f"{word} of {what}", found, fact)
+
+    def check_tail(
+        self, what: str, given: RiskValue, limit: RiskLimit, name: str
+    ) -> tuple[float, float | None, float | None, bool]:
+        """Measure a tail limit again; return what the plan should state."""
+        reading = self.tails.read(limit, name)
+        if not _agree(given.in_sample, reading.in_sample):
+            self.wrong(f"in_sample of {what}", given.in_sample, reading.in_sample)
+        if reading.in_sample > reading.ceiling + LIMIT_TOLERANCE * max(abs(reading.ceiling), 1e-3):
+            self.wrong(what, reading.in_sample, f"at most {reading.ceiling:.12g}")
+        if given.calibrated is not None and not (limit.calibrate and given.calibrated <= reading.ceiling):
+            self.wrong(f"calibrated of {what}", given.calibrated, "none, or a tighter budget")
+        error = reading.standard_error if math.isfinite(reading.standard_error) else None
+        return reading.ceiling, reading.out_of_sample, error, reading.holds()
 
     # reasons and prices
 
-    def check_unassigned(self, accounts: dict[str, Account]) -> None:
-        done = {self.round.task[offer] for offer in self.chosen} | self.round.committed
-        left = {name: task for task, name in enumerate(self.instance.tasks.ids) if task not in done}
-        given = Counter(each.task for each in self.plan.unassigned)
-        if given != Counter(list(left)):
-            self.wrong("unassigned", f"{len(self.plan.unassigned)} tasks", f"the {len(left)} tasks left")
-            return
-        offers_of: dict[int, list[int]] = {task: [] for task in left.values()}
-        for offer, task in enumerate(self.round.task):
-            if task in offers_of and self.round.eligible[offer]:
-                offers_of[task].append(offer)
-        for each in self.plan.unassigned:
-            self.check_reason(each, offers_of[left[each.task]], accounts)
-
-    def check_reason(self, given: Unassigned, offers: list[int], accounts: dict[str, Account]) -> None:
-        what = f"reason of {given.task}"
-        worth: list[int] = []
-        doubtful = False
-        for offer in offers:
-            terms = self.round.net_terms(offer, self.round.bid[offer])
-            terms.append(float(self.instance.tasks.unassigned_cost[self.round.task[offer]]))
-            noise = SUM_TOLERANCE * math.fsum(map(abs, terms))
-            doubtful |= abs(math.fsum(terms)) <= noise
-            if math.fsum(terms) > noise:
-                worth.append(offer)
-        reason = "no_room" if worth else "not_worth_it" if offers else "no_eligible_offer"
-        if given.reason != reason and not (doubtful and offers and given.reason != "no_eligible_offer"):
-            self.wrong(what, given.reason, reason)
-        if given.reason != "no_room":
-            if given.limits:
-                self.wrong(f"limits of {given.task}", given.limits, "none for this reason")
-            return
-        surely, perhaps = set[str](), set[str]()
-        for offer in worth or offers:
-            blocks = self.blocking(offer, accounts)
-            surely |= blocks[0]
-            perhaps |= blocks[1]
-            if not blocks[1]:
-                self.wrong(what, given.reason, f"an assignment: offer {self.instance.offers.ids[offer]} fits")
-        named = set(given.limits)
-        if not surely <= named <= perhaps:
-            self.wrong(f"limits of {given.task}", sorted(named), sorted(surely))
-
-    def blocking(self, offer: int, accounts: dict[str, Account]) -> tuple[set[str], set[str]]:
-        """Return limits that surely leave no room for an offer, and those that do so within rounding."""
-        surely, perhaps = set[str](), set[str]()
-        for name, amount in self.round.uses(offer):
-            account = accounts.get(name)
-            if account is None or amount <= 0.0:
-                continue
-            over = account.excess() + amount
-            margin = LIMIT_TOLERANCE * max(abs(account.bound), amount)
-            if over > -margin:
-                perhaps.add(name)
-            if over > margin:
-                surely.add(name)
-        return surely, perhaps
+    def check_reasons(self, accounts: dict[str, Account]) -> None:
+        tails = self.tails if self.has_tails else None
+        for finding in ReasonCheck(self.plan, self.round, self.chosen, accounts, tails).findings():
+            self.wrong(*finding)
 
     def check_prices(self, accounts: dict[str, Account]) -> None:
-        names = set(accounts) | {f"task {name}" for name in self.instance.tasks.ids}
+        names = set(accounts) | {
+            f"{limit.measure} of {member}"
+            for limit in self.instance.risk
+            for member in self.round.members(limit.scope, limit.member)
+        }
+        names |= {f"task {name}" for name in self.instance.tasks.ids}
         for each in self.plan.prices:
             if each.limit not in names:
                 self.wrong("prices", each.limit, "a limit of the round")
             elif each.price is not None and each.price < 0.0 and not each.limit.startswith("task "):
                 self.wrong(f"price of {each.limit}", each.price, "a price >= 0")
+        named = Counter(each.limit for each in self.plan.prices)
+        for name, count in named.items():
+            if count > 1 and not name.startswith("expected loss of "):  # that may be limited twice
+                self.wrong(f"price of {name}", f"{count} prices", "one")
         if (self.plan.prices_from is None) and self.plan.prices:
             self.wrong("prices_from", None, "where the prices come from")
 
@@ -363,3 +360,10 @@ class _Check:
             self.wrong("verified", "false", "true: nothing is wrong with this plan")
         if self.plan.violations:
             self.wrong("violations", f"{len(self.plan.violations)} violations", "none")
+
+
+def _agree(found: float | None, fact: float | None) -> bool:
+    """Whether a stated number is the recomputed one; both may be absent."""
+    if found is None or fact is None:
+        return found is fact
+    return abs(found - fact) <= SUM_TOLERANCE * max(abs(found), abs(fact), 1e-300)

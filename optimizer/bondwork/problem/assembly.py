@@ -26,6 +26,7 @@ from bondwork.problem.instance import (
 )
 from bondwork.problem.offers import OfferColumns, assemble_offers
 from bondwork.problem.periods import check_periods
+from bondwork.problem.references import References
 from bondwork.problem.sections import Index, Sections
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Assembly:
             if entry.id in self.operators.number:
                 self._fault(
                     sections.coprocessors.at(number, "id"),
-                    f'"{entry.id}", an operator\'s id',
+                    f"{preview(entry.id)}, an operator's id",
                     "an id that no operator has",
                 )
         self.claim_number: dict[tuple[int, int], int] = {}
@@ -82,6 +83,7 @@ class Assembly:
         periods = check_periods(
             sections.periods, self.operators, self.coprocessors, outage, head.now, self.faults
         )
+        self.faults += References(self.operators, self.coprocessors, self.tasks).faults(sections)
         if self.faults:
             return None
         return Instance(
@@ -162,7 +164,9 @@ class Assembly:
                     continue
                 key = (number, operator)
                 if self.claim_number.setdefault(key, len(task_of)) != len(task_of):
-                    self._fault(path, f'"{operator_id}" again', "each operator once among a task's claims")
+                    self._fault(
+                        path, f"{preview(operator_id)} again", "each operator once among a task's claims"
+                    )
                     continue
                 task_of.append(number)
                 operator_of.append(operator)
@@ -236,7 +240,9 @@ class Assembly:
             pair = (task[number], operator[number])
             if min(pair) >= 0 and pair not in self.claim_number:
                 self._fault(
-                    section.at(number, "operator"), f'"{entry.operator}"', "an operator that claims the task"
+                    section.at(number, "operator"),
+                    preview(entry.operator),
+                    "an operator that claims the task",
                 )
             claim.append(self.claim_number.get(pair, NOBODY))
             coprocessor.append(self._executor(number, entry))
@@ -257,10 +263,11 @@ class Assembly:
         path = self.sections.commitments.at(number, "executor")
         if executor in self.coprocessors.number:
             return self.coprocessors.number[executor]
-        if executor in self.operators.number and executor != entry.operator:
-            self._fault(path, f'"{executor}"', f'a coprocessor, or "{entry.operator}" for self-execution')
-        elif executor not in self.operators.number:
+        if executor not in self.operators.number and executor not in self.operators.malformed:
             self.coprocessors.find(executor, path, self.faults)
+        elif executor != entry.operator:
+            expected = f"a coprocessor, or {preview(entry.operator)} for self-execution"
+            self._fault(path, preview(executor), expected)
         return NOBODY
 
     def _risk(self) -> tuple[RiskLimit, ...]:

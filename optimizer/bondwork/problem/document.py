@@ -7,7 +7,7 @@ import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from bondwork.problem.faults import Fault, InvalidInput, json_path, preview
+from bondwork.problem.faults import Fault, InvalidInput, LongNumber, json_path, preview
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,8 +22,8 @@ class _Repeating(dict[str, Any]):
 def parse_document(data: bytes) -> Any:
     """Parse one JSON document from bytes.
 
-    Numbers become ``int`` or ``float``; ``NaN`` and ``Infinity`` come through as floats, for the schema to
-    refuse with their path.
+    Numbers become ``int`` or ``float``; ``NaN``, ``Infinity`` and whole numbers of thousands of digits come
+    through as floats that are not finite, for the schema to refuse with their path.
 
     Raises
     ------
@@ -50,15 +50,18 @@ def parse_document(data: bytes) -> Any:
 
     try:
         with collection_paused():
-            document = json.loads(text, object_pairs_hook=make_object)
+            try:
+                document = json.loads(text, object_pairs_hook=make_object)
+            except json.JSONDecodeError:
+                raise
+            except ValueError:  # a whole number of more digits than Python reads, which takes a slower way
+                document = json.loads(text, object_pairs_hook=make_object, parse_int=_whole_number)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         near = preview(text[error.pos : error.pos + 20]) if error.pos < len(text) else "the end"
         raise InvalidInput([Fault(where, near, f"JSON: {error.msg}")]) from None
     except RecursionError:
         raise InvalidInput([Fault("$", "deep nesting", "at most a few hundred levels of nesting")]) from None
-    except ValueError as error:  # whole numbers beyond the interpreter's limit of digits
-        raise InvalidInput([Fault("$", "a number of thousands of digits", str(error))]) from None
     if found_repeated:
         raise InvalidInput(_repeated_keys(document))
     return document
@@ -77,6 +80,13 @@ def collection_paused() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+def _whole_number(text: str) -> int | float:
+    try:
+        return int(text)
+    except ValueError:
+        return LongNumber(text)
 
 
 def _decode(data: bytes) -> str:

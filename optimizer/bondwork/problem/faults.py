@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 #: Longest text of a found value in a message.
 _PREVIEW = 60
 
+#: Faults of a document's form that are listed; nobody reads more, and each takes memory.
+MOST_FAULTS = 100_000
+
+#: Different unknown names of fields that are compared with the known ones.
+_MOST_HINTS = 1000
+
+#: Python writes no whole number of more than 4300 digits.
+_BITS_SHOWN = 10_000
+
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
@@ -58,9 +67,26 @@ class Refusal(ValueError):
         super().__init__("; ".join(self.reasons))
 
 
+class LongNumber(float):
+    """A whole number of more digits than Python reads; its value is infinite, so that no field takes it."""
+
+    def __new__(cls, text: str) -> LongNumber:  # noqa: D102
+        number = super().__new__(cls, "-inf" if text.startswith("-") else "inf")
+        number.text = text
+        return number
+
+    text: str
+
+
 def preview(value: object) -> str:
     """Show a value of a JSON document in a few characters, whatever it is; plain ASCII."""
     match value:
+        case LongNumber():
+            return f"{value.text[: _PREVIEW - 3]}... ({len(value.text)} characters)"
+        case int() if value.bit_length() > _BITS_SHOWN:
+            return f"a whole number of {value.bit_length()} bits"
+        case str() if len(value) > _PREVIEW:
+            return f"{json.dumps(value[:_PREVIEW])[: _PREVIEW - 3]}..."
         case dict():
             names = ", ".join(preview(key) for key in list(value)[:4])
             return f"an object ({names}{', ...' if len(value) > 4 else ''})" if value else "an empty object"
@@ -95,23 +121,35 @@ def faults_of_schema(
     Where a value may have several forms, pydantic reports one error for each form, with the form's name in
     the location: those names are taken out and only errors about the form that was meant are kept.
     """
-    known = sorted(set(field_names))
+    hints = _Hints(field_names)
     expected: dict[tuple[str, str], list[str]] = {}
-    for error in errors:
+    for error in errors[:MOST_FAULTS]:
         kind = error["type"]
         steps, value, at_form = _place(document, error["loc"], names_field=kind in _ABOUT_A_FIELD)
-        if at_form and isinstance(value, dict) and not kind.startswith("union_tag"):
+        if kind.startswith("union_tag") and isinstance(value, dict):
+            tag = error["ctx"]["discriminator"].strip("'")
+            steps = [*steps, tag]
+            found = preview(value[tag]) if tag in value else "nothing"
+        elif at_form and isinstance(value, dict):
             continue  # the object was meant as another form: a number's or a string's error about it is noise
-        found = "nothing" if kind == "missing" else preview(error["input"])
+        else:
+            found = "nothing" if kind == "missing" else preview(error["input"])
         texts = expected.setdefault((json_path(steps), found), [])
-        text = _expectation(error, known)
+        text = _expectation(error, hints)
         if text not in texts:
             texts.append(text)
-    return [Fault(path, found, " or ".join(texts)) for (path, found), texts in expected.items()]
+    faults = [Fault(path, found, " or ".join(texts)) for (path, found), texts in expected.items()]
+    if len(errors) > MOST_FAULTS:
+        faults.append(Fault("$", f"{len(errors) - MOST_FAULTS} more faults", "none"))
+    return faults
 
 
 #: Errors whose location ends in a field that need not be in the document.
 _ABOUT_A_FIELD = ("missing", "extra_forbidden")
+
+#: Fields that say which form an object has, and those forms that are also names of fields.
+_TAG_FIELDS = ("law", "measure")
+_TAGS = ("values",)
 
 
 def _place(
@@ -124,9 +162,13 @@ def _place(
     """
     steps: list[int | str] = []
     value = document
-    at_form = False
+    at_form = tagged = False
     for position, part in enumerate(location):
         at_form = False
+        if isinstance(value, dict) and part in _TAGS and part in map(value.get, _TAG_FIELDS) and not tagged:
+            at_form = tagged = True
+            continue
+        tagged = False
         inside_list = isinstance(value, list) and isinstance(part, int) and part < len(value)
         if inside_list or (isinstance(value, dict) and part in value):
             value = value[part]  # type: ignore[index]  # one of the two kinds that were asked for
@@ -152,16 +194,15 @@ _EXPECTED = {
     "model_attributes_type": "an object",
     "finite_number": "a finite number",
     "none_required": "null",
+    "too_short": "an array that is not empty",
 }
 
 
-def _expectation(error: ErrorDetails, known: Sequence[str]) -> str:
+def _expectation(error: ErrorDetails, hints: _Hints) -> str:
     kind, context = error["type"], error.get("ctx", {})
     match kind:
         case "extra_forbidden":
-            close = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            return f"no field of this name{hint}"
+            return f"no field of this name{hints.about(str(error['loc'][-1]))}"
         case "greater_than_equal":
             return f"a number >= {context['ge']:g}"
         case "greater_than":
@@ -173,10 +214,28 @@ def _expectation(error: ErrorDetails, known: Sequence[str]) -> str:
         case "literal_error":
             return f"one of {context['expected']}"
         case "union_tag_invalid":
-            return f"an object whose {context['discriminator']} is one of {context['expected_tags']}"
+            return f"one of {context['expected_tags']}"
+        case "union_tag_not_found" if isinstance(error["input"], dict):
+            return "a value: the field is required"
         case "union_tag_not_found":
             return f"an object with {context['discriminator']}"
     return _EXPECTED.get(kind) or _plain(error["msg"])
+
+
+class _Hints:
+    """Which field was meant by a name that is none. Each comparison takes time, so there are not many."""
+
+    def __init__(self, known: Iterable[str]) -> None:
+        self.known = sorted(set(known))
+        self.given: dict[str, str] = {}
+
+    def about(self, name: str) -> str:
+        if name not in self.given:
+            if len(self.given) >= _MOST_HINTS or len(name) > _PREVIEW:
+                return ""
+            close = difflib.get_close_matches(name, [each for each in self.known if each != name], n=1)
+            self.given[name] = f"; did you mean {close[0]!r}?" if close else ""
+        return self.given[name]
 
 
 def _plain(message: str) -> str:

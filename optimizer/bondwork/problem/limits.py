@@ -173,7 +173,11 @@ def _capacity_limits(instance: Instance) -> tuple[_Part, _Part]:
 
 
 def _collateral_limits(instance: Instance) -> _Part:
-    owner = np.flatnonzero(np.isfinite(instance.coprocessors.free_collateral))
+    limited = np.isfinite(instance.coprocessors.free_collateral)
+    for limit in instance.risk:
+        if limit.measure == "solvency":  # it replaces the collateral budget (MODEL 5)
+            limited[slice(None) if limit.member is None else limit.member] = False
+    owner = np.flatnonzero(limited)
     return _part(LimitKind.COLLATERAL, owner, instance.coprocessors.free_collateral[owner])
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from bondwork.problem import schema
 from bondwork.problem.checks import check_outage
-from bondwork.problem.faults import Fault
+from bondwork.problem.faults import Fault, preview
 from bondwork.problem.instance import NOBODY, Offers
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _ids(section: Section[schema.Offer], faults: list[Fault]) -> list[str]:
                 faults.append(
                     Fault(
                         section.at(number),
-                        f'the id "{each}" again',
+                        f"the id {preview(each)} again",
                         "an id of its own: give the offers of a pair different ids",
                     )
                 )
@@ -131,7 +131,7 @@ def _claim(
 ) -> int:
     claim = columns.claim_number.get((task, operator), NOBODY)
     if claim == NOBODY and task >= 0 and operator >= 0:
-        faults.append(Fault(path, f'"{operator_id}"', "an operator that claims the task"))
+        faults.append(Fault(path, preview(operator_id), "an operator that claims the task"))
     return claim
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from bondwork.problem import schema
 from bondwork.problem.checks import SUM_TOLERANCE, check_claim_form, check_outage, check_sum
-from bondwork.problem.faults import Fault
+from bondwork.problem.faults import Fault, preview
 from bondwork.problem.instance import Period
 from bondwork.problem.sections import Index, Section, whole_section
 
@@ -58,7 +58,7 @@ def _check_tree(section: Section[schema.Period], index: Index, now: float, fault
             path = section.at(number, "parent")
             parent = index.find(period.parent, path, faults)
             if parent >= number:
-                faults.append(Fault(path, f'"{period.parent}"', "a period that stands before this one"))
+                faults.append(Fault(path, preview(period.parent), "a period that stands before this one"))
             start = section.entries[parent].at if 0 <= parent < number else now
         else:
             start = now
@@ -66,6 +66,8 @@ def _check_tree(section: Section[schema.Period], index: Index, now: float, fault
             faults.append(
                 Fault(section.at(number, "at"), f"{period.at:g}", f"a time from {start:g}, its parent's, on")
             )
+    if section.left_out:  # a sum of what is left says nothing
+        return
     for number, period in enumerate(section.entries):
         if period.parent in total and abs(total[period.parent] - 1.0) > SUM_TOLERANCE:
             faults.append(

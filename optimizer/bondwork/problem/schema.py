@@ -8,8 +8,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
-from pydantic_core import CoreSchema, core_schema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    GetCoreSchemaHandler,
+    Tag,
+)
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 ROUND_FORMAT = "bondwork.round/1"
 
@@ -25,7 +33,7 @@ class _DecimalAmount:
         number = core_schema.float_schema(strict=True, ge=0.0, le=LARGEST, allow_inf_nan=False)
         # at most 200 characters: more digits than any amount below LARGEST can need
         text = core_schema.str_schema(
-            strict=True, pattern=r"^[0-9]{1,151}(\.[0-9]{1,200})?$", regex_engine="python-re"
+            strict=True, pattern=r"^[0-9]{1,151}(\.[0-9]{1,200})?$", regex_engine="rust-regex"
         )
         parsed = core_schema.chain_schema(
             [text, core_schema.float_schema(strict=False, ge=0.0, le=LARGEST, allow_inf_nan=False)]
@@ -42,7 +50,24 @@ Quantity = Annotated[float, Field(ge=0.0, le=LARGEST, allow_inf_nan=False)]
 Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)]
 Probability = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 Level = Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)]
+Text = Annotated[
+    str, Field(max_length=1_000_000)
+]  # a limit has pydantic look at the text: valid Unicode only
 Id = Annotated[str, Field(min_length=1)]
+
+
+def _whole(value: Any) -> Any:
+    """Take 18.0 for 18, as JSON Schema does: some programs write all their numbers so."""
+    return int(value) if type(value) is float and value.is_integer() else value
+
+
+def _stage(value: Any) -> Any:
+    if isinstance(value, bool):  # True is 1 to a Literal
+        raise PydanticCustomError("stage", "1 or 2")
+    return _whole(value)
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
 Resources = dict[Id, Quantity]
 
 
@@ -104,8 +129,8 @@ class _TaskTerms(_Record):
     deadline: Number | None = Field(None, description="Clock time; absent: none.")
     required: bool = False
     unassigned_cost: Amount = Field(0.0, description="Lost when the task is left.")
-    replicas: int = Field(1, ge=1, le=1000, description="Most executors of the task.")
-    quorum: int = Field(1, ge=1, le=1000, description="How many executors must succeed.")
+    replicas: Whole = Field(1, ge=1, le=1000, description="Most executors of the task.")
+    quorum: Whole = Field(1, ge=1, le=1000, description="How many executors must succeed.")
 
 
 class Claim(_Record):
@@ -140,7 +165,7 @@ class _OfferTerms(_Record):
     success_probability: SuccessProbability
     id: Id | None = Field(None, description="Absent: task/coprocessor or task/coprocessor/operator.")
     operator: Id | None = Field(None, description="Absent: every operator that claims the task.")
-    stage: Literal[1, 2] = Field(1, description="2: may only rescue.")
+    stage: Annotated[Literal[1, 2], BeforeValidator(_stage)] = Field(1, description="2: may only rescue.")
     collateral: Amount = 0.0
     work: Resources | None = Field(None, description="Replaces the task's work.")
     duration: Quantity = Field(0.0, description="Seconds; for serial coprocessors.")
@@ -203,22 +228,33 @@ class OfCoprocessor(_Record):
     coprocessor: Id
 
 
-class _Of:
-    """Core schema of ``of``: one message for all its forms."""
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.custom_error_schema(
-            handler(source),
-            custom_error_type="scope",
-            custom_error_message=(
-                '"network", "operator", "coprocessor", {"operator": id} or {"coprocessor": id}'
-            ),
-        )
+def _form_of_scope(value: object) -> str | None:
+    """Name the form that is meant; names that are no fields, so that a place in the input stays clear."""
+    if isinstance(value, str):
+        return "a word"
+    if isinstance(value, OfOperator) or (isinstance(value, dict) and "operator" in value):
+        return "one operator"
+    if isinstance(value, OfCoprocessor) or (isinstance(value, dict) and "coprocessor" in value):
+        return "one coprocessor"
+    return None
 
 
-Of = Annotated[Literal["network", "operator", "coprocessor"] | OfOperator | OfCoprocessor, _Of()]
-OfCoprocessors = Annotated[Literal["coprocessor"] | OfCoprocessor, _Of()]
+def _scope(expected: str) -> Discriminator:
+    return Discriminator(
+        _form_of_scope, custom_error_type="scope", custom_error_message=expected, custom_error_context={}
+    )
+
+
+Of = Annotated[
+    Annotated[Literal["network", "operator", "coprocessor"], Tag("a word")]
+    | Annotated[OfOperator, Tag("one operator")]
+    | Annotated[OfCoprocessor, Tag("one coprocessor")],
+    _scope('"network", "operator", "coprocessor", {"operator": id} or {"coprocessor": id}'),
+]
+OfCoprocessors = Annotated[
+    Annotated[Literal["coprocessor"], Tag("a word")] | Annotated[OfCoprocessor, Tag("one coprocessor")],
+    _scope('"coprocessor" or {"coprocessor": id}'),
+]
 
 
 class ExpectedLimit(_Record):
@@ -303,8 +339,8 @@ class Uncertainty(_Record):
 
     dependence: Dependence = Dependence()
     sampling: Literal["monte_carlo", "antithetic", "latin_hypercube", "sobol", "bootstrap"] = "sobol"
-    scenarios: int = Field(1024, ge=1, le=10_000_000)
-    seed: int = Field(0, ge=0, lt=2**64)
+    scenarios: Whole = Field(1024, ge=1, le=10_000_000)
+    seed: Whole = Field(0, ge=0, lt=2**64)
 
 
 class LognormalLaw(_Record):
@@ -366,9 +402,9 @@ class Round(_Record):
 
     format: Literal["bondwork.round/1"]
     tasks: list[Task]
-    name: str = ""
-    currency: str = ""
-    decimals: int = Field(18, ge=0, le=77, description="Ledgers count in 10^-decimals of the currency.")
+    name: Text = ""
+    currency: Text = ""
+    decimals: Whole = Field(18, ge=0, le=77, description="Ledgers count in 10^-decimals of the currency.")
     now: Number = Field(0.0, description="Clock time of the round in seconds.")
     operators: list[Operator] = []
     coprocessors: list[Coprocessor] = []

@@ -24,15 +24,13 @@ if TYPE_CHECKING:
 def unsupported(instance: Instance) -> list[str]:
     """List what the round asks for that would change the answer and is not honoured; empty where all is.
 
-    A field that cannot change the answer is no reason to refuse: a tail limit that no choice can reach, a
-    load curve of weight 0, replicas of a task that only one executor offers to do.
+    A field that cannot change the answer is no reason to refuse: a load curve of weight 0, replicas of a task
+    that only one executor offers to do, second-stage offers that could never pay.
     """
     return [
         *_replicas(instance),
         *_second_stage(instance),
         *_load_curves(instance),
-        *_tail_limits(instance),
-        *_mean_risk(instance),
         *_periods(instance),
     ]
 
@@ -70,61 +68,6 @@ def _load_curves(instance: Instance) -> list[str]:
         if curve is not None and curve.weight != 0.0 and curve.scale != 0.0
     ]
     return [f"a load curve with a weight ({_some(weighted, np.arange(len(weighted)))})"] if weighted else []
-
-
-def _tail_limits(instance: Instance) -> list[str]:
-    reasons = []
-    for number, limit in enumerate(instance.risk):
-        if limit.measure == "expected":
-            continue
-        if limit.measure == "solvency":
-            reachable = _solvency_matters(instance)
-        else:
-            reachable = bool(np.any(_most_loss(instance, limit) > limit.budget))
-        if reachable:
-            reasons.append(f"the risk measure {limit.measure} ($.risk[{number}])")
-    return reasons
-
-
-def _most_loss(instance: Instance, limit: RiskLimit) -> FloatArray:
-    """Largest loss that any choice could bring, of each member of the limit's scope."""
-    offers, held, claims = instance.offers, instance.commitments, instance.claims
-    eligible = is_eligible(instance)
-    slashing = np.concatenate([claims.slashing[offers.claim[eligible]], claims.slashing[held.claim]])
-    task = np.concatenate([offers.task[eligible], held.task])
-    if limit.scope == "network":
-        owner = np.zeros(len(task), dtype=np.int64)
-        size = 1
-    elif limit.scope == "operator":
-        owner, size = np.concatenate([offers.operator[eligible], held.operator]), len(instance.operators)
-    else:
-        owner = np.concatenate([offers.coprocessor[eligible], held.coprocessor])
-        size = len(instance.coprocessors)
-    mine = owner != NOBODY
-    stride = max(len(instance.tasks), 1)
-    pair = owner[mine] * stride + task[mine]
-    # each task is lost at most once, at its dearest claim
-    pairs, first = np.unique(pair, return_inverse=True)
-    dearest = np.zeros(len(pairs))
-    np.maximum.at(dearest, first, slashing[mine])
-    most = sum_by_owner(pairs // stride, dearest, size)
-    return most if limit.member is None else most[[limit.member]]
-
-
-def _solvency_matters(instance: Instance) -> bool:
-    """Whether replacing collateral budgets by a chance could matter: some budget could be exceeded at all."""
-    offers = instance.offers
-    taken: BoolArray = is_eligible(instance) & ~offers.is_self
-    posted = sum_by_owner(offers.coprocessor[taken], offers.collateral[taken], len(instance.coprocessors))
-    return bool(np.any(posted > instance.coprocessors.free_collateral))
-
-
-def _mean_risk(instance: Instance) -> list[str]:
-    weight = instance.objective.risk_weight
-    slashed = instance.claims.slashing[instance.offers.claim[is_eligible(instance)]]
-    if weight == 0.0 or (weight < 1.0 and not np.any(slashed)):
-        return []
-    return ["a mean-risk objective ($.objective.risk_weight)"]
 
 
 def _periods(instance: Instance) -> list[str]:

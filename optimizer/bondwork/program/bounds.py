@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bondwork.program.scaling import fitting_upper
+
 if TYPE_CHECKING:
     from bondwork.arrays import FloatArray
     from bondwork.program.matrices import Matrices
@@ -21,7 +23,8 @@ def multiplier_bound(program: Matrices, row_duals: FloatArray) -> float:
 
     ``offset + y @ b + sum_j max over x_j in its bounds of (c - y A)_j x_j``, where each multiplier prices the
     bound of its row that it can: the upper where it is positive, the lower where it is negative. Multipliers
-    of a missing bound count as 0. Optimal LP duals give the LP bound; poor ones a weak but valid bound.
+    of a missing bound count as 0. Optimal LP duals give the LP bound; poor ones a weak but valid bound. Whole
+    columns that alone break a row count as 0, as they do for the solver that gives the duals.
 
     Parameters
     ----------
@@ -41,7 +44,7 @@ def multiplier_bound(program: Matrices, row_duals: FloatArray) -> float:
     y = np.where(usable, wanted, 0.0)
     row_terms = y * np.where(usable, bound_of_row, 0.0)
     reduced = program.objective - program.matrix.T @ y
-    at = np.where(reduced > 0.0, program.upper, program.lower)
+    at = np.where(reduced > 0.0, fitting_upper(program), program.lower)
     gains = np.where(reduced != 0.0, reduced * np.where(reduced != 0.0, at, 0.0), 0.0)
     if not np.all(np.isfinite(gains)):
         return math.inf

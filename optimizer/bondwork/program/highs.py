@@ -164,6 +164,7 @@ class _Watch:
         self.phase = phase
         self.started = time.perf_counter()
         self.stopping = False
+        self.done = threading.Event()
         self.error: BaseException | None = None
 
     def attach(self, highs: highspy.Highs) -> None:
@@ -176,11 +177,11 @@ class _Watch:
 
     def run(self, highs: highspy.Highs) -> None:
         """Run HiGHS to its end or to the first interrupt."""
-        thread = threading.Thread(target=self._run, args=(highs,), daemon=True)
-        thread.start()
-        while thread.is_alive():
+        threading.Thread(target=self._run, args=(highs,), daemon=True).start()
+        # not join: up to Python 3.12 an interrupted join takes the thread for dead (bpo-45274)
+        while not self.done.is_set():
             try:
-                thread.join(0.1)
+                self.done.wait(0.1)
             except KeyboardInterrupt:
                 if self.stopping:
                     raise  # a second Ctrl-C means now
@@ -194,6 +195,8 @@ class _Watch:
             highs.resetGlobalScheduler(False)
         except BaseException as error:
             self.error = error
+        finally:
+            self.done.set()
 
     def _report(self, event: Any) -> None:
         try:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from bondwork.arrays import FloatArray, IntArray
+    from bondwork.arrays import FloatArray
     from bondwork.program.matrices import Matrices
 
 #: Size to which the largest objective coefficient is brought. HiGHS prunes by absolute differences of 1e-6,
@@ -54,7 +54,7 @@ def scale(program: Matrices) -> ScaledProgram:
     """Bring a program into a solver's range. The row and column order stays."""
     matrix = program.matrix
     rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    upper = _fitting_upper(program, rows)
+    upper = fitting_upper(program)
     # a choice that is ruled out has no part in a row; its huge coefficient there would only spoil the range
     used = ((upper != 0.0) | (program.lower != 0.0))[matrix.indices]
     largest = np.zeros(matrix.shape[0])
@@ -82,9 +82,10 @@ def _power_of_two(sizes: FloatArray, target: int) -> FloatArray:
     return np.where(sizes > 0.0, np.ldexp(1.0, target - exponent), 1.0)
 
 
-def _fitting_upper(program: Matrices, rows: IntArray) -> FloatArray:
+def fitting_upper(program: Matrices) -> FloatArray:
     """Upper bounds, 0 for whole columns that alone break a row in which nothing could make room for them."""
     matrix = program.matrix
+    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
     nonnegative = program.lower[matrix.indices] >= 0.0
     smallest = np.zeros(matrix.shape[0])
     np.minimum.at(smallest, rows, np.where(nonnegative, matrix.data, -np.inf))

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bondwork.risk.running import RunningMeasure, running_measures
+
 if TYPE_CHECKING:
     from bondwork.arrays import BoolArray, FloatArray, IntArray
     from bondwork.program.program import Program
@@ -21,15 +23,17 @@ class Filling:
     Parameters
     ----------
     program
-        Whole columns between 0 and 1; rows with upper bounds, and lower bounds only where all coefficients
-        are non-negative.
+        Whole choices between 0 and 1; limits with upper bounds, and lower bounds only where all coefficients
+        are non-negative. Tail limits are followed on their scenarios; auxiliary columns are left out.
     x
-        Shape (n,). Where to start; default: nothing chosen.
+        Shape (choices,). Where to start; default: nothing chosen.
     """
 
     def __init__(self, program: Program, x: FloatArray | None = None) -> None:
-        self.program = program
+        self.program = program = program.without_auxiliaries()
         self.x = np.zeros(program.matrix.shape[1]) if x is None else x.copy()
+        self.measures = running_measures(program.measures, self.x)
+        self.risk = None if program.mean_risk is None else RunningMeasure(program.mean_risk[1], self.x)
         self._columns = program.matrix.tocsc()
         self.activity = program.matrix @ self.x
         self._slack = ROOM_TOLERANCE * np.abs(program.row_upper)
@@ -42,10 +46,27 @@ class Filling:
         full: IntArray = rows[(after > self.program.row_upper[rows] + self._slack[rows]) & (values > 0.0)]
         return full
 
+    def measures_without_room(self, column: int) -> list[str]:
+        """Labels of the tail limits that choosing ``column`` would break."""
+        return [each.measure.label for each in self.measures if not each.fits(column)]
+
+    def would_gain(self, column: int) -> bool:
+        """Whether choosing ``column`` earns something, the price of its risk taken off."""
+        gain = float(self.program.objective[column])
+        if self.program.mean_risk is not None and self.risk is not None:
+            gain -= self.program.mean_risk[0] * self.risk.rise(column)
+        return gain > 0.0
+
     def add(self, column: int) -> bool:
         """Choose ``column`` if it fits; say whether it did."""
         if self.x[column] >= self.program.upper[column] or len(self.rows_without_room(column)):
             return False
+        if not all(each.fits(column) for each in self.measures):
+            return False
+        for each in self.measures:
+            each.add(column)
+        if self.risk is not None:
+            self.risk.add(column)
         start, end = self._columns.indptr[column], self._columns.indptr[column + 1]
         self.activity[self._columns.indices[start:end]] += self._columns.data[start:end]
         self.x[column] = 1.0
@@ -62,13 +83,15 @@ class Filling:
             row = first_row[column]
             if row >= 0 and self.activity[row] >= upper[row]:
                 continue
-            self.add(column)
+            if self.risk is None or self.program.objective[column] <= 0.0 or self.would_gain(column):
+                self.add(column)
 
     def is_complete(self) -> bool:
-        """Whether this is a plan: every required task has its executor, and nothing was exceeded beforehand."""
+        """Whether this is a plan: required tasks have executors, and nothing was exceeded beforehand."""
         lower = self.program.row_lower
         enough = self.activity >= lower - ROOM_TOLERANCE * np.maximum(1.0, np.abs(lower))
-        return bool(np.all(enough & (self.activity <= self.program.row_upper + self._slack)))
+        within = self.activity <= self.program.row_upper + self._slack
+        return bool(np.all(enough & within)) and all(each.holds() for each in self.measures)
 
 
 def serves_required_row(program: Program) -> BoolArray:
@@ -83,9 +106,10 @@ def serves_required_row(program: Program) -> BoolArray:
 def fill_greedily(program: Program) -> Filling:
     """Take choices by net reward: first those that required rows need, then all that earn something."""
     filling = Filling(program)
-    by_reward = np.argsort(-program.objective, kind="stable")
-    filling.add_all(by_reward[serves_required_row(program)[by_reward]])
-    filling.add_all(by_reward[program.objective[by_reward] > 0.0])
+    core = filling.program
+    by_reward = np.argsort(-core.objective, kind="stable")
+    filling.add_all(by_reward[serves_required_row(core)[by_reward]])
+    filling.add_all(_gainful(core, core.objective))
     return filling
 
 
@@ -95,9 +119,41 @@ def fill_up(program: Program, x: FloatArray) -> FloatArray:
     A point that stopped short of optimal may leave such choices; a plan that says ``no_room`` may not.
     """
     filling = Filling(program, x)
-    gainful = np.flatnonzero((program.objective > 0.0) & (x < program.upper))
-    filling.add_all(gainful[np.argsort(-program.objective[gainful], kind="stable")])
+    filling.add_all(_gainful(filling.program, filling.program.objective))
     return filling.x
+
+
+def repair(program: Program, x: FloatArray, price: FloatArray) -> Filling:
+    """Choose again, from nothing, what a point had chosen, best first, and then whatever else fits.
+
+    Parameters
+    ----------
+    program
+        The program, some of whose tail limits the point may break.
+    x
+        Shape (choices,). The point.
+    price
+        Shape (choices,). What each choice costs in the limits at stake; it decides who comes first.
+    """
+    filling = Filling(program)
+    core = filling.program
+    worth = core.objective - price
+    wanted = np.flatnonzero(x > 0.5)
+    wanted = wanted[np.argsort(-worth[wanted], kind="stable")]
+    needed = serves_required_row(core)
+    filling.add_all(wanted[needed[wanted]])
+    by_worth = np.argsort(-worth, kind="stable")
+    filling.add_all(by_worth[needed[by_worth]])
+    filling.add_all(wanted)
+    filling.add_all(_gainful(core, worth))
+    return filling
+
+
+def _gainful(program: Program, worth: FloatArray) -> IntArray:
+    """Choices that earn something, in descending order of ``worth``."""
+    gainful = np.flatnonzero(program.objective > 0.0)
+    best: IntArray = gainful[np.argsort(-worth[gainful], kind="stable")]
+    return best
 
 
 def _first_unit_row(program: Program) -> list[int]:

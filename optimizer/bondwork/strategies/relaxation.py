@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from typing import TYPE_CHECKING, Literal
 
@@ -10,22 +11,29 @@ import numpy as np
 
 from bondwork.contracts import Observer, Options, Progress, Solution
 from bondwork.program.bounds import multiplier_bound
+from bondwork.program.cutting import CuttingPlanes
 from bondwork.program.highs import solve_program
 from bondwork.strategies.filling import Filling, fill_greedily, serves_required_row
 from bondwork.strategies.simple_bound import choice_bound
 
 if TYPE_CHECKING:
     from bondwork.arrays import FloatArray
+    from bondwork.program.highs import Answer
     from bondwork.program.program import Program
+
+#: Share of the gap asked for below which another round of cuts is not worth its time.
+BOUND_PROGRESS = 0.2
+
+#: Rounds of cuts after which the relaxation is taken as it is: its bound holds all the same.
+MOST_CUT_ROUNDS = 60
 
 
 class Relaxation:
     """Solve the linear relaxation, then round it: fullest shares first, then whatever else fits.
 
-    Where the greedy rule earns more than the rounding, its plan is handed out: never below `greedy`.
-
-    The bound is the LP's, recomputed from its multipliers so that it is safe under rounding; the plan is
-    feasible but seldom optimal. Required tasks may find no room in the rounding although a plan exists.
+    Where the greedy rule earns more than the rounding, its plan is handed out: never below `greedy`. The
+    bound is the LP's, recomputed from its multipliers so that it is safe under rounding; the plan is feasible
+    but seldom optimal. Required tasks may find no room in the rounding although a plan exists.
 
     When not to use it: for small rounds, where `extensive` proves optimality in the same time.
     """
@@ -34,26 +42,57 @@ class Relaxation:
 
     def solve(self, program: Program, options: Options, observer: Observer) -> Solution:
         """Decide; see `bondwork.contracts.Strategy`."""
-        started = time.perf_counter()
-        answer = solve_program(program, options, observer, relaxed=True, phase="relaxation")
-        if answer.status in ("infeasible", "dual_infeasible", "infeasible_or_unbounded"):
-            return Solution(answer.status, None, answer.bound)
-        bound = choice_bound(program)
-        if answer.row_duals is not None:
-            bound = min(bound, multiplier_bound(program, answer.row_duals))
-        filling = better(program, round_relaxation(program, answer.x), fill_greedily(program))
-        prices_from: Literal["lp_relaxation"] | None = None if answer.row_duals is None else "lp_relaxation"
-        status = "locally_solved" if answer.status == "optimal" else answer.status
-        result = Solution(status, filling.x, bound, answer.row_duals, prices_from)
-        if not filling.is_complete():
-            status = "locally_infeasible" if answer.status == "optimal" else answer.status
-            return dataclasses.replace(result, status=status, x=None, partial=filling.x)
-        value = program.value(filling.x)
-        observer.report(Progress(time.perf_counter() - started, value, bound, "rounding"))
-        return dataclasses.replace(result, bound=max(bound, value))
+        solution, _ = solve_relaxation(program, options, observer)
+        return solution
 
 
-def better(program: Program, one: Filling, other: Filling) -> Filling:
+def solve_relaxation(
+    program: Program, options: Options, observer: Observer
+) -> tuple[Solution, CuttingPlanes]:
+    """Solve and round the relaxation; return the cuts that its risk limits needed, too."""
+    started = time.perf_counter()
+    cuts = CuttingPlanes(program)
+    answer, bound = _solve_with_cuts(cuts, options, observer)
+    if answer.status in ("infeasible", "dual_infeasible", "infeasible_or_unbounded"):
+        return Solution(answer.status, None, answer.bound), cuts
+    shares = None if answer.x is None else answer.x[: program.choices]
+    filling = _better(program, round_relaxation(program, shares), fill_greedily(program))
+    prices_from: Literal["lp_relaxation"] | None = None
+    duals = prices = None
+    if answer.row_duals is not None:
+        duals, prices_from = answer.row_duals[: len(program.limits)], "lp_relaxation"
+        prices = cuts.prices(answer.row_duals)
+    status = "locally_solved" if answer.status == "optimal" else answer.status
+    result = Solution(status, filling.x, bound, duals, prices_from, measure_prices=prices)
+    if not filling.is_complete():
+        status = "locally_infeasible" if answer.status == "optimal" else answer.status
+        return dataclasses.replace(result, status=status, x=None, partial=filling.x), cuts
+    value = program.value(filling.x)
+    observer.report(Progress(time.perf_counter() - started, value, bound, "rounding"))
+    return dataclasses.replace(result, bound=max(bound, value)), cuts
+
+
+def _solve_with_cuts(cuts: CuttingPlanes, options: Options, observer: Observer) -> tuple[Answer, float]:
+    """Solve the relaxation, adding cuts where its solution breaks a risk limit; return a valid bound, too."""
+    program = cuts.program
+    bound = choice_bound(program)
+    ends = time.perf_counter() + options.time_limit
+    for _ in range(MOST_CUT_ROUNDS):
+        matrices = cuts.matrices()
+        left = dataclasses.replace(options, time_limit=max(ends - time.perf_counter(), 0.0))
+        answer = solve_program(matrices, left, observer, relaxed=True, phase="relaxation")
+        if answer.row_duals is None or answer.status != "optimal":
+            break
+        previous, bound = bound, min(bound, multiplier_bound(matrices, answer.row_duals))
+        if answer.x is None or not cuts.separate(answer.x[: program.choices]):
+            break
+        # a bound that hardly moves any more is not what keeps the gap open; the search goes on cutting
+        if previous - bound <= BOUND_PROGRESS * options.mip_rel_gap * abs(bound):
+            break
+    return answer, bound if answer.status != "infeasible" else -math.inf
+
+
+def _better(program: Program, one: Filling, other: Filling) -> Filling:
     """Choose the filling that is complete, or that earns more; the first where they are alike."""
     if one.is_complete() != other.is_complete():
         return one if one.is_complete() else other
@@ -63,12 +102,13 @@ def better(program: Program, one: Filling, other: Filling) -> Filling:
 def round_relaxation(program: Program, shares: FloatArray | None) -> Filling:
     """Round a solution of the relaxation: required choices, then by share, then by net reward."""
     filling = Filling(program)
-    share = np.zeros(len(program.objective)) if shares is None else shares
-    is_required = serves_required_row(program)
+    core = filling.program
+    share = np.zeros(len(core.objective)) if shares is None else shares
+    is_required = serves_required_row(core)
     # shares that differ by less than the solver's tolerance are the same share
-    order = np.lexsort((-program.objective, -np.round(share, 6)))
+    order = np.lexsort((-core.objective, -np.round(share, 6)))
     filling.add_all(order[is_required[order]])
-    worth = program.objective > 0.0
+    worth = core.objective > 0.0
     filling.add_all(order[worth[order] & (share[order] > 1e-6)])
-    filling.add_all(np.argsort(-program.objective, kind="stable")[: int(worth.sum())])
+    filling.add_all(np.argsort(-core.objective, kind="stable")[: int(worth.sum())])
     return filling

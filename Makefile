@@ -1,0 +1,72 @@
+# make demo     install into .venv, compare the three formulations on an example round, print its plan
+# make test     install the development extra, run the whole suite
+# make lint | types | bench | schemas | clean
+#
+# PYTHON is the interpreter that makes the virtual environment: any Python 3.11 or newer.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+ROUND ?= data/rounds/prover-market.json
+SCHEMAS ?= data/schema
+PYTEST_ARGS ?=
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint types bench schemas clean
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 5
+
+# --- the virtual environment: made once, installed into again only when pyproject.toml changed -----------
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "$(PYTHON) is not there. Install Python 3.11 or newer, or name it: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "$(PYTHON) is `$(PYTHON) -V`, 3.11 or newer is needed. Name another: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) cannot make virtual environments: its ensurepip is missing. On Debian and Ubuntu:" >&2; \
+		echo "    apt install `$(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'`" >&2; \
+		echo "or name another interpreter: make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+# --- what one does with it ---------------------------------------------------------------------------------
+
+demo: $(VENV)/.installed
+	$(BIN)/bondwork compare $(ROUND) --strategy extensive \
+		--formulation highs --formulation cvxpy --formulation pyomo --mip-rel-gap 0
+	$(BIN)/bondwork solve $(ROUND) --mip-rel-gap 0
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(VENV)/.installed-dev
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed-dev
+	@for each in benchmarks/*.py; do echo "$$each"; $(BIN)/python "$$each" || exit 1; done
+
+schemas: $(VENV)/.installed
+	@mkdir -p $(SCHEMAS)
+	$(BIN)/bondwork schema round -o $(SCHEMAS)/bondwork.round.1.json
+	$(BIN)/bondwork schema plan -o $(SCHEMAS)/bondwork.plan.1.json
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,92 @@
+"""The decomposition on generated rounds: certified gap by seconds.
+
+    python benchmarks/lagrangian.py 1000x100x20 --seeds 0 1 2 3 4 --seconds 30 --at 1 3 10
+    python benchmarks/lagrangian.py 50000x1000x20 --seconds 120
+
+Prints one line for each seed: the gap at each moment asked for and at the end, when it was first at most 3%,
+1.5% and 0.5%, processor seconds, and the largest resident memory. Rounds come from ``bench/make_round.py``;
+its folder is given with ``--maker``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import bondwork
+from bondwork.contracts import Options, Progress
+from bondwork.strategies.lagrangian import Lagrangian
+from bondwork_models.highs import HighsFormulation
+
+
+class Trace:
+    """Keeps what a solve tells."""
+
+    def __init__(self) -> None:
+        self.points: list[tuple[float, float]] = []
+
+    def report(self, progress: Progress) -> None:
+        """Keep seconds and gap."""
+        if progress.objective is not None and progress.bound is not None:
+            size = max(abs(progress.bound), abs(progress.objective))
+            self.points.append((progress.seconds, (progress.bound - progress.objective) / size))
+
+    def should_stop(self) -> bool:
+        """Never."""
+        return False
+
+    def gap_at(self, seconds: float) -> float:
+        """Return the gap reached by then."""
+        return min((gap for when, gap in self.points if when <= seconds), default=float("nan"))
+
+    def seconds_to(self, gap: float) -> float:
+        """Return when the gap was reached."""
+        return min((when for when, reached in self.points if reached <= gap), default=float("nan"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("size", help="tasks x coprocessors x offers, such as 1000x100x20")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--gap", type=float, default=1e-4)
+    parser.add_argument("--at", type=float, nargs="+", default=[1.0, 3.0, 10.0, 30.0])
+    parser.add_argument("--maker", type=Path, default=Path("/work/shared/bench"))
+    given = parser.parse_args()
+    sys.path.insert(0, str(given.maker))
+    from make_round import make_round  # type: ignore[import-not-found]
+
+    tasks, coprocessors, offers = (int(part) for part in given.size.split("x"))
+    print(f"loading compiled code: {Lagrangian.prepare():.2f} s")
+    for seed in given.seeds:
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            json.dump(make_round(tasks, coprocessors, offers, seed, 0.8, 0.95, None), file)
+            file.flush()
+            program = HighsFormulation().build(bondwork.load(file.name))
+        trace = Trace()
+        processor = time.process_time()
+        started = time.perf_counter()
+        solution = Lagrangian().solve(
+            program, Options(time_limit=given.seconds, mip_rel_gap=given.gap), trace
+        )
+        seconds, processor = time.perf_counter() - started, time.process_time() - processor
+        assert solution.x is not None
+        value = program.value(solution.x)
+        words = [
+            f"{given.size} seed {seed}: {solution.status}, gap {(solution.bound - value) / abs(value):.3%}"
+        ]
+        words += [f"at {at:g} s {trace.gap_at(at):.2%}" for at in given.at if at <= given.seconds]
+        words += [f"{gap:.1%} in {trace.seconds_to(gap):.2f} s" for gap in (0.03, 0.015, 0.005)]
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        print(", ".join(words), f"[{seconds:.1f} s, processor {processor:.1f} s, {peak:.2f} GiB]", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""Rows of risk measures put below and beside the rows and columns of a round."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.sparse import block_array, csr_array, vstack
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from bondwork.program.program import Program
+    from bondwork.risk.measure import Block, Cut, Measure
+
+
+def with_measures(program: Program, measures: Sequence[Measure], in_rows: Collection[int]) -> Program:
+    """Return a program that knows its tail limits, some of them as rows.
+
+    Parameters
+    ----------
+    program
+        Choices and limits only.
+    measures
+        Every tail limit of the round.
+    in_rows
+        Numbers of those whose rows are written down here; the others are lazy. What is not convex must be
+        among them.
+    """
+    lazy = tuple(number for number in range(len(measures)) if number not in in_rows)
+    result = dataclasses.replace(program, measures=tuple(measures), lazy=lazy)
+    for number in sorted(in_rows):
+        result = with_block(result, measures[number].block())
+    return result
+
+
+def with_mean_risk(program: Program, weight: float, measure: Measure) -> Program:
+    """Return a program whose objective is (1 - weight) times what it was, less weight times the measure."""
+    scaled = dataclasses.replace(
+        program, objective=(1.0 - weight) * program.objective, offset=(1.0 - weight) * program.offset
+    )
+    priced = with_block(scaled, measure.block(), priced=weight)
+    return dataclasses.replace(priced, mean_risk=(weight, measure))
+
+
+def with_block(program: Program, block: Block, *, priced: float = 0.0) -> Program:
+    """Return a program with a measure's rows and auxiliary columns after its own.
+
+    ``priced`` times the block's measured value is taken off the objective.
+    """
+    rows, columns = program.matrix.shape
+    auxiliaries = len(block.lower)
+    n = block.matrix.shape[1] - auxiliaries
+    # a block speaks of the choices, which come first, and of its own columns, which come last
+    between = csr_array((block.matrix.shape[0], columns - n))
+    matrix = block_array(
+        [
+            [program.matrix, csr_array((rows, auxiliaries))],
+            [_beside(block.matrix[:, :n], between), block.matrix[:, n:]],
+        ]
+    )
+    measured = block.measured if priced else np.zeros(auxiliaries)
+    return dataclasses.replace(
+        program,
+        objective=np.append(program.objective, -priced * measured),
+        matrix=matrix.tocsr(),
+        row_lower=np.append(program.row_lower, block.row_lower),
+        row_upper=np.append(program.row_upper, block.row_upper),
+        lower=np.append(program.lower, block.lower),
+        upper=np.append(program.upper, block.upper),
+        integer=np.append(program.integer, block.integer),
+        columns=np.append(program.columns, np.full(auxiliaries, -1)),
+    )
+
+
+def with_cuts(program: Program, cuts: Sequence[Cut]) -> Program:
+    """Return a program with cuts as rows after its own; they speak of the choices, which come first."""
+    others = program.matrix.shape[1] - program.choices
+    normals = csr_array(np.pad(np.array([cut.normal for cut in cuts]), ((0, 0), (0, others))))
+    return dataclasses.replace(
+        program,
+        matrix=vstack([program.matrix, normals]).tocsr(),
+        row_lower=np.append(program.row_lower, np.full(len(cuts), -np.inf)),
+        row_upper=np.append(program.row_upper, [cut.upper for cut in cuts]),
+    )
+
+
+def _beside(left: csr_array, right: csr_array) -> csr_array:
+    return left if right.shape[1] == 0 else block_array([[left, right]]).tocsr()

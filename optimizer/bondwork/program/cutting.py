@@ -1,0 +1,90 @@
+"""Convex risk limits by generation: rows and cuts are added where a solution breaks a limit.
+
+A CVaR limit over ten thousand scenarios is decided by the few hundred in its tail: only those get a row
+(A. Kuenzi-Bay & J. Mayer, Computational Management Science 3 (2006) 3-27, in its disaggregated form, which
+needs far fewer rounds than one cut at a time). Limits without scenario rows get cuts (J. E. Kelley, Journal of
+the SIAM 8 (1960) 703-712).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bondwork.program.blocks import with_block, with_cuts
+
+if TYPE_CHECKING:
+    from bondwork.arrays import FloatArray, IntArray
+    from bondwork.program.program import Program
+    from bondwork.risk.measure import Cut, Measure
+
+#: A limit is broken when its value is above it by more than this share of it: a tenth of what `verify` lets
+#: pass, and well above what a solver's feasibility tolerance amounts to.
+CUT_TOLERANCE = 1e-7
+
+
+class CuttingPlanes:
+    """A program and what has been generated for its lazy measures so far.
+
+    Parameters
+    ----------
+    program
+        Its lazy measures must be convex.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.measures = [program.measures[number] for number in program.lazy]
+        for measure in self.measures:
+            if not measure.convex:
+                raise TypeError(f"{measure.label} cannot be enforced by cuts")
+        self._scenarios: list[IntArray | None] = [None] * len(self.measures)
+        self._cuts: list[list[Cut]] = [[] for _ in self.measures]
+        #: Rows of the last `matrices` whose multipliers are the price of each lazy measure's limit.
+        self._priced: list[IntArray] = [np.zeros(0, dtype=np.int64) for _ in self.measures]
+
+    def separate(self, x: FloatArray) -> int:
+        """Add what rules a point out, for each limit that it breaks; return how many limits those are."""
+        broken = [
+            number
+            for number, measure in enumerate(self.measures)
+            if measure.value(x) > measure.ceiling + CUT_TOLERANCE * max(abs(measure.ceiling), _least(measure))
+        ]
+        for number in broken:
+            measure = self.measures[number]
+            critical = measure.critical(x)
+            known = self._scenarios[number]
+            if critical is not None and (known is None or not np.isin(critical, known).all()):
+                self._scenarios[number] = critical if known is None else np.union1d(known, critical)
+            else:
+                # every row that matters is there: what is left is the solver's tolerance, and a cut ends it
+                self._cuts[number].append(measure.cut(x))
+        return len(broken)
+
+    def matrices(self) -> Program:
+        """Return the program with what has been generated as further rows and auxiliary columns."""
+        result = self.program
+        for number, measure in enumerate(self.measures):
+            scenarios = self._scenarios[number]
+            priced: list[int] = []
+            if scenarios is not None:
+                result = with_block(result, measure.block(scenarios))
+                # CVaR has one row for its budget, the last; the worst case a budget in every row
+                first = len(result.row_lower) - (1 if measure.block_has_total else len(scenarios))
+                priced += range(first, len(result.row_lower))
+            if self._cuts[number]:
+                priced += range(len(result.row_lower), len(result.row_lower) + len(self._cuts[number]))
+                result = with_cuts(result, self._cuts[number])
+            self._priced[number] = np.array(priced, dtype=np.int64)
+        return dataclasses.replace(result, lazy=self.program.lazy)
+
+    def prices(self, row_duals: FloatArray) -> FloatArray:
+        """Price of one unit of each lazy measure's limit, from multipliers of the last `matrices`. Shape (k,)."""
+        return np.array([row_duals[rows].sum() for rows in self._priced])
+
+
+def _least(measure: Measure) -> float:
+    """Size below which a value is rounding: a limit of 0 must not be broken by it."""
+    return 1e-3 * float(np.max(measure.loss.weight, initial=0.0))

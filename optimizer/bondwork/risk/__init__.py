@@ -1,0 +1,1 @@
+"""What it may cost: risk measures of the loss, one per file."""

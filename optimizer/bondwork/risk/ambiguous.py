@@ -1,0 +1,113 @@
+"""Worst expected loss over a Wasserstein ball around the sample (MODEL 5).
+
+P. Mohajerin Esfahani & D. Kuhn, Mathematical Programming 171 (2018) 115-166: with the l1 distance on failures
+relaxed to [0, 1], the worst expectation is ``min over t >= 0 of radius*t + E[loss] + sum of
+(1 - f[o]) * max(s[o]*x[o] - t, 0)``, f[o] the share of scenarios in which o fails.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bondwork.risk.measure import Block, Cut
+
+if TYPE_CHECKING:
+    from bondwork.arrays import FloatArray, IntArray
+    from bondwork.risk.losses import ScopeLoss
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WorstExpectation:
+    """Worst expected loss within ``radius`` at most ``ceiling``; see `bondwork.risk.measure.Measure`.
+
+    Attributes
+    ----------
+    held_weight, held_share
+        Shape (h,). Slashing of the scope's commitments and the share of scenarios in which each fails: they
+        may fail more often too.
+    """
+
+    label: str
+    loss: ScopeLoss
+    radius: float
+    ceiling: float
+    held_weight: FloatArray
+    held_share: FloatArray
+    convex: bool = True
+    block_has_total: bool = True
+    is_of_losses: bool = False
+
+    def value(self, x: FloatArray) -> float:
+        """Worst expected loss at ``x``."""
+        return self._at(x, self._threshold(x))
+
+    def of_losses(self, losses: FloatArray) -> float:
+        """Refuse: the ball is about failures, not about losses."""
+        raise TypeError("the worst expectation is no function of the losses alone")
+
+    def _shares(self) -> FloatArray:
+        return np.append(self.loss.sample.failure_share(), self.held_share)
+
+    def _amounts(self, x: FloatArray) -> FloatArray:
+        return np.append(self.loss.weight * x[self.loss.columns], self.held_weight)
+
+    def _threshold(self, x: FloatArray) -> float:
+        """Best t: the largest amount at which the amounts above it could still fail ``radius`` more often."""
+        amounts, spare = self._amounts(x), 1.0 - self._shares()
+        order = np.argsort(-amounts, kind="stable")
+        above = np.cumsum(spare[order])
+        first = int(np.searchsorted(above, self.radius))
+        return float(amounts[order[first]]) if first < len(order) else 0.0
+
+    def _at(self, x: FloatArray, t: float) -> float:
+        shares, amounts = self._shares(), self._amounts(x)
+        expected = float(shares @ amounts)
+        return self.radius * t + expected + float((1.0 - shares) @ np.maximum(amounts - t, 0.0))
+
+    def cut(self, x: FloatArray) -> Cut:
+        """Linearise where the best t of ``x`` puts each offer: above it, or not."""
+        t = self._threshold(x)
+        shares, amounts = self._shares(), self._amounts(x)
+        pays = np.where(amounts > t, 1.0, shares)
+        free = len(self.loss.columns)
+        normal = np.zeros(self.loss.size)
+        normal[self.loss.columns] = self.loss.weight * pays[:free]
+        constant = self._at(x, t) - float(normal @ x)
+        return Cut(normal, self.ceiling - constant)
+
+    def block(self, scenarios: IntArray | None = None) -> Block:
+        """``radius*t + E[loss] + sum of (1 - f) * u <= ceiling``, ``u >= s*x - t``; of all offers always."""
+        from scipy.sparse import csr_array, eye_array, hstack, vstack
+
+        k, held = len(self.loss.columns), len(self.held_weight)
+        amounts = np.append(self.loss.weight, self.held_weight)
+        shares = self._shares()
+        places = (np.arange(k), self.loss.columns)
+        own = csr_array((self.loss.weight, places), shape=(k + held, self.loss.size))
+        minus_t = csr_array(-np.ones((k + held, 1)))
+        above = hstack([own, minus_t, -eye_array(k + held, format="csr")])
+        expected = np.zeros(self.loss.size)
+        expected[self.loss.columns] = self.loss.weight * shares[:k]
+        total = csr_array(np.concatenate([expected, [self.radius], 1.0 - shares])[np.newaxis])
+        already = float(shares[k:] @ self.held_weight)
+        most = float(amounts.max(initial=0.0))
+        return Block(
+            matrix=vstack([above, total]).tocsr(),
+            row_lower=np.full(k + held + 1, -np.inf),
+            row_upper=np.concatenate([np.zeros(k), -self.held_weight, [self.ceiling - already]]),
+            lower=np.zeros(k + held + 1),
+            upper=np.full(k + held + 1, most),
+            integer=np.zeros(k + held + 1, dtype=bool),
+            measured=np.zeros(0),
+        )
+
+    def critical(self, x: FloatArray) -> None:
+        """Say that the rows cannot be generated scenario by scenario."""
+
+    def standard_error(self, x: FloatArray) -> float:
+        """Standard error of the mean loss; the ball itself is no estimate."""
+        losses = self.loss.of(x)
+        return float(losses.std(ddof=1) / np.sqrt(len(losses)))

@@ -1,0 +1,107 @@
+"""Conditional value at risk: the mean of the worst (1 - level) share of losses.
+
+R. T. Rockafellar & S. Uryasev, "Optimization of conditional value-at-risk", Journal of Risk 2 (2000) 21-41.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bondwork.risk.measure import Block, Cut
+
+if TYPE_CHECKING:
+    from bondwork.arrays import FloatArray, IntArray
+    from bondwork.risk.losses import ScopeLoss
+
+
+def tail_density(losses: FloatArray, probability: FloatArray, level: float) -> FloatArray:
+    """Density, relative to the probabilities, that puts all weight on the worst (1 - level) share of losses.
+
+    Shape (S,), between 0 and 1/(1 - level); the scenario at the edge of the tail counts in part. Its
+    expectation of the losses is their CVaR, and its expectation of anything else a lower bound on that
+    thing's CVaR: both the value and the cuts come from it.
+    """
+    share = 1.0 - level
+    order = np.argsort(-losses, kind="stable")
+    reached = np.cumsum(probability[order])
+    inside = int(np.searchsorted(reached, share * (1.0 - 1e-12)))
+    density = np.zeros(len(losses))
+    density[order[:inside]] = 1.0 / share
+    if inside < len(order):
+        left = share - (reached[inside - 1] if inside else 0.0)
+        edge = order[inside]
+        density[edge] = left / share / probability[edge]
+    return density
+
+
+def cvar(losses: FloatArray, probability: FloatArray, level: float) -> float:
+    """CVaR of losses with the given probabilities, in their unit.
+
+    Examples
+    --------
+    >>> cvar(np.array([0.0, 1.0, 2.0, 9.0]), np.full(4, 0.25), 0.5)
+    5.5
+    """
+    return float(losses @ (tail_density(losses, probability, level) * probability))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ConditionalValueAtRisk:
+    """CVaR of a scope's loss at most ``ceiling``; see `bondwork.risk.measure.Measure`."""
+
+    label: str
+    loss: ScopeLoss
+    level: float
+    ceiling: float
+    convex: bool = True
+    block_has_total: bool = True
+    is_of_losses: bool = True
+
+    def value(self, x: FloatArray) -> float:
+        """CVaR of the loss at ``x``."""
+        return self.of_losses(self.loss.of(x))
+
+    def of_losses(self, losses: FloatArray) -> float:
+        """CVaR of given losses."""
+        return cvar(losses, self.loss.probability, self.level)
+
+    def cut(self, x: FloatArray) -> Cut:
+        """Mean loss over the tail of ``x``: no CVaR is below its mean over any such tail."""
+        density = tail_density(self.loss.of(x), self.loss.probability, self.level)
+        base = float(self.loss.base @ (density * self.loss.probability))
+        return Cut(self.loss.gradient(density), self.ceiling - base)
+
+    def block(self, scenarios: IntArray | None = None) -> Block:
+        """``eta + sum of probability * excess / (1 - level) <= ceiling``, ``excess[s] >= loss[s] - eta``."""
+        from scipy.sparse import csr_array, eye_array, hstack, vstack
+
+        chosen = np.arange(len(self.loss.base)) if scenarios is None else scenarios
+        count = len(chosen)
+        ones = csr_array(np.ones((count, 1)))
+        share = self.loss.probability[chosen] / (1.0 - self.level)
+        excess = hstack([self.loss.rows(chosen), -ones, -eye_array(count, format="csr")])
+        total = hstack([csr_array((1, self.loss.size)), csr_array(np.append(1.0, share)[np.newaxis])])
+        most = float(self.loss.largest().max(initial=0.0))
+        return Block(
+            matrix=vstack([excess, total]).tocsr(),
+            row_lower=np.full(count + 1, -np.inf),
+            row_upper=np.append(-self.loss.base[chosen], self.ceiling),
+            lower=np.zeros(count + 1),
+            upper=np.full(count + 1, most),
+            integer=np.zeros(count + 1, dtype=bool),
+            measured=np.append(1.0, share),
+        )
+
+    def critical(self, x: FloatArray) -> IntArray:
+        """Scenarios in the tail of ``x``."""
+        return np.flatnonzero(tail_density(self.loss.of(x), self.loss.probability, self.level))
+
+    def standard_error(self, x: FloatArray) -> float:
+        """Standard error of the mean excess over the value at risk, which is what CVaR's error is made of."""
+        losses = self.loss.of(x)
+        edge = np.quantile(losses, self.level, method="inverted_cdf")
+        excess = np.maximum(losses - edge, 0.0)
+        return float(excess.std(ddof=1) / np.sqrt(len(losses)) / (1.0 - self.level))

@@ -1,0 +1,240 @@
+"""The road from a round to a decision: sample, build, solve, measure, and tighten where tails flatter.
+
+One direction, no way back; calibration walks it again from the program on, with a smaller budget.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+
+from bondwork.plan.building import build_plan, chosen_offers
+from bondwork.plan.explanation import find_conflict
+from bondwork.plan.plan import Timing
+from bondwork.problem.values import is_eligible
+from bondwork.program.blocks import with_mean_risk
+from bondwork.risk.assessment import Assessment, assess
+from bondwork.risk.limits import is_tail_limit, mean_risk_measure, members, tail_measures
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bondwork.contracts import Formulation, Observer, Options, Progress, Solution, Strategy
+    from bondwork.plan.plan import Conflict, Plan
+    from bondwork.problem.instance import Instance
+    from bondwork.program.program import Program
+    from bondwork.risk.measure import Measure
+    from bondwork.uncertainty.sampling import RoundSample
+
+RiskForm: TypeAlias = Literal["auto", "rows", "cuts"]
+
+#: Scenarios up to which ``auto`` writes convex tail limits as rows: HiGHS then sees them whole.
+MOST_ROW_SCENARIOS = 128
+
+#: Times that calibration tightens budgets before it hands out what it has.
+MOST_CALIBRATIONS = 8
+
+#: Share by which calibration aims below the budget, so that the next plan need not be lucky.
+CALIBRATION_MARGIN = 0.002
+
+
+class Silence:
+    """The observer that watches nothing and stops nothing."""
+
+    def report(self, progress: Progress) -> None:
+        """Take no note."""
+
+    def should_stop(self) -> bool:
+        """Never."""
+        return False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decision:
+    """What came of a round: the program, the solution, what it measures, and how long each step took."""
+
+    program: Program
+    solution: Solution
+    assessments: tuple[Assessment, ...]
+    tightening: Mapping[int, float]
+    timing: Timing
+    conflict: Conflict | None
+
+    def plan(
+        self,
+        road: Road,
+        *,
+        strategy: str,
+        formulation: str,
+        options: Mapping[str, bool | int | float | str | None],
+    ) -> Plan:
+        """Write the decision down, not yet verified."""
+        return build_plan(
+            road.instance,
+            self.program,
+            self.solution,
+            strategy=strategy,
+            formulation=formulation,
+            options=options,
+            seed=road.seed,
+            timing=self.timing,
+            conflict=self.conflict,
+            assessments=self.assessments,
+            tightening=self.tightening,
+        )
+
+
+class Road:
+    """A round with all that is needed to decide it.
+
+    Parameters
+    ----------
+    instance, strategy, formulation, options, observer
+        What is decided, and how.
+    seed
+        Seed of the scenarios.
+    risk_form
+        See `bondwork.solve`.
+    """
+
+    def __init__(
+        self,
+        instance: Instance,
+        strategy: Strategy,
+        formulation: Formulation,
+        options: Options,
+        observer: Observer,
+        *,
+        seed: int,
+        risk_form: RiskForm = "auto",
+    ) -> None:
+        self.instance = instance
+        self.strategy = strategy
+        self.formulation = formulation
+        self.options = options
+        self.observer = observer
+        self.seed = seed
+        self.risk_form = risk_form
+
+    def decide(self, *, allow_partial: bool) -> Decision:
+        """Walk the road; ``allow_partial`` takes a heuristic's incomplete choice for a decision."""
+        start = time.perf_counter()
+        sample = draw_scenarios(self.instance, self.seed)
+        sampled = time.perf_counter()
+        program = write_program(self.instance, self.formulation, sample, self.risk_form)
+        built = time.perf_counter()
+        solution, assessments, tightening, program = self._solve(program, sample, allow_partial=allow_partial)
+        conflict = None
+        if solution.status == "infeasible":
+            conflict = find_conflict(program, self.options, self.observer)
+        timing = Timing(
+            read=self.instance.read_seconds,
+            sample=sampled - start,
+            build=built - sampled,
+            solve=time.perf_counter() - built,
+        )
+        return Decision(program, solution, assessments, tightening, timing, conflict)
+
+    def _solve(
+        self, program: Program, sample: RoundSample | None, *, allow_partial: bool
+    ) -> tuple[Solution, tuple[Assessment, ...], dict[int, float], Program]:
+        """Solve, and tighten calibrated limits until they hold on fresh scenarios."""
+        ends = time.perf_counter() + self.options.time_limit
+        tightening: dict[int, float] = {}
+        solution = self.strategy.solve(program, self.options, self.observer)
+        assessments = self._assess(program, solution, sample, allow_partial=allow_partial)
+        for _ in range(MOST_CALIBRATIONS):
+            factors = self._tighter(assessments, tightening)
+            left = ends - time.perf_counter()
+            if not factors or left <= 0.0 or self.observer.should_stop() or solution.x is None:
+                break
+            tighter = self._tightened(program, factors)
+            options = dataclasses.replace(self.options, time_limit=left)
+            again = self.strategy.solve(tighter, options, self.observer)
+            if again.x is None:
+                note = f"calibration gave up: tightened limits ended with status {again.status}"
+                solution = dataclasses.replace(solution, notes=(*solution.notes, note))
+                break
+            tightening, solution, used = factors, again, tighter
+            assessments = self._assess(used, solution, sample, allow_partial=allow_partial)
+        if allow_partial and solution.x is None and solution.partial is not None:
+            solution = dataclasses.replace(solution, x=solution.partial, status="locally_infeasible")
+        final = self._tightened(program, tightening) if tightening else program
+        return solution, assessments, tightening, final
+
+    def _assess(
+        self, program: Program, solution: Solution, sample: RoundSample | None, *, allow_partial: bool
+    ) -> tuple[Assessment, ...]:
+        x = solution.partial if solution.x is None and allow_partial else solution.x
+        if x is None:
+            return ()
+        return tuple(assess(self.instance, sample, chosen_offers(program, x), self.seed))
+
+    def _tighter(
+        self, assessments: tuple[Assessment, ...], tightening: Mapping[int, float]
+    ) -> dict[int, float]:
+        """Factors for the limits that do not hold; empty where all calibrated ones do."""
+        factors = dict(tightening)
+        changed = False
+        for each in assessments:
+            if not self.instance.risk[each.limit].calibrate or each.holds or not each.out_of_sample:
+                continue
+            ratio = (1.0 - CALIBRATION_MARGIN) * each.ceiling / each.out_of_sample
+            now = tightening.get(each.limit, 1.0)
+            factors[each.limit] = min(factors.get(each.limit, 1.0), now * ratio)
+            changed = True
+        return factors if changed else {}
+
+    def _tightened(self, program: Program, factors: Mapping[int, float]) -> Program:
+        """The same program with smaller ceilings of its tail limits."""
+        numbers = [
+            number
+            for number, limit in enumerate(self.instance.risk)
+            if is_tail_limit(limit)
+            for _ in members(self.instance, limit)
+        ]
+        measures = [
+            dataclasses.replace(measure, ceiling=measure.ceiling * factors.get(number, 1.0))  # type: ignore[type-var]
+            for number, measure in zip(numbers, program.measures, strict=True)
+        ]
+        rows = [i for i in range(len(measures)) if i not in program.lazy]
+        again = self.formulation.build(self.instance, measures, rows)
+        if program.mean_risk is not None:
+            again = with_mean_risk(again, *program.mean_risk)
+        return again
+
+
+def draw_scenarios(instance: Instance, seed: int) -> RoundSample | None:
+    """Scenarios of a round's offers and commitments; ``None`` where nothing needs them."""
+    from bondwork.uncertainty.sampling import sample_round
+
+    if instance.objective.risk_weight == 0.0 and not any(map(is_tail_limit, instance.risk)):
+        return None
+    return sample_round(instance, seed=seed)
+
+
+def write_program(
+    instance: Instance, formulation: Formulation, sample: RoundSample | None, risk_form: RiskForm
+) -> Program:
+    """Write the program of a round down, its tail limits and its mean-risk objective included."""
+    if sample is None:
+        return formulation.build(instance)
+    columns = np.flatnonzero(is_eligible(instance))
+    eligible = dataclasses.replace(sample, offers=sample.offers.select(columns))
+    measures = tail_measures(instance, eligible, columns)
+    rows = [number for number, measure in enumerate(measures) if _in_rows(measure, risk_form)]
+    program = formulation.build(instance, measures, rows)
+    weight = instance.objective.risk_weight
+    if weight == 0.0:
+        return program
+    return with_mean_risk(program, weight, mean_risk_measure(instance, eligible, columns))
+
+
+def _in_rows(measure: Measure, risk_form: RiskForm) -> bool:
+    if not measure.convex or risk_form == "rows":
+        return True
+    return risk_form == "auto" and len(measure.loss.base) <= MOST_ROW_SCENARIOS

@@ -1,0 +1,14 @@
+"""Decomposition by multipliers: tasks on one side, a knapsack per coprocessor on the other.
+
+`Lagrangian` is the strategy; `NotDecomposable` says why a program is none of its business; `WarmStart`
+carries an earlier round's plan and multipliers over. The compiled parts (numba) are loaded at the first
+solve.
+"""
+
+from __future__ import annotations
+
+from bondwork.strategies.lagrangian.errors import NotDecomposable
+from bondwork.strategies.lagrangian.strategy import Lagrangian
+from bondwork.strategies.lagrangian.warm import WarmStart
+
+__all__ = ["Lagrangian", "NotDecomposable", "WarmStart"]

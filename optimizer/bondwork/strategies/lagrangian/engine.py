@@ -1,0 +1,247 @@
+"""The order of work: LP-strength prices, local search, knapsack dual, dives, an exact finish if possible."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bondwork.contracts import Solution
+from bondwork.strategies.lagrangian.block_dual import BlockDual, Point
+from bondwork.strategies.lagrangian.dive import dive
+from bondwork.strategies.lagrangian.finish import finish
+from bondwork.strategies.lagrangian.primal import Primal
+from bondwork.strategies.lagrangian.row_dual import descend_from
+from bondwork.strategies.lagrangian.session import Session, Stopped
+
+if TYPE_CHECKING:
+    from bondwork.arrays import FloatArray, IntArray
+    from bondwork.contracts import Observer, Options
+    from bondwork.program.program import Program
+    from bondwork.strategies.lagrangian.shape import Shape
+    from bondwork.strategies.lagrangian.warm import WarmStart
+
+    #: Columns by task, as a CSR pair.
+    _Columns = tuple[IntArray, IntArray]
+
+#: Evaluations of the row dual, and its first step in typical prices: from nothing, and from an earlier round.
+_COLD_ROWS = (400, 0.3)
+_WARM_ROWS = (100, 0.02)
+
+#: Widths (in value spreads) of the columns that annealing may use.
+_NARROW, _WIDE = 0.25, 0.5
+
+#: Annealing: temperatures in value spreads, moves per task and at most in all.
+_HOT, _WARM, _POLISH_HEAT, _COLD = 1.0, 0.3, 0.06, 0.03
+_FIRST_MOVES, _POLISH_MOVES, _MOST_MOVES = 1000, 1500, 2_000_000
+
+#: Nodes of branch and bound for one knapsack: to sketch the fractional plan, for a good bound, and the last
+#: word.
+_COARSE, _FINE, _EXACT = 2_000, 100_000, 3_000_000
+
+#: The fine bound is sought where it lowers the first evaluation by this much more than the coarse one.
+_WORTHWHILE = 3e-4
+
+#: Evaluations of the knapsack dual: the sketch, before each of the slow dives, and before their repetitions.
+_SKETCH, _WARM_SKETCH, _DESCENT, _REDESCENT = 100, 40, 150, 30
+
+#: Length of the knapsack dual's step when it goes on from good prices; from nothing it is 1.
+_RESTART = 0.3
+
+#: Share of the fractional plan that a column of the earlier round's plan is taken to have.
+_RECALLED_SHARE = 0.7
+
+#: How a dive goes: share fixed at a time, evaluations in between, pace of prices, nodes.
+_QUICK_DIVES = ((0.1, 5, 0.02, _COARSE), (0.05, 8, 0.02, _COARSE))
+_DIVES = (
+    (0.025, 12, 0.012, 20_000),
+    (0.0125, 10, 0.006, 20_000),
+    (0.0125, 15, 0.01, 20_000),
+    (0.05, 8, 0.02, 20_000),
+)
+
+#: Spread of the factors on shares in dives after the first of each manner.
+_NOISE = 0.6
+
+#: HiGHS is given what is left at once where this few columns survive, and at the end where this many do; the
+#: number is not even looked at in programs with more columns than the last.
+_FEW, _MANY, _PROBED = 400, 2_500, 20_000
+
+
+class Engine:
+    """One solve."""
+
+    def __init__(
+        self,
+        program: Program,
+        shape: Shape,
+        options: Options,
+        observer: Observer,
+        started: float,
+        warm_start: WarmStart | None,
+        rounds: int,
+    ) -> None:
+        self._program, self._shape = program, shape
+        self._session = Session(program, shape, options, observer, started)
+        self._primal = Primal(self._session)
+        self._warm = warm_start
+        self._warm_columns: IntArray | None = None
+        self._random = np.random.default_rng(np.random.SeedSequence(options.random_seed, spawn_key=(1,)))
+        self._rounds = rounds
+        self._own: FloatArray = np.zeros(shape.rows)
+        self._task: FloatArray = np.zeros(shape.tasks)
+
+    def solve(self) -> Solution:
+        """Work until the gap, the time or the ideas run out."""
+        session = self._session
+        with session, suppress(Stopped):
+            self._work()
+        status = session.status or "locally_solved"
+        if session.gap <= session.options.mip_rel_gap and status != "infeasible":
+            status = "optimal"
+        if status == "infeasible":
+            return Solution("infeasible", None, -np.inf)
+        if session.assigned is None and status == "locally_solved":
+            status = "locally_infeasible"
+        return Solution(
+            status, session.x, session.currency_bound, self._row_duals(), prices_from="lagrange_multipliers"
+        )
+
+    def _work(self) -> None:
+        session, shape, primal = self._session, self._shape, self._primal
+        primal.greedy(shape.value, "greedy")
+        session.check()
+        reduced = self._price_rows()
+        narrow, wide = self._first_plan(reduced)
+        own = shape.block_row_count
+        point = Point(self._task.copy(), self._own[own:].copy(), self._own[:own].copy())
+        dual = BlockDual(session, point)
+        self._recall(dual)
+        try:
+            self._decompose(dual, narrow, wide, reduced)
+        finally:
+            if dual.least < np.inf:
+                self._task = dual.best.task
+                self._own = np.concatenate([dual.best.own, dual.best.linking])
+
+    def _recall(self, dual: BlockDual) -> None:
+        """Go on from the earlier round's task prices where they bound better; new tasks keep theirs."""
+        if self._warm is None or self._warm.row_duals is None:
+            return
+        shape, session = self._shape, self._session
+        known = shape.program_task >= 0
+        earlier = np.full(shape.tasks, np.nan)
+        earlier[known] = self._warm.row_duals[shape.program_task[known]] / shape.unit
+        recalled = dual.point.copy()
+        recalled.task = np.where(np.isfinite(earlier), earlier, recalled.task)
+        recalled.task = np.where(shape.required, recalled.task, np.maximum(0.0, recalled.task))
+        fresh, level = dual.evaluate(dual.point, _FINE), dual.evaluate(recalled, _FINE)
+        session.offer_bound(min(fresh, level), "warm start")
+        if level < fresh:
+            dual.point, dual.best = recalled, recalled.copy()
+            dual.length = _RESTART
+            if self._warm_columns is not None:
+                dual.share[self._warm_columns] = _RECALLED_SHARE
+
+    def _first_plan(self, reduced: FloatArray) -> tuple[_Columns, _Columns]:
+        """Anneal a first plan; returns the columns that later searches may use, few and more."""
+        shape, primal = self._shape, self._primal
+        start = self._warm_plan(reduced)
+        narrow, wide = primal.near(reduced, _NARROW), primal.near(reduced, _WIDE)
+        moves = min(shape.tasks * _FIRST_MOVES, _MOST_MOVES)
+        heat = _POLISH_HEAT
+        if start is None:
+            start = primal.greedy(reduced, "greedy by price")
+            heat = _HOT if moves >= 500 * shape.tasks else _WARM
+        plan = primal.improve(start, narrow, heat, _COLD, moves, "annealing")
+        primal.complete(plan, shape.value, "annealing")
+        return narrow, wide
+
+    def _decompose(self, dual: BlockDual, narrow: _Columns, wide: _Columns, reduced: FloatArray) -> None:
+        """Alternate between the knapsack dual and dives along it."""
+        session, shape = self._session, self._shape
+        coarse = dual.evaluate(dual.point, _COARSE)
+        fine = dual.evaluate(dual.point, _FINE)
+        session.offer_bound(fine, "knapsack dual")
+        nodes = _FINE if fine < coarse - _WORTHWHILE * abs(coarse) else _COARSE
+        if dual.share.any():
+            dual.descend(_WARM_SKETCH, nodes)
+        else:
+            dual.descend(_SKETCH, _COARSE)
+        for manner in _QUICK_DIVES:
+            self._dive(dual, manner, wide, reduced)
+        if nodes > _COARSE and dual.length < _RESTART:
+            dual.restart(_RESTART)
+        settled_at, turn = -np.inf, 0
+        while True:
+            fruitless = 0
+            while fruitless < self._rounds:
+                dual.descend(_DESCENT if turn < len(_DIVES) else _REDESCENT, nodes)
+                if session.value > settled_at and len(shape.value) <= _PROBED:
+                    keep = dual.surviving_columns(_EXACT)
+                    if keep.sum() <= _FEW and finish(session, keep, session.remaining / 2):
+                        return
+                    settled_at = session.value
+                noise = None
+                if turn >= len(_DIVES):
+                    noise = 1.0 + _NOISE * (self._random.random(len(shape.value)) - 0.5)
+                manner = _DIVES[turn % len(_DIVES)]
+                better = self._dive(dual, manner, narrow if turn % 2 else wide, reduced, noise)
+                fruitless = 0 if better else fruitless + 1
+                turn += 1
+            keep = dual.surviving_columns(_EXACT)
+            if keep.sum() <= _MANY and finish(session, keep, session.remaining / 4):
+                return
+            if not np.isfinite(session.options.time_limit):
+                return
+
+    def _dive(
+        self,
+        dual: BlockDual,
+        manner: tuple[float, int, float, int],
+        columns: _Columns,
+        reduced: FloatArray,
+        noise: FloatArray | None = None,
+    ) -> bool:
+        """Dive, fill up, polish; says whether a better plan came of it."""
+        shape, primal, before = self._shape, self._primal, self._session.value
+        plan = dive(dual, *manner, noise)
+        plan = primal.complete(plan, reduced, "dive")
+        moves = min(shape.tasks * _POLISH_MOVES, _MOST_MOVES)
+        plan = primal.improve(plan, columns, _POLISH_HEAT, _COLD, moves, "polish")
+        primal.complete(plan, shape.value, "polish")
+        return self._session.value > before
+
+    def _price_rows(self) -> FloatArray:
+        """Find the LP-strength prices; returns the reduced value of each column."""
+        session, shape = self._session, self._shape
+        iterations, reach = _COLD_ROWS
+        if self._warm is not None and self._warm.row_duals is not None:
+            iterations, reach = _WARM_ROWS
+            duals = self._warm.row_duals[shape.program_row] * shape.row_scale / shape.unit
+            self._own = np.maximum(0.0, np.nan_to_num(duals))
+        found = session.run([lambda: descend_from(shape, self._own, iterations, reach, session.stop)])
+        bound, self._task, reduced = found[0]
+        session.offer_bound(bound, "row dual")
+        session.check()
+        return np.asarray(reduced)
+
+    def _warm_plan(self, reduced: FloatArray) -> IntArray | None:
+        """What still fits of the earlier round's plan, filled up."""
+        if self._warm is None or self._warm.x is None:
+            return None
+        shape = self._shape
+        held = self._warm.x[shape.columns] > 0.5
+        self._warm_columns = np.flatnonzero(held)
+        plan = self._primal.greedy(np.where(held, 1e6, reduced), "warm start")
+        return self._primal.complete(plan, reduced, "warm start")
+
+    def _row_duals(self) -> FloatArray:
+        """Multipliers in currency per unit of the program's rows."""
+        shape = self._shape
+        duals = np.zeros(len(self._program.row_lower))
+        duals[shape.program_row] = self._own * shape.unit / shape.row_scale
+        known = shape.program_task >= 0
+        duals[shape.program_task[known]] = self._task[known] * shape.unit
+        return duals

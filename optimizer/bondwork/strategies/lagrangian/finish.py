@@ -1,0 +1,87 @@
+"""Finish what is left exactly: HiGHS on the columns that reduced-cost fixing could not remove.
+
+A column whose forced choice brings the bound down to the incumbent is in no better plan (Posta, Ferland &
+Michelon 2012 build their exact method for the generalised assignment problem on this). When few columns
+survive, HiGHS solves the rest; the larger of its bound and the incumbent then bounds the whole program.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bondwork.program.highs import solve_program
+from bondwork.program.matrices import Matrices
+
+if TYPE_CHECKING:
+    from bondwork.arrays import BoolArray, IntArray
+    from bondwork.contracts import Observer, Progress
+    from bondwork.program.program import Program
+    from bondwork.strategies.lagrangian.session import Session
+
+
+class _Quiet:
+    """Passes the wish to stop on; HiGHS's own progress is about the reduced program and stays unsaid."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def report(self, progress: Progress) -> None:
+        """Ignore."""
+
+    def should_stop(self) -> bool:
+        """Whether the whole solve should stop."""
+        return self._session.why_stop() is not None
+
+
+def finish(session: Session, keep: BoolArray, seconds: float) -> bool:
+    """Solve the program restricted to the columns in ``keep``, and say whether that settled all.
+
+    The incumbent, if any, must have been the one that ``keep`` was computed with.
+    """
+    program, shape = session.program, session.shape
+    columns = np.sort(shape.columns[keep])
+    if session.assigned is not None:
+        columns = np.union1d(columns, shape.columns[session.assigned[session.assigned >= 0]])
+    reduced = _restrict(program, columns)
+    before = session.x
+    observer: Observer = _Quiet(session)
+    # HiGHS stops by its own incumbent and bound; asking a tenth more leaves room for what scaling rounds.
+    options = dataclasses.replace(
+        session.options, time_limit=max(0.0, seconds), mip_rel_gap=0.9 * session.options.mip_rel_gap
+    )
+    start = None if before is None else before[columns]
+    answer = solve_program(reduced, options, observer, start=start)
+    if answer.x is not None:
+        x = np.zeros(len(program.objective))
+        x[columns] = answer.x
+        session.offer_x(x, "finish")
+    if answer.status == "infeasible":
+        if session.assigned is None:
+            session.status = "infeasible"
+        return session.assigned is None
+    if np.isfinite(answer.bound) and session.assigned is not None:
+        scaled = (answer.bound - program.offset) / shape.unit
+        session.offer_bound(max(scaled, session.value), "finish")
+    if answer.status == "optimal" and session.assigned is not None:
+        session.status = "optimal"
+        return True
+    return False
+
+
+def _restrict(program: Program, columns: IntArray) -> Matrices:
+    """Return the program with some of its columns; the others are 0."""
+    matrix = program.matrix[:, columns]
+    matrix.sort_indices()
+    return Matrices(
+        program.objective[columns],
+        program.offset,
+        matrix,
+        program.row_lower,
+        program.row_upper,
+        program.lower[columns],
+        program.upper[columns],
+        program.integer[columns],
+    )

@@ -1,0 +1,123 @@
+"""Plans from local search: greedy starts, and annealing over the columns that the prices leave in play."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bondwork.strategies.lagrangian.search import anneal, fill
+
+if TYPE_CHECKING:
+    from bondwork.arrays import BoolArray, FloatArray, IntArray
+    from bondwork.strategies.lagrangian.session import Session
+
+#: Annealing runs side by side, whatever the number of threads, so that the plan does not depend on it.
+_CHAINS = 2
+
+
+class Primal:
+    """Local search on a session's shape.
+
+    Attributes
+    ----------
+    scale
+        How much the values of one task's columns differ: the unit of temperatures and of nearness.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        shape = session.shape
+        self.scale = _value_spread(shape.value, shape.task, shape.required)
+        self._seeds = np.random.SeedSequence(session.options.random_seed)
+        # Leaving a required task costs more than any one move can win, but little enough to leave some for a
+        # while.
+        worst = np.zeros(shape.tasks)
+        np.minimum.at(worst, shape.task, shape.value)
+        span = float(np.ptp(shape.value)) if len(shape.value) else 0.0
+        self._leave = np.where(shape.required, worst - 2.0 * span, 0.0)
+
+    def greedy(self, merit: FloatArray, phase: str) -> IntArray:
+        """Take columns by falling ``merit`` as long as they fit."""
+        shape = self.session.shape
+        order = np.argsort(-merit, kind="stable")
+        assigned = np.full(shape.tasks, -1, dtype=np.int64)
+        load = np.zeros(shape.rows)
+        fill(order, shape.task, shape.entry_ptr, shape.entry_row, shape.entry_value, load, assigned)
+        self.session.offer_plan(assigned, phase)
+        return assigned
+
+    def complete(self, assigned: IntArray, merit: FloatArray, phase: str) -> IntArray:
+        """Fill up a plan by falling ``merit``."""
+        shape = self.session.shape
+        load = self.load(assigned)
+        assigned = assigned.copy()
+        order = np.argsort(-merit, kind="stable")
+        fill(order, shape.task, shape.entry_ptr, shape.entry_row, shape.entry_value, load, assigned)
+        self.session.offer_plan(assigned, phase)
+        return assigned
+
+    def load(self, assigned: IntArray) -> FloatArray:
+        """What a plan uses of each row. Shape (R,)."""
+        shape = self.session.shape
+        used = np.zeros(len(shape.value), dtype=bool)
+        used[assigned[assigned >= 0]] = True
+        entry = np.repeat(used, np.diff(shape.entry_ptr))
+        load = np.bincount(shape.entry_row[entry], shape.entry_value[entry], minlength=shape.rows)
+        return load.astype(np.float64)
+
+    def near(self, reduced: FloatArray, width: float, least: int = 2) -> tuple[IntArray, IntArray]:
+        """Columns of each task (CSR) whose reduced value is within ``width`` scales of the best.
+
+        At least the best ``least`` of each task, and what the incumbent chose.
+        """
+        shape = self.session.shape
+        keep = reduced >= -width * self.scale
+        by_task = np.lexsort((-reduced, shape.task))
+        rank = np.arange(len(by_task)) - shape.task_ptr[shape.task[by_task]]
+        keep[by_task[rank < least]] = True
+        if self.session.assigned is not None:
+            keep[self.session.assigned[self.session.assigned >= 0]] = True
+        columns = shape.task_columns[keep[shape.task_columns]]
+        counts = np.bincount(shape.task[columns], minlength=shape.tasks)
+        return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), columns
+
+    def improve(
+        self,
+        start: IntArray,
+        columns: tuple[IntArray, IntArray],
+        hot: float,
+        cold: float,
+        moves: int,
+        phase: str,
+    ) -> IntArray:
+        """Anneal from ``start`` with temperatures in scales; returns the best plan of all chains."""
+        shape, session = self.session.shape, self.session
+        seeds = self._seeds.spawn(_CHAINS)
+        states = [np.array([s.generate_state(1, np.uint64)[0] | 1], dtype=np.uint64) for s in seeds]
+        best = [np.empty_like(start) for _ in states]
+        values = session.run(
+            partial(
+                anneal, shape.value, shape.block, *columns, self._leave, shape.entry_ptr, shape.entry_row,
+                shape.entry_value, shape.blocks, shape.rows, start.copy(), plan, state, hot * self.scale,
+                cold * self.scale, moves, session.stop,
+            )
+            for plan, state in zip(best, states, strict=True)
+        )  # fmt: skip
+        top = best[int(np.argmax(values))]
+        session.offer_plan(top, phase)
+        session.check()
+        return top
+
+
+def _value_spread(value: FloatArray, task: IntArray, required: BoolArray) -> float:
+    """Mean standard deviation of the values of a task's columns; leaving it (0) counts where allowed."""
+    if not len(value):
+        return 1.0
+    extra = np.where(required, 0, 1)
+    count = np.bincount(task, minlength=len(required)) + extra
+    mean = np.bincount(task, value, minlength=len(required)) / np.maximum(count, 1)
+    square = np.bincount(task, value**2, minlength=len(required)) / np.maximum(count, 1)
+    spread = float(np.sqrt(np.maximum(square - mean**2, 0.0)).mean())
+    return spread if spread > 0 else 1.0

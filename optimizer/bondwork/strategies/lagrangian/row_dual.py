@@ -1,0 +1,142 @@
+"""Dual of all rows: as strong as the LP relaxation, and fast.
+
+For multipliers ``price >= 0`` every task takes its best column at reduced value, so
+
+    L(price) = sum of price + sum over tasks of max(leave, max over columns of value - price @ weights)
+
+(all limits are 1). L is convex and piecewise linear; we go down its subgradients with Adam steps (Kingma & Ba
+2015), which cope with rows of very different prices, with a step that shrinks geometrically. Rows ``a @ x <=
+1`` may be appended during a solve, with coefficients of either sign: nothing here needs them to be positive.
+"""
+
+# Kernels take arrays and numbers; numba infers their types at the first call.
+# mypy: disable-error-code="no-untyped-def"
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numba as nb
+import numpy as np
+
+from bondwork.strategies.lagrangian.shape import TOLERANCE
+
+if TYPE_CHECKING:
+    from bondwork.arrays import FloatArray, IntArray
+    from bondwork.strategies.lagrangian.shape import Shape
+
+
+@nb.njit(cache=True, nogil=True)
+def row_lagrangian(
+    value, task_ptr, task_columns, leave, entry_ptr, entry_row, entry_value, price, best, slack
+):
+    """Evaluate L(price).
+
+    ``best`` receives the best reduced value of each task, ``slack`` a subgradient: what each row has left
+    when every task takes its best column. Returns L.
+    """
+    total = 0.0
+    for r in range(len(price)):
+        total += price[r]
+        slack[r] = 1.0
+    for t in range(len(leave)):
+        top = leave[t]
+        chosen = -1
+        for k in range(task_ptr[t], task_ptr[t + 1]):
+            j = task_columns[k]
+            reduced = value[j]
+            for e in range(entry_ptr[j], entry_ptr[j + 1]):
+                reduced -= price[entry_row[e]] * entry_value[e]
+            if reduced > top:
+                top = reduced
+                chosen = j
+        best[t] = top
+        total += top
+        if chosen >= 0:
+            for e in range(entry_ptr[chosen], entry_ptr[chosen + 1]):
+                slack[entry_row[e]] -= entry_value[e]
+    return total
+
+
+@nb.njit(cache=True, nogil=True)
+def descend_rows(
+    value,
+    task_ptr,
+    task_columns,
+    leave,
+    entry_ptr,
+    entry_row,
+    entry_value,
+    price,
+    step,
+    shrink,
+    iterations,
+    stop,
+):
+    """Run Adam from ``price``; ``step`` has the first step length of each row.
+
+    Returns the least L found; ``price`` then holds the multipliers it was found at. Ends early when
+    ``stop[0]`` is set.
+    """
+    rows = len(price)
+    best = np.empty(len(leave))
+    slack = np.empty(rows)
+    current = price.copy()
+    first = np.zeros(rows)
+    second = np.zeros(rows)
+    least = np.inf
+    length = 1.0
+    decay1, decay2 = 0.9, 0.99
+    power1, power2 = 1.0, 1.0
+    for _ in range(iterations):
+        bound = row_lagrangian(
+            value, task_ptr, task_columns, leave, entry_ptr, entry_row, entry_value, current, best, slack
+        )
+        if bound < least:
+            least = bound
+            price[:] = current
+        if stop[0] != 0:
+            break
+        power1 *= decay1
+        power2 *= decay2
+        for r in range(rows):
+            g = slack[r]
+            first[r] = decay1 * first[r] + (1 - decay1) * g
+            second[r] = decay2 * second[r] + (1 - decay2) * g * g
+            move = first[r] / (1 - power1) / (np.sqrt(second[r] / (1 - power2)) + 1e-12)
+            current[r] = max(0.0, current[r] - length * step[r] * move)
+        length *= shrink
+    return least
+
+
+def descend_from(
+    shape: Shape, price: FloatArray, iterations: int, reach: float, stop: IntArray
+) -> tuple[float, FloatArray, FloatArray]:
+    """Lower L from ``price`` (changed in place); ``reach`` scales the first step.
+
+    Returns the least L, the best reduced value of each task (its price), and the reduced value of each column
+    less its task's price: at most 0, and the more below the less a good plan wants the column.
+    """
+    arrays = (
+        shape.value, shape.task_ptr, shape.task_columns, shape.leave,
+        shape.entry_ptr, shape.entry_row, shape.entry_value,
+    )  # fmt: skip
+    step = reach * typical_prices(shape)
+    shrink = 1e-3 ** (1.0 / max(iterations, 1))
+    least = descend_rows(*arrays, price, step, shrink, iterations, stop)
+    best = np.empty(shape.tasks)
+    row_lagrangian(*arrays, price, best, np.empty(shape.rows))
+    cost = price[shape.entry_row] * shape.entry_value
+    column = np.repeat(np.arange(len(shape.value)), np.diff(shape.entry_ptr))
+    reduced = shape.value - np.bincount(column, cost, minlength=len(shape.value)) - best[shape.task]
+    return least + TOLERANCE * float(price.sum()), best, reduced
+
+
+def typical_prices(shape: Shape) -> FloatArray:
+    """Value at stake per unit of each row: a scale for its price. Shape (R,)."""
+    worst = np.where(shape.required, np.inf, 0.0)
+    np.minimum.at(worst, shape.task, shape.value)
+    stake = np.repeat(shape.value - worst[shape.task], np.diff(shape.entry_ptr))
+    worth = np.bincount(shape.entry_row, stake, minlength=shape.rows)
+    weight = np.bincount(shape.entry_row, np.abs(shape.entry_value), minlength=shape.rows)
+    typical: FloatArray = worth / np.maximum(weight, 1e-300)
+    return np.where(typical > 0, typical, typical.mean() if len(typical) else 0.0)

@@ -1,0 +1,86 @@
+"""The strategy: prices give the bound, local search and dives the plan, fixing and HiGHS a proof."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bondwork.contracts import Observer, Options, Solution
+from bondwork.strategies.lagrangian.shape import recognise
+
+if TYPE_CHECKING:
+    from bondwork.program.program import Program
+    from bondwork.strategies.lagrangian.warm import WarmStart
+
+#: Loading that takes longer than this many seconds was compiling.
+_COMPILED = 3.0
+
+
+class Lagrangian:
+    """Decide large rounds of one stage with a certificate, by Lagrangian decomposition.
+
+    The bound is the best of two duals: that of all rows (as strong as the LP, in a fraction of a second) and
+    that of the task rows, with an exact knapsack per coprocessor (stronger than the LP). Plans come from
+    annealing over the columns that the prices leave in play, and from diving along the knapsacks' choices.
+    Small rounds end with a proof by HiGHS on what reduced-cost fixing leaves.
+
+    When not to use it: programs with continuous columns, replicas or lower bounds other than required tasks;
+    it raises `NotDecomposable` for those. Where `extensive` takes a second, it is as good and simpler.
+
+    Parameters
+    ----------
+    warm_start
+        Plan and multipliers of an earlier round, in this program's numbering.
+    rounds
+        Dives without a better plan after which the solve ends, as ``locally_solved``.
+    """
+
+    summary = (
+        "Multipliers, knapsacks and diving: large tight rounds to within half a per cent, with a certificate."
+    )
+
+    def __init__(self, warm_start: WarmStart | None = None, rounds: int = 10) -> None:
+        self._warm_start = warm_start
+        self._rounds = rounds
+
+    def solve(self, program: Program, options: Options, observer: Observer) -> Solution:
+        """Decide; see `bondwork.contracts.Strategy`.
+
+        Raises
+        ------
+        NotDecomposable
+            Where the program is not tasks and knapsacks.
+        """
+        loading = self.prepare()
+        started = time.perf_counter()
+        shape = recognise(program)
+        if shape.infeasible:
+            return Solution("infeasible", None, -np.inf, notes=(shape.infeasible,))
+        if not len(shape.columns):
+            return _nothing_to_choose(program)
+        from bondwork.strategies.lagrangian.engine import Engine
+
+        engine = Engine(program, shape, options, observer, started, self._warm_start, self._rounds)
+        notes = (f"compiling took {loading:.0f} s beforehand",) if loading > _COMPILED else ()
+        return replace(engine.solve(), notes=notes)
+
+    @staticmethod
+    def prepare() -> float:
+        """Load the compiled code, once in a process; returns the seconds that took.
+
+        `solve` does it by itself, before its clock starts: compiling for the first time cannot be cut short,
+        and a plan is wanted after it all the same. Call it earlier to have the first solve start at once.
+        """
+        # numba takes a fifth of a second to import, which `bondwork --help` does not have.
+        from bondwork.strategies.lagrangian.loading import load_kernels
+
+        return load_kernels()
+
+
+def _nothing_to_choose(program: Program) -> Solution:
+    x = np.zeros(len(program.objective))
+    duals = np.zeros(len(program.row_lower))
+    return Solution("optimal", x, program.offset, duals, prices_from="lagrange_multipliers")

@@ -1,0 +1,33 @@
+"""What all tests share: markers, hypothesis profiles, the folder of published data."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parents[1]
+
+#: Data and scripts that others published, beside the project and not part of it.
+SHARED = ROOT.parent / "shared"
+
+# "ci" tries the same examples every time; HYPOTHESIS_PROFILE=explore tries many others.
+settings.register_profile(
+    "ci", deadline=None, derandomize=True, max_examples=100, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("explore", settings.get_profile("ci"), derandomize=False, max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "published: solves instances with published optima (minutes)")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Return the folder of published data; skip where it is not there."""
+    if not SHARED.is_dir():
+        pytest.skip(f"published data is not at {SHARED}: it is no part of the project")
+    return SHARED

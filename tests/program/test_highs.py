@@ -1,0 +1,278 @@
+"""The door to HiGHS: limits, interrupts, options, threads, failing observers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import highspy
+import numpy as np
+import pytest
+
+import bondwork
+from bondwork.contracts import Options
+from bondwork.problem.generate import generate_round
+from bondwork.program import highs as door
+from bondwork.program.highs import solve_program
+from bondwork.solving import Silence
+from hand_made import make_round, market, offer
+from observers import Breakdown, Notebook
+from oracle import Oracle
+from program.test_scaling import make_matrices
+
+if TYPE_CHECKING:
+    from bondwork.contracts import Progress
+
+
+@pytest.fixture(scope="module")
+def hard() -> bondwork.Instance:
+    """Return a round that takes HiGHS far longer than any test waits, but for which plans come at once."""
+    return bondwork.load(generate_round(tasks=300, coprocessors=30, offers=20, seed=0))
+
+
+def test_time_limit_returns_incumbent_and_bound(hard: bondwork.Instance):
+    start = time.perf_counter()
+    plan = bondwork.solve(hard, time_limit=2.0, mip_rel_gap=0.0)
+    assert time.perf_counter() - start < 20.0
+    assert (plan.status, plan.solution) == ("time_limit", "feasible")
+    assert plan.objective is not None
+    assert plan.bound is not None
+    assert 0.0 < plan.objective < plan.bound < 1.2 * plan.objective
+    assert plan.verified
+    assert plan.prices
+
+
+def test_no_time_at_all_still_gives_a_plan(hard: bondwork.Instance):
+    plan = bondwork.solve(hard, time_limit=0.0)
+    assert plan.status == "time_limit"
+    assert plan.solution == "feasible"
+    assert plan.bound is not None
+
+
+@pytest.mark.parametrize("strategy", ["extensive", "auto"])
+def test_interrupt_returns_the_incumbent(hard: bondwork.Instance, strategy: str):
+    notebook = Notebook(stop_at_incumbent=True)
+    start = time.perf_counter()
+    plan = bondwork.solve(hard, strategy=strategy, mip_rel_gap=0.0, time_limit=120.0, observer=notebook)
+    assert time.perf_counter() - start < 100.0
+    assert (plan.status, plan.solution) == ("interrupted", "feasible")
+    assert plan.objective is not None
+    assert plan.bound is not None
+    reported = [each.objective for each in notebook.reports if each.objective is not None]
+    assert plan.objective >= max(reported) * (1 - 1e-9)
+    assert notebook.asked > 1
+
+
+def test_progress_is_in_currency(hard: bondwork.Instance):
+    notebook = Notebook()
+    plan = bondwork.solve(hard, time_limit=2.0, mip_rel_gap=0.0, observer=notebook)
+    assert plan.objective is not None
+    assert plan.bound is not None
+    seen = [each for each in notebook.reports if each.phase == "branch and bound"]
+    assert seen
+    for each in seen:
+        assert each.objective is None or each.objective <= plan.objective * (1 + 1e-9)
+        assert each.bound is None or each.bound >= plan.objective * (1 - 1e-9)
+    assert all(a.seconds <= b.seconds for a, b in zip(seen, seen[1:], strict=False))
+
+
+@pytest.mark.parametrize("strategy", ["extensive", "relaxation"])
+def test_stopped_before_it_starts(strategy: str):
+    plan = bondwork.solve(bondwork.load(market()), strategy=strategy, observer=Notebook(seconds=-1.0))
+    assert plan.status == "interrupted"
+    assert plan.verified
+
+
+@pytest.mark.parametrize("where", ["report", "should_stop"])
+def test_what_an_observer_raises_comes_back(hard: bondwork.Instance, where: str):
+    with pytest.raises(RuntimeError, match="the observer broke down"):
+        bondwork.solve(hard, mip_rel_gap=0.0, time_limit=60.0, observer=Breakdown(where))
+    # and nothing of it is left behind
+    assert bondwork.solve(bondwork.load(market())).status == "optimal"
+
+
+class CtrlC(Notebook):
+    """Presses Ctrl-C as soon as branch and bound reports."""
+
+    def report(self, progress: Progress) -> None:
+        if progress.phase == "branch and bound" and not self.reports:
+            os.kill(os.getpid(), signal.SIGINT)
+        if progress.phase == "branch and bound":
+            super().report(progress)
+
+
+def test_ctrl_c_ends_gracefully(hard: bondwork.Instance):
+    # up to Python 3.12 an interrupted join of the thread in which HiGHS runs would take it for dead
+    plan = bondwork.solve(hard, mip_rel_gap=0.0, time_limit=120.0, observer=CtrlC())
+    assert (plan.status, plan.solution) == ("interrupted", "feasible")
+    assert plan.verified
+
+
+# options
+
+
+def test_an_unknown_option_is_refused():
+    with pytest.raises(
+        bondwork.InvalidInput, match=r"options\.mip_rel_gapp: found 0, expected an option of HiGHS"
+    ):
+        bondwork.solve(bondwork.load(market()), highs={"mip_rel_gapp": 0})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("presolve", "maybe"), ("simplex_strategy", 99), ("mip_feasibility_tolerance", "x")]
+)
+def test_a_value_that_highs_refuses_is_refused(name: str, value: Any):
+    with pytest.raises(bondwork.InvalidInput, match=rf"options\.{name}"):
+        bondwork.solve(bondwork.load(market()), highs={name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("time_limit", -1.0),
+        ("time_limit", float("nan")),
+        ("mip_rel_gap", -0.5),
+        ("threads", -1),
+        ("seed", -1),
+        ("seed", 2**31),
+    ],
+)
+def test_options_out_of_range_are_refused(name: str, value: float):
+    with pytest.raises(bondwork.InvalidInput, match=f"^{name}: found"):
+        bondwork.solve(bondwork.load(market()), **{name: value})
+
+
+def test_several_wrong_options_are_told_at_once():
+    with pytest.raises(bondwork.InvalidInput) as caught:
+        bondwork.solve(bondwork.load(market()), time_limit=-1.0, threads=-1)
+    assert [fault.path for fault in caught.value.faults] == ["time_limit", "threads"]
+
+
+def test_options_reach_highs(monkeypatch: pytest.MonkeyPatch):
+    seen: dict[str, Any] = {}
+
+    class Watched(highspy.Highs):  # type: ignore[misc]
+        def run(self) -> Any:
+            names = (
+                "time_limit",
+                "mip_rel_gap",
+                "mip_abs_gap",
+                "threads",
+                "random_seed",
+                "presolve",
+                "mip_max_nodes",
+            )
+            seen.update({name: self.getOptionValue(name)[1] for name in names})
+            seen["mip_detect_symmetry"] = self.getOptionValue("mip_detect_symmetry")[1]
+            return super().run()
+
+    monkeypatch.setattr(highspy, "Highs", Watched)
+    extra = {"presolve": "off", "mip_max_nodes": 7, "mip_detect_symmetry": False}
+    plan = bondwork.solve(
+        bondwork.load(market()), time_limit=33.0, mip_rel_gap=0.0, threads=1, seed=11, highs=extra
+    )
+    assert seen.pop("time_limit") == pytest.approx(33.0, abs=5.0)
+    assert seen == extra | {"mip_rel_gap": 0.0, "mip_abs_gap": 0.0, "threads": 1, "random_seed": 11}
+    told = plan.provenance.options
+    assert {name: told[name] for name in extra} == extra
+    assert (told["time_limit"], told["mip_rel_gap"], told["threads"]) == (33.0, 0.0, 1)
+    assert (told["random_seed"], plan.provenance.seed) == (11, 11)
+
+
+def test_node_limit_is_a_status():
+    instance = bondwork.load(generate_round(tasks=30, coprocessors=6, offers=4, seed=1))
+    plan = bondwork.solve(instance, mip_rel_gap=0.0, highs={"mip_max_nodes": 1})
+    assert plan.status in ("solution_limit", "node_limit", "optimal")
+    assert plan.solution != "none"
+
+
+def test_threads_may_change_from_run_to_run():
+    instance = bondwork.load(market())
+    plans = [bondwork.solve(instance, threads=threads, mip_rel_gap=0.0) for threads in (1, 2, 1, 0, 2)]
+    assert {plan.objective for plan in plans} == {19.1875}
+
+
+def test_mip_rel_gap_is_kept(hard: bondwork.Instance):
+    plan = bondwork.solve(hard, mip_rel_gap=0.05, time_limit=60.0)
+    assert plan.status == "optimal"
+    assert plan.gap is not None
+    assert plan.gap <= 0.05
+
+
+def test_two_solves_at_once_in_two_python_threads():
+    documents = [generate_round(tasks=20, coprocessors=4, offers=3, seed=seed) for seed in (1, 2)]
+    instances = [bondwork.load(document) for document in documents]
+    alone = [bondwork.solve(instance, mip_rel_gap=0.0).objective for instance in instances]
+    found: dict[tuple[int, int], float | None] = {}
+
+    def work(number: int) -> None:
+        for repeat in range(2):
+            found[number, repeat] = bondwork.solve(
+                instances[number], mip_rel_gap=0.0, threads=1 + number
+            ).objective
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120.0)
+    assert found == {(number, repeat): alone[number] for number in range(2) for repeat in range(2)}
+
+
+# answers
+
+
+def test_an_unbounded_program_is_said_to_be():
+    program = make_matrices([1.0], [[-1.0]], [1.0], upper=[np.inf], integer=[False])
+    answer = solve_program(program, Options(), Silence())
+    assert answer.status in ("dual_infeasible", "infeasible_or_unbounded")
+    assert answer.bound == np.inf
+
+
+def test_a_program_without_columns():
+    empty = make_matrices([], [], [])
+    assert solve_program(empty, Options(), Silence()).status == "optimal"
+    impossible = make_matrices([], [], [-1.0])
+    assert solve_program(impossible, Options(), Silence()).status == "infeasible"
+
+
+def test_an_infeasible_relaxation_has_a_ray():
+    program = make_matrices(
+        [1.0, 1.0], [[1.0, 1.0], [2.0, 3.0]], [1.0, 1.0], row_lower=[1.0, -np.inf], integer=[False, False]
+    )
+    answer = solve_program(program, Options(), Silence(), relaxed=True)
+    assert answer.status == "infeasible"
+    assert answer.bound == -np.inf
+    assert answer.x is None
+
+
+def test_a_start_is_taken():
+    program = bondwork.build(bondwork.load(market()))
+    best = solve_program(program, Options(mip_rel_gap=0.0), Silence())
+    assert best.x is not None
+    again = solve_program(program, Options(mip_rel_gap=0.0), Silence(), start=best.x)
+    assert again.x is not None
+    assert program.value(again.x) == program.value(best.x) == Oracle(market()).best().objective  # type: ignore[union-attr]
+
+
+def test_every_status_of_highs_has_a_word():
+    words = {status.name: door._status(status) for status in highspy.HighsModelStatus.__members__.values()}
+    assert words["kOptimal"] == "optimal"
+    assert words["kTimeLimit"] == "time_limit"
+    assert words["kInterrupt"] == "interrupted"
+    assert words["kSolveError"] == "other_error"
+    assert set(words.values()) <= set(bondwork.plan.plan.Status.__args__)
+
+
+def test_tiny_differences_are_decided_at_gap_zero():
+    # 1e-7 of the largest reward: below HiGHS's default gaps
+    document = make_round(
+        coprocessors=[{"id": "a"}, {"id": "b"}],
+        tasks=[{"id": "t", "operator": "op", "reward": 10_000_000}],
+        offers=[offer("t", "a", 2), offer("t", "b", 1)],
+    )
+    plan = bondwork.solve(bondwork.load(document), mip_rel_gap=0.0)
+    assert [each.executor for each in plan.assignments] == ["b"]
