@@ -21,7 +21,7 @@ def make_round(**lists: Any) -> Document:
 
 
 def everyone_busy() -> Document:
-    """Four tasks, all of them done: delegated twice to a serial coprocessor, once to another, once by oneself.
+    """Four tasks, all done: two delegated to a serial coprocessor, one to another, one executed by oneself.
 
     Nothing is limited; what is used of each thing that could be is written beside it.
     """

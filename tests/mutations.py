@@ -336,7 +336,10 @@ def full_round() -> dict[str, Any]:
                         "slashing": values,
                         **copy.deepcopy(terms),
                     },
-                    {"id": "t-8", "claims": [{"operator": "op-2", "reward": copy.deepcopy(values)}]},
+                    {
+                        "id": "t-8",
+                        "claims": [{"operator": "op-2", "reward": copy.deepcopy(values), "slashing": 1}],
+                    },
                 ],
                 "offers": [
                     {

@@ -217,7 +217,7 @@ class Oracle:
     def best(
         self, limits: Collection[str] | None = None, required: Collection[str] | None = None
     ) -> Best | None:
-        """Try everything; ``None`` where nothing is possible. Only the limits and required tasks named hold."""
+        """Try all; ``None`` where nothing is possible. Of limits and required tasks those named hold."""
         held = {label: limit for label, limit in self.limits.items() if limits is None or label in limits}
         must = self.required if required is None else set(required)
         row = {label: number for number, label in enumerate(held)}

@@ -1,4 +1,4 @@
-"""Small random rounds for property tests, with every feature that a one-stage solve honours, and ways to change them.
+"""Small random rounds for property tests, with every feature of a one-stage solve, and ways to change them.
 
 All amounts are multiples of a quarter and all probabilities of an eighth, so that sums of doubles are exact.
 Many rounds have limits that bite; some are infeasible.
@@ -154,13 +154,15 @@ def _commitments(
     for number in range(draw(st.sampled_from([0, 0, 0, 1, 2])) if tasks else 0):
         task = draw(st.sampled_from(tasks))
         operator = draw(st.sampled_from(_claimants(task)))
+        executor = draw(st.sampled_from([{"id": operator}, *coprocessors]))
+        p = draw(st.integers(0, 8)) / 8
         result.append(
             {
                 "id": f"k-{number}",
                 "task": task["id"],
                 "operator": operator,
-                "executor": draw(st.sampled_from([operator, *(c["id"] for c in coprocessors)])),
-                "success_probability": draw(st.integers(0, 8)) / 8,
+                "executor": executor["id"],
+                "success_probability": min(p, 1.0 - executor.get("outage_probability", 0.0)),
                 "collateral": draw(quarters(2)),
                 "work": _resources(draw, resources, 2),
             }
@@ -168,14 +170,16 @@ def _commitments(
     return result
 
 
-def _risk(draw: st.DrawFn, operators: list[str], coprocessors: list[str]) -> list[Document]:
+def _risk(draw: st.DrawFn, operators: list[str], coprocessors: list[str], *, tails: bool) -> list[Document]:
     scopes: list[Any] = ["network", "operator", "coprocessor"]
     scopes += [{"operator": v} for v in operators] + [{"coprocessor": c} for c in coprocessors]
     limits: list[Document] = [
         {"measure": "expected", "budget": draw(quarters(8)), "of": draw(st.sampled_from(scopes))}
         for _ in range(draw(st.sampled_from([0, 0, 1, 1, 2])))
     ]
-    if _sometimes(draw, 5):  # beyond the reach of any choice: changes nothing, and is no reason to refuse
+    if tails and _sometimes(
+        draw, 5
+    ):  # beyond the reach of any choice: changes nothing, and is no reason to refuse
         limits.append({"measure": "cvar", "budget": 1000.0, "level": 0.875, "of": "network"})
     return limits
 
@@ -190,7 +194,7 @@ def _terms(draw: st.DrawFn) -> Document:
 
 
 def _add_what_changes_nothing(draw: st.DrawFn, document: Document) -> None:
-    """Fields of later work in places where they cannot change the answer, and a quorum that none can reach."""
+    """Fields of later work where they cannot change the answer, and a quorum that none can reach."""
     of_task = {
         task["id"]: [o for o in document["offers"] if o["task"] == task["id"]] for task in document["tasks"]
     }
@@ -210,8 +214,8 @@ def _add_what_changes_nothing(draw: st.DrawFn, document: Document) -> None:
 
 
 @st.composite
-def rounds(draw: st.DrawFn) -> Document:
-    """Draw the JSON document of a round."""
+def rounds(draw: st.DrawFn, *, tails: bool = True) -> Document:
+    """Draw the JSON document of a round; ``tails``: some with a tail limit that nothing can reach."""
     resources = draw(st.sampled_from([["compute"], [], ["compute", "memory"]]))
     operators = _operators(draw, resources)
     coprocessors = _coprocessors(draw, resources)
@@ -225,7 +229,7 @@ def rounds(draw: st.DrawFn) -> Document:
         "offers": _offers(draw, tasks, coprocessors, resources),
         "self_execution": _self_execution(draw, tasks),
         "commitments": _commitments(draw, tasks, coprocessors, resources),
-        "risk": _risk(draw, names, [c["id"] for c in coprocessors]),
+        "risk": _risk(draw, names, [c["id"] for c in coprocessors], tails=tails),
     }
     if draw(st.booleans()):
         document["now"] = draw(quarters(4))

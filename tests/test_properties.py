@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import bondwork
 from bondwork.contracts import Options
 from bondwork.program.highs import solve_program
-from bondwork.solving import Silence
+from bondwork.observing import Silence
 from oracle import Best, Choice, Oracle
 from rounds_strategy import (
     Document,

@@ -6,6 +6,7 @@ honours ``NO_COLOR``.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -105,11 +106,16 @@ def exit_codes() -> Iterator[None]:
             say(reason)
         code = 2
     except BrokenPipeError:
-        # whoever read standard output has left; keep the interpreter from complaining when it closes it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()  # whoever read it has left
         code = 0
     except OSError as error:
-        say(f"{error.filename or 'standard input'}: {error.strerror or error}")
+        where = error.filename
+        if where is None:
+            where = "standard input"
+            if error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+                where = "standard output"
+                _forget_output()
+        say(f"{where}: {error.strerror or error}")
         code = 2
     except MemoryError:
         say("out of memory")
@@ -120,6 +126,11 @@ def exit_codes() -> Iterator[None]:
     else:
         return
     raise SystemExit(code)
+
+
+def _forget_output() -> None:
+    """Keep the interpreter from complaining about standard output when it closes it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Watch:

@@ -20,7 +20,11 @@ def write_whole(path: Path, text: str) -> None:
         The folder is missing or not writable, or the disk is full.
     """
     if path.exists() and not path.is_file():
-        path.write_text(text, encoding="utf-8")
+        try:
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            error.filename = str(path)
+            raise
         return
     target = path.resolve()  # through a link, as an ordinary write would go
     try:
@@ -33,7 +37,9 @@ def write_whole(path: Path, text: str) -> None:
         mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
         Path(name).chmod(mode)
         Path(name).replace(target)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename in (None, name):
+            error.filename = str(path)
         with contextlib.suppress(FileNotFoundError):
             Path(name).unlink()
         raise

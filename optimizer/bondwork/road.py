@@ -23,7 +23,7 @@ from bondwork.risk.limits import is_tail_limit, mean_risk_measure, members, tail
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bondwork.contracts import Formulation, Observer, Options, Progress, Solution, Strategy
+    from bondwork.contracts import Formulation, Observer, Options, Solution, Strategy
     from bondwork.plan.plan import Conflict, Plan
     from bondwork.problem.instance import Instance
     from bondwork.program.program import Program
@@ -40,17 +40,6 @@ MOST_CALIBRATIONS = 8
 
 #: Share by which calibration aims below the budget, so that the next plan need not be lucky.
 CALIBRATION_MARGIN = 0.002
-
-
-class Silence:
-    """The observer that watches nothing and stops nothing."""
-
-    def report(self, progress: Progress) -> None:
-        """Take no note."""
-
-    def should_stop(self) -> bool:
-        """Never."""
-        return False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,7 +11,8 @@ from bondwork.plan.verify import verify
 from bondwork.problem.faults import Fault, InvalidInput, Refusal
 from bondwork.problem.support import unsupported
 from bondwork.registry import find_formulation, find_strategy
-from bondwork.road import RiskForm, Road, Silence, draw_scenarios, write_program
+from bondwork.observing import Silence
+from bondwork.road import RiskForm, Road, draw_scenarios, write_program
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 IMPOSSIBLE = make_round(name="impossible", tasks=[{"id": "t", "operator": "op", "required": True}])
 REFUSED = make_round(
     name="refused",
-    tasks=[{"id": "t", "operator": "op", "reward": 8, "slashing": 4}],
-    offers=[offer("t", "cp", 1)],
-    risk=[{"measure": "cvar", "budget": 1, "of": "network"}],
+    tasks=[{"id": "t", "operator": "op", "reward": 8, "replicas": 2}],
+    offers=[offer("t", "cp", 1), offer("t", "cp", 2, id="again")],
 )
 
 
@@ -67,7 +66,7 @@ def test_a_refusal_is_a_result_with_a_reason(comparison: Comparison):
     for row in comparison.rows[-4:]:
         assert row.status == "refused"
         assert row.refusal is not None
-        assert "risk measure cvar" in row.refusal
+        assert "replicas above 1" in row.refusal
         assert not row.verified
 
 

@@ -409,6 +409,7 @@ SCENARIO_FAULTS = [
     (" SC A ROOT 1\n", "found 4 words"),
     (" SC A ROOT 1 P3\n RHS NEED1 3\n", "an element of P2, expected one of P3"),
     (" SC A ROOT 0.5 P1\n RHS CAP 3\n SC B ROOT 0.5 P1\n", "differ in the first period"),
+    (" SC A ROOT 1 P2\n RHS NEED1 3\n RHS NEED1 4\n", "right-hand side of NEED1 again"),
     ("", "nothing random"),
 ]
 

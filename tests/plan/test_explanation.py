@@ -12,7 +12,7 @@ import bondwork
 from bondwork.contracts import Options
 from bondwork.plan import explanation
 from bondwork.plan.explanation import find_conflict
-from bondwork.solving import Silence
+from bondwork.observing import Silence
 from hand_made import Document, make_round, market, offer
 from oracle import Oracle
 from rounds_strategy import examples, rounds
@@ -315,3 +315,24 @@ def test_conflict_that_takes_too_long_is_not_called_minimal(monkeypatch: pytest.
     conflict = find_conflict(program, Options(), Silence())
     assert not conflict.minimal
     assert Oracle(document).conflicts(conflict.limits)
+
+
+@pytest.mark.parametrize("budget", [1, 1000])
+@pytest.mark.parametrize("strategy", ["extensive", "relaxation", "greedy"])
+def test_conflicts_in_rounds_with_tail_limits(strategy: str, budget: float):
+    # failing surely, the required task loses 4: too much for a budget of 1, and nobody can do the other
+    limit = {"measure": "worst_case", "budget": budget, "of": "network"}
+    offers = [offer("t", "cp", 1, success_probability=0.0)]
+    alone = one_task(offers, required=True) | {"risk": [limit], "uncertainty": {"scenarios": 16}}
+    plan = solve(alone, strategy=strategy)
+    assert plan.is_usable() == (budget > 1)
+    if plan.status == "infeasible":
+        assert plan.conflict is not None
+        assert "task t required" in plan.conflict.limits
+        assert any("worst_case" in each for each in plan.conflict.limits)
+    both = alone | {"tasks": [*alone["tasks"], TASK | {"id": "nobody", "required": True}]}
+    plan = solve(both, strategy=strategy)
+    assert not plan.is_usable()
+    if plan.status == "infeasible":
+        assert plan.conflict is not None
+        assert (plan.conflict.limits, plan.conflict.minimal) == (["task nobody required"], True)

@@ -182,10 +182,10 @@ TAMPERINGS: dict[str, tuple[str, Callable[[Plan], None]]] = {
         add_to("operators", 1, "expected_slashing", value=1.0),
     ),
     "operator dropped": ("operators", lambda plan: plan["operators"].pop()),
-    "risk value": ("expected loss of network", add_to("risk", 0, "in_sample", value=-1.0)),
-    "risk value gone": ("expected loss of cp-1", put("risk", 1, "in_sample", value=None)),
-    "risk holds": ("holds of expected loss of network", put("risk", 0, "holds", value=False)),
-    "risk budget": ("budget of network", put("risk", 0, "budget", value=9.0)),
+    "risk value": ("of network", add_to("risk", 0, "in_sample", value=-1.0)),
+    "risk value of another": ("of cp-1", put("risk", 1, "in_sample", value=1.0)),
+    "risk holds": ("of network", put("risk", 0, "holds", value=False)),
+    "risk budget": ("of network", put("risk", 0, "budget", value=9.0)),
     "risk of another": ("risk", put("risk", 1, "of", value="cp-2")),
     "risk dropped": ("risk", lambda plan: plan["risk"].pop()),
     "tail limit does not hold": ("op-2", put("risk", 3, "holds", value=False)),
@@ -229,7 +229,7 @@ def test_the_plan_itself_is_right():
         ("dear", "not_worth_it", []),
         ("late", "no_room", ["capacity compute of cp-1"]),
     ]
-    assert [each["limit"] for each in plan["prices"]][0] == "capacity compute of cp-1"
+    assert next(each["limit"] for each in plan["prices"]) == "capacity compute of cp-1"
 
 
 def test_objective_is_the_verifiers_own():
@@ -468,7 +468,8 @@ EARLY = ("locally_solved", "time_limit", "interrupted", "solution_limit", "other
 @examples(0.3)
 @given(data=st.data(), strategy=st.sampled_from(["extensive", "greedy", "relaxation"]))
 def test_random_tampering_is_found(data: st.DataObject, strategy: str):
-    instance = bondwork.load(data.draw(rounds()))
+    # tail limits are measured anew on thousands of scenarios each time: not here
+    instance = bondwork.load(data.draw(rounds(tails=False)))
     plan = bondwork.solve(instance, strategy=strategy, mip_rel_gap=0.0)
     assume(plan.is_usable())  # why there is no plan cannot be checked without solving
     document = json.loads(plan.to_json())

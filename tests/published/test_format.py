@@ -57,3 +57,16 @@ def test_the_example_plan_is_readable(shown: dict[str, Any]):
     assert set(document) <= set(written)
     for name in ("timing", "provenance"):
         assert set(document[name]) <= set(written[name])
+
+
+@pytest.mark.parametrize("place", [("offers", 0), ("offers", 1), ("commitments", 0)])
+def test_nothing_succeeds_more_often_than_its_coprocessor_is_there(
+    place: tuple[str, int], shown: dict[str, Any]
+):
+    document = copy.deepcopy(shown["bondwork.round/1"])
+    name, number = place
+    document["coprocessors"][1]["outage_probability"] = 0.01
+    document[name][number]["success_probability"] = 0.995
+    with pytest.raises(bondwork.InvalidInput) as caught:
+        bondwork.load(document)
+    assert [fault.path for fault in caught.value.faults] == [f"$.{name}[{number}].success_probability"]

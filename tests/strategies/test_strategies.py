@@ -11,7 +11,7 @@ import bondwork
 from bondwork.contracts import Options
 from bondwork.problem.generate import generate_round
 from bondwork.registry import find_strategy
-from bondwork.solving import Silence
+from bondwork.observing import Silence
 from bondwork.strategies import auto
 from hand_made import Document, make_round, market, offer
 from oracle import Oracle

@@ -55,10 +55,10 @@ class Change:
 
 @dataclass(slots=True)
 class Outcome:
-    """One realisation: its probability and what it changes."""
+    """One realisation: its probability and what it changes, by element."""
 
     probability: float
-    changes: list[Change] = field(default_factory=list)
+    changes: dict[Element, Change] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -113,6 +113,7 @@ class _StochReading:
         self.law_of: dict[tuple[str, object, int], Law] = {}
         self.scenario_names: Names[int] = Names()
         self.current: tuple[Outcome, int] | None = None  # what data lines add to, and its stage
+        self.named: set[Element] = set()  # by the data lines of the current one
         sections = {"INDEP": self._indep, "BLOCKS": self._block, "SCENARIOS": self._scenario}
         section = None
         for line in reader.lines():
@@ -162,13 +163,14 @@ class _StochReading:
             self._check_sum(result.scenarios[0].line, "the scenarios", outcomes)
         owner: dict[Element, Law] = {}
         for law in result.laws:
-            for element in {change.element for each in law.outcomes for change in each.changes}:
-                replaces = any(
-                    change.mode == "REPLACE" and change.element == element
-                    for each in law.outcomes
-                    for change in each.changes
-                )
-                if element in owner and replaces:
+            replaced = {
+                element
+                for each in law.outcomes
+                for element, change in each.changes.items()
+                if change.mode == "REPLACE"
+            }
+            for element in dict.fromkeys(element for each in law.outcomes for element in each.changes):
+                if element in owner and element in replaced:
                     found = f"{law.what} replaces what {owner[element].what} sets"
                     reader.fault(law.line, found, "each element random once")
                 owner[element] = law
@@ -216,7 +218,7 @@ class _StochReading:
             law = Law(self._describe(element), line.number, named)
             self.law_of[key] = law
             self.result.laws.append(law)
-        law.outcomes.append(Outcome(self._probability(line, words[-1]), changes))
+        law.outcomes.append(Outcome(self._probability(line, words[-1]), {element: changes[0]}))
 
     def _block(self, line: Line) -> None:
         """``BL`` name period probability begins a realisation; the lines after it say what it changes."""
@@ -239,9 +241,9 @@ class _StochReading:
             self.reader.fault(line.number, found, "each block in one period")
             return
         # a realisation after the first names only what differs from the first
-        inherited = list(law.outcomes[0].changes) if law.outcomes else []
+        inherited = dict(law.outcomes[0].changes) if law.outcomes else {}
         law.outcomes.append(Outcome(self._probability(line, line.words[3]), inherited))
-        self.current = (law.outcomes[-1], stage)
+        self.current, self.named = (law.outcomes[-1], stage), set()
 
     def _scenario(self, line: Line) -> None:
         """``SC`` name parent probability period begins a scenario; the lines after it say what it changes."""
@@ -266,7 +268,7 @@ class _StochReading:
         outcome = Outcome(self._probability(line, probability))
         self.scenario_names.add(name, len(self.result.scenarios))
         self.result.scenarios.append(Scenario(name, line.number, parent, stage, outcome))
-        self.current = (outcome, stage)
+        self.current, self.named = (outcome, stage), set()
 
     def _data(self, line: Line) -> None:
         """Add a line's changes to the realisation or scenario that is being read."""
@@ -282,11 +284,11 @@ class _StochReading:
         outcome, stage = self.current
         for change in self._changes(line, line.words):
             if self._is_later(line, stage, stage_of(change.element, self.core, self.periods)):
-                known = [k for k, each in enumerate(outcome.changes) if each.element == change.element]
-                if known:
-                    outcome.changes[known[0]] = change
-                else:
-                    outcome.changes.append(change)
+                if change.element in self.named:
+                    found = f"{self._describe(change.element)} again"
+                    self.reader.fault(line.number, found, "each element once in a realisation or scenario")
+                self.named.add(change.element)
+                outcome.changes[change.element] = change
 
     def _is_later(self, line: Line, known: int, used: int) -> bool:
         """Whether something may become known in one period and be used in another; a fault where not."""

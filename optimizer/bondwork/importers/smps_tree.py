@@ -12,7 +12,7 @@ from bondwork.importers.smps_stoch import stage_of
 from bondwork.problem.faults import Fault, InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from bondwork.importers.mps_core import Core
     from bondwork.importers.smps_lines import Reader
@@ -88,7 +88,7 @@ class TreeMaker:
             return core.rhs.get(first, 0.0)
         return core.column_limits(first)[kind == "upper"]
 
-    def _changed(self, state: Mapping[Element, float], changes: Sequence[Change]) -> State:
+    def _changed(self, state: Mapping[Element, float], changes: Iterable[Change]) -> State:
         after = dict(state)
         for change in changes:
             current = after.get(change.element)
@@ -174,7 +174,9 @@ class TreeMaker:
         roots = set()
         for each in scenarios:
             base = paths[each.parent] if each.parent >= 0 else core_path
-            state = self._changed(states[each.parent] if each.parent >= 0 else {}, each.outcome.changes)
+            state = self._changed(
+                states[each.parent] if each.parent >= 0 else {}, each.outcome.changes.values()
+            )
             path = base[: each.stage]
             for stage in range(each.stage, last + 1):
                 above = path[-1] if path else None
@@ -202,7 +204,7 @@ def _combinations(laws: Sequence[Law]) -> Iterator[tuple[float, list[Change]]]:
         changes: list[Change] = []
         for outcome in joint:
             probability *= outcome.probability
-            changes += outcome.changes
+            changes += outcome.changes.values()
         yield probability, changes
 
 
@@ -221,7 +223,10 @@ class _Sampler:
         joint, times = np.unique(drawn, axis=0, return_counts=True)
         for row, count in zip(joint.tolist(), times.tolist(), strict=True):
             picked = zip(row, self.laws, strict=True)
-            yield count / self.draws, [change for k, law in picked for change in law.outcomes[k].changes]
+            yield (
+                count / self.draws,
+                [change for k, law in picked for change in law.outcomes[k].changes.values()],
+            )
 
 
 def _numbered(root: _Branch, used: set[int]) -> list[Node]:

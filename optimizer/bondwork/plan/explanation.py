@@ -101,13 +101,19 @@ def find_conflict(program: Program, options: Options, observer: Observer) -> Con
 
     Each round of the search leaves limits out and asks HiGHS whether the rest can hold. A required task
     counts as a limit: left out, it may stay unassigned. After `CONFLICT_SECONDS`, or when stopped, what is
-    known by then is returned as not minimal.
+    known by then is returned as not minimal; so are all limits where a tail limit has a part in the conflict.
     """
+    tails = [measure.label for measure in program.measures]
+    program = program.without_auxiliaries()
     rows = np.flatnonzero((program.row_lower > -math.inf) | (program.limits.kind != LimitKind.TASK))
     search = _ConflictSearch(program, options, observer)
-    found = search.smallest(search.ray_support(rows))
-    labels = list(dict.fromkeys(_conflict_label(program, row) for row in np.sort(found).tolist()))
-    return Conflict(limits=labels, minimal=not search.gave_up)
+    if tails and search.can_hold(rows):
+        found, minimal = rows, False
+    else:
+        found, tails = search.smallest(search.ray_support(rows)), []
+        minimal = not search.gave_up
+    labels = dict.fromkeys(_conflict_label(program, row) for row in np.sort(found).tolist())
+    return Conflict(limits=[*labels, *tails], minimal=minimal)
 
 
 def _conflict_label(program: Program, row: int) -> str:

@@ -253,6 +253,8 @@ class _Check:
             if limit.measure == "expected":
                 account = self.round.loss_account(name, self.chosen, limit.budget)
                 self.check_sum(what, given.in_sample, account.terms)
+                if given.calibrated is not None:
+                    self.wrong(f"calibrated of {what}", given.calibrated, "none: the value is exact")
                 holds = account.excess() <= account.tolerance()
                 facts = (limit.budget, None, None, holds)
             else:

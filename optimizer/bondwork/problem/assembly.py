@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bondwork.problem import schema
-from bondwork.problem.checks import SUM_TOLERANCE, check_claim_form, check_sum
+from bondwork.problem.checks import SUM_TOLERANCE, check_claim_form, check_outage, check_sum
 from bondwork.problem.faults import Fault, json_path, preview
 from bondwork.problem.instance import (
     NOBODY,
@@ -75,7 +75,7 @@ class Assembly:
         )
         outage = np.array([c.outage_probability for c in sections.coprocessors.entries], dtype=float)
         offers = assemble_offers(columns, claims, outage, self.faults)
-        commitments = self._commitments()
+        commitments = self._commitments(outage)
         risk = self._risk()
         terms = self._terms(head.terms)
         uncertainty = self._uncertainty(head.uncertainty)
@@ -227,7 +227,7 @@ class Assembly:
                     "a continuous curve where its weight is not 0",
                 )
 
-    def _commitments(self) -> Commitments:
+    def _commitments(self, outage: FloatArray) -> Commitments:
         section = self.sections.commitments
         entries = section.entries
         Index.of(section, "a commitment", self.faults)
@@ -246,15 +246,18 @@ class Assembly:
                 )
             claim.append(self.claim_number.get(pair, NOBODY))
             coprocessor.append(self._executor(number, entry))
+        executor = np.array(coprocessor, dtype=np.int64)
+        p = np.array([k.success_probability for k in entries], dtype=float)
+        check_outage(section, p, executor, outage, self.faults)
         return Commitments(
             ids=tuple(k.id for k in entries),
             task=np.array(task, dtype=np.int64),
             operator=np.array(operator, dtype=np.int64),
             claim=np.array(claim, dtype=np.int64),
-            coprocessor=np.array(coprocessor, dtype=np.int64),
+            coprocessor=executor,
             collateral=np.array([k.collateral for k in entries], dtype=float),
             work=self._amounts_by_resource([k.work for k in entries], 0.0),
-            success_probability=np.array([k.success_probability for k in entries], dtype=float),
+            success_probability=p,
             release_at=_or_unlimited([k.release_at for k in entries]),
         )
 

@@ -41,13 +41,13 @@ def check_claim_form(section: Section[schema.Task] | Section[schema.PeriodTask],
 
 
 def check_outage(
-    section: Section[schema.Offer] | Section[schema.PeriodOffer],
+    section: Section[schema.Offer] | Section[schema.PeriodOffer] | Section[schema.Commitment],
     p: FloatArray,
     coprocessor: IntArray,
     outage: FloatArray,
     faults: list[Fault],
 ) -> None:
-    """Check that no offer succeeds more often than its coprocessor is there (MODEL 3)."""
+    """Check that nothing succeeds more often than its coprocessor is there (MODEL 3)."""
     if not len(outage):
         return
     most = np.where(coprocessor >= 0, 1.0 - outage[coprocessor], 1.0)

@@ -40,9 +40,10 @@ def write_mps(program: StochasticProgram, form: Literal["free", "fixed"] = "free
     Returns
     -------
     str
-        Numbers are written so that they read back exactly, up to the width of a range. The objective's
-        constant is minus its right-hand side. A whole column always has its bounds, because readers differ
-        about those that have none.
+        Numbers are written so that they read back exactly, up to the width of a range; in the fixed format
+        they may run past their 12 characters, behind which nothing stands. The objective's constant is minus
+        its right-hand side. A whole column always has its bounds, because readers differ about those that
+        have none.
 
     Raises
     ------

@@ -58,7 +58,7 @@ class Program(Matrices):
     def without_auxiliaries(self) -> Program:
         """Return the choices and the limits alone; the measures stay, all of them lazy."""
         n, m = self.choices, len(self.limits)
-        if n == len(self.columns):
+        if n == len(self.columns) and m == len(self.row_lower):
             return self
         return Program(
             objective=self.objective[:n],

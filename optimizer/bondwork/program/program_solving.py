@@ -95,7 +95,7 @@ def solve_stochastic(
     (6.0, {'x': 6.0}, 2.0, 1.0)
     """
     from bondwork.program.stochastic_value import stochastic_value
-    from bondwork.road import Silence
+    from bondwork.observing import Silence
 
     options, watch = options or Options(), observer or Silence()
     start = time.perf_counter()

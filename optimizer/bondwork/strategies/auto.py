@@ -5,29 +5,49 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from bondwork.contracts import Observer, Options, Solution
 from bondwork.strategies.extensive import Extensive
+from bondwork.strategies.lagrangian.errors import NotDecomposable
+from bondwork.strategies.lagrangian.strategy import Lagrangian
 from bondwork.strategies.relaxation import Relaxation
 
 if TYPE_CHECKING:
-    from bondwork.contracts import Observer, Options, Solution
+    from bondwork.contracts import Strategy
     from bondwork.program.program import Program
 
-#: Offers beyond which the extensive form is not tried: its linear relaxation alone then takes minutes.
+#: Offers up to which HiGHS alone proves most rounds optimal within seconds.
+MOST_EXTENSIVE = 2_000
+
+#: Offers beyond which the extensive form is not tried at all: its linear relaxation alone takes minutes.
 LARGEST_EXTENSIVE = 500_000
 
 
 class Auto:
-    """Choose a strategy by the size of the round, and say in the plan which one and why."""
+    """Choose a strategy by the size and the shape of the round, and say in the plan which one and why."""
 
-    summary = "Chooses by size: extensive, or relaxation for rounds beyond its reach."
+    summary = "Chooses by size and shape: extensive for small rounds, lagrangian for large ones."
 
     def solve(self, program: Program, options: Options, observer: Observer) -> Solution:
         """Decide; see `bondwork.contracts.Strategy`."""
-        offers = len(program.objective)
+        offers = program.choices
+        notes = []
+        if offers > MOST_EXTENSIVE:
+            try:
+                return _by(Lagrangian(), "lagrangian", offers, notes, (program, options, observer))
+            except NotDecomposable as refusal:
+                notes.append(f"lagrangian refused: {refusal.reason}")
         if offers <= LARGEST_EXTENSIVE:
-            solution, name = Extensive().solve(program, options, observer), "extensive"
-            why = f"auto chose extensive: {offers} eligible offers"
-        else:
-            solution, name = Relaxation().solve(program, options, observer), "relaxation"
-            why = f"auto chose relaxation: {offers} eligible offers are more than {LARGEST_EXTENSIVE}"
-        return dataclasses.replace(solution, strategy=name, notes=(why, *solution.notes))
+            return _by(Extensive(), "extensive", offers, notes, (program, options, observer))
+        return _by(Relaxation(), "relaxation", offers, notes, (program, options, observer))
+
+
+def _by(
+    strategy: Strategy,
+    name: str,
+    offers: int,
+    notes: list[str],
+    task: tuple[Program, Options, Observer],
+) -> Solution:
+    solution = strategy.solve(*task)
+    chosen = f"auto chose {name}: {offers} eligible offers"
+    return dataclasses.replace(solution, strategy=name, notes=(*notes, chosen, *solution.notes))
