@@ -64,8 +64,7 @@ bench: $(VENV)/.installed-dev
 
 schemas: $(VENV)/.installed
 	@mkdir -p $(SCHEMAS)
-	$(BIN)/bondwork schema round -o $(SCHEMAS)/bondwork.round.1.json
-	$(BIN)/bondwork schema plan -o $(SCHEMAS)/bondwork.plan.1.json
+	for each in round plan program solution; do $(BIN)/bondwork schema $$each -o $(SCHEMAS)/$$each.json || exit 1; done
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

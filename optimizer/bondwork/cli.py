@@ -6,19 +6,23 @@ without a solution; 5 the solver failed; 130 interrupted, with the best plan fou
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
-from enum import Enum
+import time
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from bondwork import console
 
 if TYPE_CHECKING:
+    from bondwork.contracts import Options
     from bondwork.plan.plan import Plan
     from bondwork.problem.instance import Instance
+    from bondwork.program.program_solution import ProgramSolution
 
 app = typer.Typer(
     name="bondwork",
@@ -30,9 +34,11 @@ app = typer.Typer(
 )
 importing = typer.Typer(help="Turn foreign files into rounds.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(importing, name="import")
+exporting = typer.Typer(help="Write foreign files.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(exporting, name="export")
 
 
-class RiskForm(str, Enum):
+class RiskForm(StrEnum):
     """How tail limits enter the program."""
 
     auto = "auto"
@@ -102,13 +108,24 @@ def solve(
     allow_violations: Annotated[
         bool, typer.Option("--allow-violations", help="Hand out a heuristic's plan that breaks limits.")
     ] = False,
+    value: Annotated[
+        bool, typer.Option("--value", help="Tell what the stochastic model is worth (programs).")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Solve a round: the plan of highest expected net reward within its limits, verified."""
+    """Solve a round, or a stochastic program: the best plan within its limits, verified."""
+    from bondwork.contracts import Options
     from bondwork.solving import solve as solve_round
 
     console.check_writable(output)
-    instance = _load(round_)
+    document, instance = _read(round_)
+    if instance is None:
+        if strategy not in ("auto", "extensive") or formulation != "highs":
+            raise typer.BadParameter("a stochastic program is solved by --strategy extensive with highs")
+        options = Options(time_limit, mip_rel_gap, threads, seed or 0, _highs_options(highs))
+        _solve_program(document, options, output, value=value, as_json=as_json)
+    if value:
+        raise typer.BadParameter("--value is for stochastic programs; a round of one stage has no recourse")
     with console.watching() as watch:
         plan = solve_round(
             instance,
@@ -261,7 +278,7 @@ def generate(
 
 @app.command()
 def schema(
-    name: Annotated[str, typer.Argument(metavar="round|plan", help="Which format.")],
+    name: Annotated[str, typer.Argument(metavar="round|plan|program|solution", help="Which format.")],
     output: OutOption = None,
 ) -> None:
     """Print the JSON Schema (draft 2020-12) of a format."""
@@ -280,6 +297,39 @@ def strategies(as_json: JsonOption = False) -> None:
         _print_json({"strategies": summaries, "formulations": formulation_names()})
     else:
         console.print_strategies(summaries, formulation_names())
+
+
+@importing.command("smps")
+def import_smps(
+    core: Annotated[Path, typer.Argument(metavar="CORE", help="Deterministic program in MPS form.")],
+    periods: Annotated[Path, typer.Argument(metavar="TIME", help="Its periods.")],
+    stoch: Annotated[Path, typer.Argument(metavar="STOCH", help="What is random.")],
+    scenarios: Annotated[
+        int | None, typer.Option(min=1, help="Sample so many instead of expanding all.", show_default=False)
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the sample.")] = 0,
+    output: OutOption = None,
+) -> None:
+    """Read a published stochastic program in SMPS form; `bondwork solve` takes the result."""
+    from bondwork.importers.smps import read_smps
+
+    program = read_smps(core, periods, stoch, scenarios=scenarios, seed=seed)
+    _hand_out(program.to_json(), output)
+
+
+@exporting.command("mps")
+def export_mps(
+    program: Annotated[
+        str, typer.Argument(metavar="PROGRAM.json", help="A program; - reads standard input.")
+    ],
+    fixed: Annotated[bool, typer.Option("--fixed", help="Fixed instead of free format.")] = False,
+    output: OutOption = None,
+) -> None:
+    """Write the extensive form of a stochastic program as an MPS file."""
+    from bondwork.program.mps import write_mps
+    from bondwork.program.program_schema import load_program
+
+    _hand_out(write_mps(load_program(_bytes(program)), "fixed" if fixed else "free"), output)
 
 
 @importing.command("gap")
@@ -301,6 +351,40 @@ def import_gap(
 
 def _bytes(source: str) -> bytes:
     return sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+
+
+def _read(source: str) -> tuple[Any, Instance | None]:
+    """Read a document; the instance too, where it is a round and no stochastic program."""
+    from bondwork.problem.document import parse_document
+    from bondwork.problem.reading import read_document
+    from bondwork.program.program_schema import is_program
+
+    start = time.perf_counter()
+    document = parse_document(_bytes(source))
+    if is_program(document):
+        return document, None
+    instance = read_document(document)
+    return document, dataclasses.replace(instance, read_seconds=time.perf_counter() - start)
+
+
+def _solve_program(
+    document: Any, options: Options, output: Path | None, *, value: bool, as_json: bool
+) -> NoReturn:
+    """Solve a stochastic program and end the command."""
+    from bondwork.program.program_schema import load_program
+    from bondwork.program.program_solving import solve_stochastic
+
+    program = load_program(document)
+    with console.watching() as watch:
+        solution = solve_stochastic(program, options, watch, value=value)
+    text = solution.to_json()
+    if output is not None:
+        console.write(output, text)
+    if as_json:
+        console.hand_out(text)
+    else:
+        console.print_solution(solution, written_to=output)
+    raise SystemExit(_exit_code(solution))
 
 
 def _load(source: str) -> Instance:
@@ -330,7 +414,7 @@ def _print_json(document: dict[str, Any]) -> None:
     console.hand_out(json.dumps(document, indent=2, allow_nan=False) + "\n")
 
 
-def _exit_code(plan: Plan) -> int:
+def _exit_code(plan: Plan | ProgramSolution) -> int:
     if plan.status == "interrupted":
         return 130
     if plan.is_usable():

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bondwork.plan.plan import Plan
     from bondwork.plan.verify import Verification
     from bondwork.problem.instance import Instance
+    from bondwork.program.program_solution import ProgramSolution
 
 #: Rows of a list shown in a terminal; the JSON has them all.
 MOST_ROWS = 40
@@ -327,6 +328,37 @@ def _plain(text: str) -> str:
 
 def _line(out: Console, text: str) -> None:
     out.print(printable(text), markup=False, soft_wrap=True)
+
+
+def print_solution(solution: ProgramSolution, written_to: Path | None) -> None:
+    """Show the answer to a stochastic program: how good it is, the first stage, what the model is worth."""
+    out = _console(sys.stdout)
+    _line(out, f"{solution.name or 'program'}: {solution.status}, solution {solution.solution}")
+    if solution.objective is not None:
+        _line(
+            out,
+            f"{solution.sense} {_number(solution.objective)}, bound {_number(solution.bound)}, "
+            f"gap {_percent(solution.gap)}; {solution.timing.solve:.2f} s; "
+            f"{'verified' if solution.verified else 'NOT VERIFIED'}",
+        )
+    for note in solution.provenance.notes:
+        _line(out, note)
+    chosen = {name: amount for name, amount in solution.first_stage.items() if amount != 0.0}
+    if chosen:
+        table = _table("first stage", "value", title=f"{count(len(chosen), 'column')} of the root not 0")
+        for name, amount in list(chosen.items())[:MOST_ROWS]:
+            table.add_row(_plain(name), _number(amount))
+        out.print(table)
+        _print_more(out, list(chosen))
+    if solution.stochastic is not None:
+        table = _table("value of the stochastic model", "")
+        for name, amount in solution.stochastic.model_dump(exclude={"notes"}).items():
+            table.add_row(name, _number(amount))
+        out.print(table)
+        for note in solution.stochastic.notes:
+            _line(out, note)
+    if written_to is not None:
+        _line(out, f"written to {written_to}")
 
 
 def print_summary(summary: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def json_schema(name: str) -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of ``round`` or ``plan``.
+    """JSON Schema (draft 2020-12) of ``round``, ``plan``, ``program`` or ``solution``.
 
     Notes
     -----
@@ -34,5 +34,7 @@ def json_schema(name: str) -> dict[str, Any]:
 def _classes() -> dict[str, type[BaseModel]]:
     from bondwork.plan.plan import Plan
     from bondwork.problem.schema import Round
+    from bondwork.program.program_schema import Program
+    from bondwork.program.program_solution import ProgramSolution
 
-    return {"round": Round, "plan": Plan}
+    return {"round": Round, "plan": Plan, "program": Program, "solution": ProgramSolution}

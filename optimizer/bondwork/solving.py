@@ -7,11 +7,11 @@ import time
 from typing import TYPE_CHECKING
 
 from bondwork.contracts import Observer, Options
+from bondwork.observing import Silence
 from bondwork.plan.verify import verify
 from bondwork.problem.faults import Fault, InvalidInput, Refusal
 from bondwork.problem.support import unsupported
 from bondwork.registry import find_formulation, find_strategy
-from bondwork.observing import Silence
 from bondwork.road import RiskForm, Road, draw_scenarios, write_program
 
 if TYPE_CHECKING:

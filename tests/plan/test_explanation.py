@@ -10,9 +10,9 @@ from hypothesis import assume, given
 
 import bondwork
 from bondwork.contracts import Options
+from bondwork.observing import Silence
 from bondwork.plan import explanation
 from bondwork.plan.explanation import find_conflict
-from bondwork.observing import Silence
 from hand_made import Document, make_round, market, offer
 from oracle import Oracle
 from rounds_strategy import examples, rounds

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 import bondwork
 from bondwork.contracts import Options
+from bondwork.observing import Silence
 from bondwork.program.bounds import gap, multiplier_bound
 from bondwork.program.highs import solve_program
-from bondwork.observing import Silence
 from bondwork.strategies.simple_bound import choice_bound
 from hand_made import make_round, market, offer
 from oracle import Oracle

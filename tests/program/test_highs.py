@@ -15,10 +15,10 @@ import pytest
 
 import bondwork
 from bondwork.contracts import Options
+from bondwork.observing import Silence
 from bondwork.problem.generate import generate_round
 from bondwork.program import highs as door
 from bondwork.program.highs import solve_program
-from bondwork.observing import Silence
 from hand_made import make_round, market, offer
 from observers import Breakdown, Notebook
 from oracle import Oracle

@@ -76,8 +76,8 @@ def test_sslp(name: str, optimum: float) -> None:
 
 def test_mean_problem_of_sslp_5_25_50_is_infeasible() -> None:
     """Its customers are there or not; the mean of that is a fraction that no whole column can meet."""
-    from bondwork.program.stochastic_value import stochastic_value
     from bondwork.observing import Silence
+    from bondwork.program.stochastic_value import stochastic_value
 
     program = published("sslp/sslp_5_25_50")
     unsolved = solve_stochastic(program, Options(threads=1, time_limit=0.0))

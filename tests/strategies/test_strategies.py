@@ -9,9 +9,9 @@ from hypothesis import given
 
 import bondwork
 from bondwork.contracts import Options
+from bondwork.observing import Silence
 from bondwork.problem.generate import generate_round
 from bondwork.registry import find_strategy
-from bondwork.observing import Silence
 from bondwork.strategies import auto
 from hand_made import Document, make_round, market, offer
 from oracle import Oracle

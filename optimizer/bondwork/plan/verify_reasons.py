@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from bondwork.plan.recount import LIMIT_TOLERANCE, SUM_TOLERANCE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from bondwork.plan.plan import Plan, Unassigned
     from bondwork.plan.recount import Account, Recount
     from bondwork.plan.recount_risk import TailRecount

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bondwork.arrays import sum_by_owner
-from bondwork.problem.instance import NOBODY
 from bondwork.problem.values import (
     is_below_minimum_collateral,
     is_committed,
@@ -17,8 +15,7 @@ from bondwork.problem.values import (
 )
 
 if TYPE_CHECKING:
-    from bondwork.arrays import BoolArray, FloatArray
-    from bondwork.problem.instance import Instance, RiskLimit
+    from bondwork.problem.instance import Instance
 
 
 def unsupported(instance: Instance) -> list[str]:

@@ -2,8 +2,8 @@
 
 A CVaR limit over ten thousand scenarios is decided by the few hundred in its tail: only those get a row
 (A. Kuenzi-Bay & J. Mayer, Computational Management Science 3 (2006) 3-27, in its disaggregated form, which
-needs far fewer rounds than one cut at a time). Limits without scenario rows get cuts (J. E. Kelley, Journal of
-the SIAM 8 (1960) 703-712).
+needs far fewer rounds than one cut at a time). Limits without scenario rows get cuts (J. E. Kelley, Journal
+of the SIAM 8 (1960) 703-712).
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class CuttingPlanes:
         return dataclasses.replace(result, lazy=self.program.lazy)
 
     def prices(self, row_duals: FloatArray) -> FloatArray:
-        """Price of one unit of each lazy measure's limit, from multipliers of the last `matrices`. Shape (k,)."""
+        """Price of one unit of each lazy limit, from multipliers of the last `matrices`. Shape (k,)."""
         return np.array([row_duals[rows].sum() for rows in self._priced])
 
 

@@ -94,8 +94,8 @@ def solve_stochastic(
     >>> solution.objective, solution.first_stage, solution.stochastic.evpi, solution.stochastic.vss
     (6.0, {'x': 6.0}, 2.0, 1.0)
     """
-    from bondwork.program.stochastic_value import stochastic_value
     from bondwork.observing import Silence
+    from bondwork.program.stochastic_value import stochastic_value
 
     options, watch = options or Options(), observer or Silence()
     start = time.perf_counter()

@@ -99,7 +99,7 @@ def assess(instance: Instance, sample: RoundSample | None, chosen: IntArray, see
         inside = iter(tail_measures(instance, known, chosen))
         outside = iter(tail_measures(instance, fresh, chosen))
     for number, limit in enumerate(instance.risk):
-        for scope, member, name in members(instance, limit):
+        for _scope, member, name in members(instance, limit):
             if is_tail_limit(limit):
                 old, new = next(inside), next(outside)
                 error = new.standard_error(x)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from bondwork.contracts import Observer, Options, Solution
 from bondwork.strategies.extensive import Extensive
 from bondwork.strategies.lagrangian.errors import NotDecomposable
 from bondwork.strategies.lagrangian.strategy import Lagrangian
 from bondwork.strategies.relaxation import Relaxation
 
 if TYPE_CHECKING:
-    from bondwork.contracts import Strategy
+    from bondwork.contracts import Observer, Options, Solution, Strategy
     from bondwork.program.program import Program
 
 #: Offers up to which HiGHS alone proves most rounds optimal within seconds.
@@ -30,7 +29,7 @@ class Auto:
     def solve(self, program: Program, options: Options, observer: Observer) -> Solution:
         """Decide; see `bondwork.contracts.Strategy`."""
         offers = program.choices
-        notes = []
+        notes: list[str] = []
         if offers > MOST_EXTENSIVE:
             try:
                 return _by(Lagrangian(), "lagrangian", offers, notes, (program, options, observer))
