@@ -241,6 +241,9 @@ def print_plan(instance: Instance, plan: Plan, written_to: Path | None) -> None:
     if plan.conflict is not None:
         kind = "cannot hold together" if plan.conflict.minimal else "contain limits that cannot hold together"
         _line(out, f"these limits {kind}: {', '.join(plan.conflict.limits)}")
+        for name, least in plan.conflict.least.items():
+            measured_in = unit if name.startswith("cvar") else ""
+            _line(out, f"the least {name} that the other limits allow is {_number(least)}{measured_in}")
     _print_assignments(out, plan, unit)
     _print_left(out, plan)
     _print_risk(out, plan, unit)
@@ -295,10 +298,13 @@ def _print_left(out: Console, plan: Plan) -> None:
 def _print_risk(out: Console, plan: Plan, unit: str) -> None:
     if not plan.risk:
         return
-    table = _table("measure", "of", f"value{unit}", "budget", "holds", title="risk limits", text=2)
+    table = _table(
+        "measure", "of", f"in sample{unit}", "fresh", "limit", "holds", title="risk limits", text=2
+    )
     for each in plan.risk[:MOST_ROWS]:
         holds = "yes" if each.holds else "no"
-        table.add_row(each.measure, _plain(each.of), _number(each.in_sample), _number(each.budget), holds)
+        values = (_number(each.in_sample), _number(each.out_of_sample), _number(each.budget))
+        table.add_row(each.measure, _plain(each.of), *values, holds)
     out.print(table)
     _print_more(out, plan.risk)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 
 from bondwork.plan.building import build_plan, chosen_offers
-from bondwork.plan.explanation import find_conflict
+from bondwork.plan.conflict import find_conflict
 from bondwork.plan.plan import Timing
 from bondwork.problem.values import is_eligible
 from bondwork.program.blocks import with_mean_risk

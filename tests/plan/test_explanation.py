@@ -12,7 +12,7 @@ import bondwork
 from bondwork.contracts import Options
 from bondwork.observing import Silence
 from bondwork.plan import explanation
-from bondwork.plan.explanation import find_conflict
+from bondwork.plan.conflict import find_conflict
 from hand_made import Document, make_round, market, offer
 from oracle import Oracle
 from rounds_strategy import examples, rounds

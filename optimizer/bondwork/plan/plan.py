@@ -84,6 +84,9 @@ class Conflict(_Record):
 
     limits: list[str]
     minimal: bool = Field(description="Whether any one of them, if left out, would let the others hold.")
+    least: dict[str, float] = Field(
+        {}, description="Least value of tail limits among them that the round's other limits allow."
+    )
 
 
 class Violation(_Record):

@@ -1,0 +1,144 @@
+"""Why an infeasible round is infeasible: limits that cannot hold together, and how near one could come."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bondwork.plan.plan import Conflict
+from bondwork.problem.limits import LimitKind
+from bondwork.program.blocks import with_mean_risk, with_measures
+from bondwork.program.cutting import CuttingPlanes
+from bondwork.program.highs import solve_program
+
+if TYPE_CHECKING:
+    from bondwork.arrays import IntArray
+    from bondwork.contracts import Observer, Options
+    from bondwork.program.program import Program
+
+#: Seconds after which the search for a smallest conflict gives what it has.
+CONFLICT_SECONDS = 20.0
+
+
+def find_conflict(program: Program, options: Options, observer: Observer) -> Conflict:
+    """Find limits that cannot hold together, as few as the time allows (QuickXplain, Junker 2004).
+
+    Each round of the search leaves limits out and asks HiGHS whether the rest can hold. A required task
+    counts as a limit: left out, it may stay unassigned. For tail limits among the conflict the least value
+    that the other limits allow is found, too. After `CONFLICT_SECONDS`, or when stopped, what is known by
+    then is returned as not minimal.
+    """
+    search = _Search(program, options, observer)
+    found = np.sort(search.smallest(search.narrowed()))
+    labels = list(dict.fromkeys(search.label(item) for item in found.tolist()))
+    return Conflict(limits=labels, minimal=not search.gave_up, least=search.least_values(found))
+
+
+class _Search:
+    """Items of the search are numbered: first the limits of the program, then its tail limits."""
+
+    def __init__(self, program: Program, options: Options, observer: Observer) -> None:
+        core = program.without_auxiliaries()
+        self.core = dataclasses.replace(
+            core, objective=np.zeros_like(core.objective), offset=0.0, measures=(), lazy=(), mean_risk=None
+        )
+        self.measures = core.measures
+        self.options = options
+        self.observer = observer
+        self.ends = time.perf_counter() + CONFLICT_SECONDS
+        self.gave_up = False
+        self.is_task = core.limits.kind == LimitKind.TASK
+        limiting = (core.row_lower > -math.inf) | ~self.is_task
+        tails = len(self.is_task) + np.arange(len(self.measures))
+        self.items = np.concatenate([np.flatnonzero(limiting), tails])
+
+    def label(self, item: int) -> str:
+        """Name of an item."""
+        rows = len(self.is_task)
+        if item >= rows:
+            return self.measures[item - rows].label
+        name = self.core.limits.label(item)
+        return f"{name} required" if self.is_task[item] else name
+
+    def restricted(self, items: IntArray) -> Program:
+        """Return the program with the limits ``items`` alone; one executor a task always holds."""
+        rows = len(self.is_task)
+        kept = np.zeros(rows, dtype=bool)
+        kept[items[items < rows]] = True
+        program = dataclasses.replace(
+            self.core,
+            row_lower=np.where(kept, self.core.row_lower, -math.inf),
+            row_upper=np.where(kept | self.is_task, self.core.row_upper, math.inf),
+        )
+        measures = [self.measures[item - rows] for item in items.tolist() if item >= rows]
+        return with_measures(program, measures, [i for i, m in enumerate(measures) if not m.convex])
+
+    def can_hold(self, items: IntArray) -> bool:
+        """Whether the limits ``items`` can hold together, all others left out."""
+        cuts = CuttingPlanes(self.restricted(items))
+        while True:
+            left = self.ends - time.perf_counter()
+            if left <= 0.0 or self.observer.should_stop():
+                self.gave_up = True
+                return True  # unknown: keeping a limit in the conflict is the safe side
+            options = dataclasses.replace(self.options, time_limit=left)
+            answer = solve_program(cuts.matrices(), options, self.observer, phase="conflict")
+            if answer.status == "infeasible":
+                return False
+            if answer.status != "optimal" or answer.x is None:
+                self.gave_up = True
+                return True
+            if not cuts.separate(answer.x[: cuts.program.choices]):
+                return True
+
+    def narrowed(self) -> IntArray:
+        """Narrow the search to the rows of a certificate of infeasibility, where the relaxation has one."""
+        options = dataclasses.replace(self.options, time_limit=CONFLICT_SECONDS)
+        answer = solve_program(self.core, options, self.observer, relaxed=True, phase="conflict")
+        rows = self.items[self.items < len(self.is_task)]
+        if answer.status == "infeasible" and answer.row_duals is not None:
+            support = rows[np.abs(answer.row_duals[rows]) > 0.0]
+            if len(support) and not self.can_hold(support):
+                return support
+        return self.items
+
+    def smallest(self, items: IntArray) -> IntArray:
+        """Return a smallest conflict within ``items``, which are known to conflict."""
+        return self._explain(np.zeros(0, dtype=np.int64), items, changed=False)
+
+    def _explain(self, background: IntArray, items: IntArray, *, changed: bool) -> IntArray:
+        if changed and not self.can_hold(background):
+            return np.zeros(0, dtype=np.int64)
+        if len(items) == 1 or self.gave_up:
+            return items
+        first, second = items[: len(items) // 2], items[len(items) // 2 :]
+        from_second = self._explain(np.concatenate([background, first]), second, changed=len(first) > 0)
+        rest = np.concatenate([background, from_second])
+        from_first = self._explain(rest, first, changed=len(from_second) > 0)
+        both: IntArray = np.concatenate([from_first, from_second])
+        return both
+
+    def least_values(self, found: IntArray) -> dict[str, float]:
+        """Least value of each tail limit of the conflict that all other limits of the round allow.
+
+        Of measures that can stand in an objective: CVaR, chance and solvency. Left out where the others
+        cannot hold without it either, or time runs out.
+        """
+        least = {}
+        rows = len(self.is_task)
+        for item in found[found >= rows].tolist():
+            measure = self.measures[item - rows]
+            left = self.ends + CONFLICT_SECONDS - time.perf_counter()
+            if left <= 0.0 or not len(measure.block().measured):
+                continue
+            others = self.restricted(self.items[(self.items < rows)])
+            free = with_mean_risk(others, 1.0, dataclasses.replace(measure, ceiling=math.inf))
+            options = dataclasses.replace(self.options, time_limit=left)
+            answer = solve_program(free, options, self.observer, phase="least risk")
+            if answer.status == "optimal" and answer.x is not None:
+                least[measure.label] = measure.value(answer.x[: others.choices])
+        return least
