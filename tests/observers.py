@@ -10,12 +10,15 @@ if TYPE_CHECKING:
 
 
 class Notebook:
-    """Keeps every report; says stop once one has an incumbent in branch and bound, or after some seconds."""
+    """Keeps every report; says stop once one of a phase has an incumbent, or after some seconds.
 
-    def __init__(self, *, stop_at_incumbent: bool = False, seconds: float = float("inf")) -> None:
+    ``stop_at_incumbent_of`` begins the name of the phase; "" is any phase, ``None`` is no reason to stop.
+    """
+
+    def __init__(self, *, stop_at_incumbent_of: str | None = None, seconds: float = float("inf")) -> None:
         self.reports: list[Progress] = []
         self.asked = 0
-        self._stop_at_incumbent = stop_at_incumbent
+        self._phase = stop_at_incumbent_of
         self._ends = time.perf_counter() + seconds
 
     def report(self, progress: Progress) -> None:
@@ -23,8 +26,11 @@ class Notebook:
 
     def should_stop(self) -> bool:
         self.asked += 1
-        found = any(each.phase == "branch and bound" and each.objective is not None for each in self.reports)
-        return (self._stop_at_incumbent and found) or time.perf_counter() > self._ends
+        phase = self._phase
+        found = phase is not None and any(
+            each.phase.startswith(phase) and each.objective is not None for each in self.reports
+        )
+        return found or time.perf_counter() > self._ends
 
 
 class Breakdown(Notebook):

@@ -91,8 +91,8 @@ class PyomoFormulation:
         # Looking for garbage among a million new objects takes longer than making them. A Pyomo model refers
         # to itself, so its parts are let go here, or the collector would walk through all of them later.
         with PauseGC():
-            model = _model(instance, limits, columns)
-            program = _compile(model, limits, columns)
+            model, x = _model(instance, limits, columns)
+            program = _compile(model, x, limits, columns)
             model.net_reward.clear()
             model.clear()
         return with_measures(program, measures, in_rows)
@@ -110,10 +110,11 @@ class PyomoFormulation:
         limits = enumerate_limits(instance)
         columns = np.flatnonzero(is_eligible(instance))
         with PauseGC():
-            return _model(instance, limits, columns)
+            return _model(instance, limits, columns)[0]
 
 
-def _model(instance: Instance, limits: Limits, columns: IntArray) -> Model:
+def _model(instance: Instance, limits: Limits, columns: IntArray) -> tuple[Model, list[Variable]]:
+    """Return the model, and its choices in the order of the columns."""
     offers, tasks = instance.offers, instance.tasks
     task, operator, coprocessor = (who[columns] for who in (offers.task, offers.operator, offers.coprocessor))
     work, is_self = offers.work[columns], offers.is_self[columns]
@@ -163,7 +164,7 @@ def _model(instance: Instance, limits: Limits, columns: IntArray) -> Model:
     }
     for kind, body in bodies.items():
         model.add_component(NAMES[kind], _constraint(limits, kind, body))
-    return model
+    return model, x
 
 
 @dataclass
@@ -233,7 +234,7 @@ def _key(limits: Limits, row: int) -> tuple[float, ...]:
             return owner, detail
 
 
-def _compile(model: Model, limits: Limits, columns: IntArray) -> Program:
+def _compile(model: Model, x: list[Variable], limits: Limits, columns: IntArray) -> Program:
     """Turn the model into matrices; variables and constraints are recognised by identity, never by place."""
     n = len(columns)
     form = LinearStandardFormCompiler().write(model, mixed_form=True, set_sense=pyo.maximize)
@@ -241,7 +242,9 @@ def _compile(model: Model, limits: Limits, columns: IntArray) -> Program:
     row_of = {
         id(constraints[LimitKind(kind)][_key(limits, row)]): row for row, kind in enumerate(limits.kind)
     }
-    column = np.array([-1 if x is model.nothing else x.index() for x in form.columns], dtype=np.int64)
+    number = dict(zip(map(id, x), range(n), strict=True))
+    number[id(model.nothing)] = -1
+    column = np.array([number[id(variable)] for variable in form.columns], dtype=np.int64)
     objective = np.zeros(n)
     terms = form.c.tocoo()
     objective[column[terms.col]] = terms.data

@@ -32,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-importing = typer.Typer(help="Turn foreign files into rounds.", no_args_is_help=True, rich_markup_mode=None)
+importing = typer.Typer(help="Read foreign files.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(importing, name="import")
 exporting = typer.Typer(help="Write foreign files.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(exporting, name="export")

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from bondwork.contracts import Observer, Options
-from bondwork.observing import Silence
+from bondwork.observing import Silence, interruptible
 from bondwork.plan.verify import verify
 from bondwork.problem.faults import Fault, InvalidInput, Refusal
 from bondwork.problem.support import unsupported
@@ -107,16 +107,10 @@ def solve(
     _check_options(options, seed)
     if reasons := unsupported(instance):
         raise Refusal(f"this version cannot honour {reason}" for reason in reasons)
-    road = Road(
-        instance,
-        find_strategy(strategy),
-        find_formulation(formulation),
-        options,
-        observer or Silence(),
-        seed=seed,
-        risk_form=risk_form,
-    )
-    decision = road.decide(allow_partial=allow_violations)
+    decide, written = find_strategy(strategy), find_formulation(formulation)
+    with interruptible(observer or Silence()) as watch:
+        road = Road(instance, decide, written, options, watch, seed=seed, risk_form=risk_form)
+        decision = road.decide(allow_partial=allow_violations)
     told = _told(strategy, risk_form, options)
     plan = decision.plan(road, strategy=strategy, formulation=formulation, options=told)
     return _verified(instance, plan, allow_violations=allow_violations)

@@ -11,7 +11,7 @@ from hypothesis import assume, given
 import bondwork
 from bondwork.contracts import Options
 from bondwork.observing import Silence
-from bondwork.plan import explanation
+from bondwork.plan import conflict as conflicts
 from bondwork.plan.conflict import find_conflict
 from hand_made import Document, make_round, market, offer
 from oracle import Oracle
@@ -311,7 +311,7 @@ def test_conflict_that_takes_too_long_is_not_called_minimal(monkeypatch: pytest.
         offers=[offer(name, "cp", 1, collateral=1) for name in "abcdef"],
     )
     program = bondwork.build(bondwork.load(document))
-    monkeypatch.setattr(explanation, "CONFLICT_SECONDS", 0.0)
+    monkeypatch.setattr(conflicts, "CONFLICT_SECONDS", 0.0)
     conflict = find_conflict(program, Options(), Silence())
     assert not conflict.minimal
     assert Oracle(document).conflicts(conflict.limits)

@@ -36,7 +36,7 @@ def hard() -> bondwork.Instance:
 
 def test_time_limit_returns_incumbent_and_bound(hard: bondwork.Instance):
     start = time.perf_counter()
-    plan = bondwork.solve(hard, time_limit=2.0, mip_rel_gap=0.0)
+    plan = bondwork.solve(hard, strategy="extensive", time_limit=2.0, mip_rel_gap=0.0)
     assert time.perf_counter() - start < 20.0
     assert (plan.status, plan.solution) == ("time_limit", "feasible")
     assert plan.objective is not None
@@ -47,17 +47,17 @@ def test_time_limit_returns_incumbent_and_bound(hard: bondwork.Instance):
 
 
 def test_no_time_at_all_still_gives_a_plan(hard: bondwork.Instance):
-    plan = bondwork.solve(hard, time_limit=0.0)
+    plan = bondwork.solve(hard, strategy="extensive", time_limit=0.0)
     assert plan.status == "time_limit"
     assert plan.solution == "feasible"
     assert plan.bound is not None
 
 
-@pytest.mark.parametrize("strategy", ["extensive", "auto"])
-def test_interrupt_returns_the_incumbent(hard: bondwork.Instance, strategy: str):
-    notebook = Notebook(stop_at_incumbent=True)
+@pytest.mark.parametrize("phase", ["branch and bound", ""])
+def test_interrupt_returns_the_incumbent(hard: bondwork.Instance, phase: str):
+    notebook = Notebook(stop_at_incumbent_of=phase)
     start = time.perf_counter()
-    plan = bondwork.solve(hard, strategy=strategy, mip_rel_gap=0.0, time_limit=120.0, observer=notebook)
+    plan = bondwork.solve(hard, strategy="extensive", mip_rel_gap=0.0, time_limit=120.0, observer=notebook)
     assert time.perf_counter() - start < 100.0
     assert (plan.status, plan.solution) == ("interrupted", "feasible")
     assert plan.objective is not None
@@ -69,7 +69,7 @@ def test_interrupt_returns_the_incumbent(hard: bondwork.Instance, strategy: str)
 
 def test_progress_is_in_currency(hard: bondwork.Instance):
     notebook = Notebook()
-    plan = bondwork.solve(hard, time_limit=2.0, mip_rel_gap=0.0, observer=notebook)
+    plan = bondwork.solve(hard, strategy="extensive", time_limit=2.0, mip_rel_gap=0.0, observer=notebook)
     assert plan.objective is not None
     assert plan.bound is not None
     seen = [each for each in notebook.reports if each.phase == "branch and bound"]
@@ -90,7 +90,9 @@ def test_stopped_before_it_starts(strategy: str):
 @pytest.mark.parametrize("where", ["report", "should_stop"])
 def test_what_an_observer_raises_comes_back(hard: bondwork.Instance, where: str):
     with pytest.raises(RuntimeError, match="the observer broke down"):
-        bondwork.solve(hard, mip_rel_gap=0.0, time_limit=60.0, observer=Breakdown(where))
+        bondwork.solve(
+            hard, strategy="extensive", mip_rel_gap=0.0, time_limit=60.0, observer=Breakdown(where)
+        )
     # and nothing of it is left behind
     assert bondwork.solve(bondwork.load(market())).status == "optimal"
 
@@ -107,7 +109,7 @@ class CtrlC(Notebook):
 
 def test_ctrl_c_ends_gracefully(hard: bondwork.Instance):
     # up to Python 3.12 an interrupted join of the thread in which HiGHS runs would take it for dead
-    plan = bondwork.solve(hard, mip_rel_gap=0.0, time_limit=120.0, observer=CtrlC())
+    plan = bondwork.solve(hard, strategy="extensive", mip_rel_gap=0.0, time_limit=120.0, observer=CtrlC())
     assert (plan.status, plan.solution) == ("interrupted", "feasible")
     assert plan.verified
 
@@ -196,7 +198,7 @@ def test_threads_may_change_from_run_to_run():
 
 
 def test_mip_rel_gap_is_kept(hard: bondwork.Instance):
-    plan = bondwork.solve(hard, mip_rel_gap=0.05, time_limit=60.0)
+    plan = bondwork.solve(hard, strategy="extensive", mip_rel_gap=0.05, time_limit=60.0)
     assert plan.status == "optimal"
     assert plan.gap is not None
     assert plan.gap <= 0.05

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never
 
 import pytest
 from hypothesis import given
@@ -13,6 +13,8 @@ from bondwork.observing import Silence
 from bondwork.problem.generate import generate_round
 from bondwork.registry import find_strategy
 from bondwork.strategies import auto
+from bondwork.strategies.greedy import Greedy
+from bondwork.strategies.lagrangian.errors import NotDecomposable
 from hand_made import Document, make_round, market, offer
 from oracle import Oracle
 from rounds_strategy import examples, rounds
@@ -168,10 +170,24 @@ def test_auto_says_what_it_chose_and_why(monkeypatch: pytest.MonkeyPatch):
     assert plan.strategy == "extensive"
     assert plan.provenance.options["strategy"] == "auto"
     assert plan.provenance.notes == ["auto chose extensive: 10 eligible offers"]
+    monkeypatch.setattr(auto, "MOST_EXTENSIVE", 2)
+    monkeypatch.setattr(auto, "Lagrangian", Greedy)
+    assert solve(market(), "auto").provenance.notes == ["auto chose lagrangian: 10 eligible offers"]
+
+
+def test_auto_records_what_it_falls_back_from(monkeypatch: pytest.MonkeyPatch):
+    class Refusing:
+        def solve(self, *_: object) -> Never:
+            raise NotDecomposable("the round is a knot")
+
+    monkeypatch.setattr(auto, "MOST_EXTENSIVE", 2)
+    monkeypatch.setattr(auto, "Lagrangian", Refusing)
+    refused = "lagrangian refused: the round is a knot"
+    plan = solve(market(), "auto")
+    assert plan.provenance.notes == [refused, "auto chose extensive: 10 eligible offers"]
     monkeypatch.setattr(auto, "LARGEST_EXTENSIVE", 2)
     plan = solve(market(), "auto")
-    assert plan.strategy == "relaxation"
-    assert "more than 2" in plan.provenance.notes[0]
+    assert plan.provenance.notes == [refused, "auto chose relaxation: 10 eligible offers"]
 
 
 def test_a_strategy_does_not_change_the_program():

@@ -101,7 +101,7 @@ class _Search:
         answer = solve_program(self.core, options, self.observer, relaxed=True, phase="conflict")
         rows = self.items[self.items < len(self.is_task)]
         if answer.status == "infeasible" and answer.row_duals is not None:
-            support = rows[np.abs(answer.row_duals[rows]) > 0.0]
+            support: IntArray = rows[np.abs(answer.row_duals[rows]) > 0.0]
             if len(support) and not self.can_hold(support):
                 return support
         return self.items

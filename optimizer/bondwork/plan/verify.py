@@ -288,12 +288,12 @@ class _Check:
             self.wrong(*finding)
 
     def check_prices(self, accounts: dict[str, Account]) -> None:
-        names = set(accounts) | {
-            f"{limit.measure} of {member}"
+        measured = Counter(
+            f"expected loss of {member}" if limit.measure == "expected" else f"{limit.measure} of {member}"
             for limit in self.instance.risk
             for member in self.round.members(limit.scope, limit.member)
-        }
-        names |= {f"task {name}" for name in self.instance.tasks.ids}
+        )
+        names = {*accounts, *measured, *(f"task {name}" for name in self.instance.tasks.ids)}
         for each in self.plan.prices:
             if each.limit not in names:
                 self.wrong("prices", each.limit, "a limit of the round")
@@ -301,8 +301,9 @@ class _Check:
                 self.wrong(f"price of {each.limit}", each.price, "a price >= 0")
         named = Counter(each.limit for each in self.plan.prices)
         for name, count in named.items():
-            if count > 1 and not name.startswith("expected loss of "):  # that may be limited twice
-                self.wrong(f"price of {name}", f"{count} prices", "one")
+            most = max(measured[name], 1)  # a risk may be limited twice
+            if count > most:
+                self.wrong(f"price of {name}", f"{count} prices", f"at most {most}")
         if (self.plan.prices_from is None) and self.plan.prices:
             self.wrong("prices_from", None, "where the prices come from")
 

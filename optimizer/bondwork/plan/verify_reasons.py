@@ -130,16 +130,14 @@ class ReasonCheck:
 
     def _tail_excesses(self, offer: int) -> Iterator[tuple[str, float, float]]:
         """By how much an offer would exceed each tail limit, as it stood in the sample, and the rounding."""
-        ceilings = {
-            (each.measure, each.of): each.budget if each.calibrated is None else each.calibrated
-            for each in self.plan.risk
-        }
+        stated = iter(self.plan.risk)  # in the order of the round's limits, member by member
         for limit in self.round.instance.risk:
-            if limit.measure == "expected" or self.tails is None:
-                continue
             for member in self.round.members(limit.scope, limit.member):
+                given = next(stated, None)
+                if limit.measure == "expected" or self.tails is None or given is None:
+                    continue
                 value = self.tails.with_one_more(limit, member, offer)
-                ceiling = ceilings.get((limit.measure, member))
-                if value is not None and ceiling is not None:
+                ceiling = given.budget if given.calibrated is None else given.calibrated
+                if value is not None:
                     margin = LIMIT_TOLERANCE * max(abs(ceiling), abs(value))
                     yield f"{limit.measure} of {member}", value - ceiling, margin

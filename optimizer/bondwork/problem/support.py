@@ -25,11 +25,21 @@ def unsupported(instance: Instance) -> list[str]:
     that only one executor offers to do, second-stage offers that could never pay.
     """
     return [
+        *_bootstrap(instance),
         *_replicas(instance),
         *_second_stage(instance),
         *_load_curves(instance),
         *_periods(instance),
     ]
+
+
+def _bootstrap(instance: Instance) -> list[str]:
+    needs_scenarios = instance.objective.risk_weight > 0.0 or any(
+        limit.measure != "expected" for limit in instance.risk
+    )
+    if instance.uncertainty.sampling != "bootstrap" or not needs_scenarios:
+        return []
+    return ["sampling by bootstrap, which needs a history of outcomes"]
 
 
 def _replicas(instance: Instance) -> list[str]:

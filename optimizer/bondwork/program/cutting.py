@@ -42,8 +42,9 @@ class CuttingPlanes:
                 raise TypeError(f"{measure.label} cannot be enforced by cuts")
         self._scenarios: list[IntArray | None] = [None] * len(self.measures)
         self._cuts: list[list[Cut]] = [[] for _ in self.measures]
-        #: Rows of the last `matrices` whose multipliers are the price of each lazy measure's limit.
-        self._priced: list[IntArray] = [np.zeros(0, dtype=np.int64) for _ in self.measures]
+        #: Rows of the last `matrices` whose multipliers are the price of each lazy measure's limit, and their
+        #: units.
+        self._priced: list[list[tuple[int, float]]] = [[] for _ in self.measures]
 
     def separate(self, x: FloatArray) -> int:
         """Add what rules a point out, for each limit that it breaks; return how many limits those are."""
@@ -68,21 +69,23 @@ class CuttingPlanes:
         result = self.program
         for number, measure in enumerate(self.measures):
             scenarios = self._scenarios[number]
-            priced: list[int] = []
+            priced: list[tuple[int, float]] = []
             if scenarios is not None:
-                result = with_block(result, measure.block(scenarios))
+                block = measure.block(scenarios)
+                result = with_block(result, block)
                 # CVaR has one row for its budget, the last; the worst case a budget in every row
                 first = len(result.row_lower) - (1 if measure.block_has_total else len(scenarios))
-                priced += range(first, len(result.row_lower))
+                priced += [(row, block.unit) for row in range(first, len(result.row_lower))]
             if self._cuts[number]:
-                priced += range(len(result.row_lower), len(result.row_lower) + len(self._cuts[number]))
+                first = len(result.row_lower)
+                priced += [(first + i, 1.0) for i in range(len(self._cuts[number]))]
                 result = with_cuts(result, self._cuts[number])
-            self._priced[number] = np.array(priced, dtype=np.int64)
+            self._priced[number] = priced
         return dataclasses.replace(result, lazy=self.program.lazy)
 
     def prices(self, row_duals: FloatArray) -> FloatArray:
         """Price of one unit of each lazy limit, from multipliers of the last `matrices`. Shape (k,)."""
-        return np.array([row_duals[rows].sum() for rows in self._priced])
+        return np.array([sum(row_duals[row] / unit for row, unit in priced) for priced in self._priced])
 
 
 def _least(measure: Measure) -> float:

@@ -7,11 +7,13 @@ so that its largest coefficient is near 1, the objective so that its largest is 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from bondwork.arrays import FloatArray
     from bondwork.program.matrices import Matrices
 
@@ -53,12 +55,10 @@ class ScaledProgram:
 def scale(program: Matrices) -> ScaledProgram:
     """Bring a program into a solver's range. The row and column order stays."""
     matrix = program.matrix
-    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
     upper = fitting_upper(program)
     # a choice that is ruled out has no part in a row; its huge coefficient there would only spoil the range
     used = ((upper != 0.0) | (program.lower != 0.0))[matrix.indices]
-    largest = np.zeros(matrix.shape[0])
-    np.maximum.at(largest, rows[used], np.abs(matrix.data[used]))
+    largest = _reduce_rows(np.maximum, np.where(used, np.abs(matrix.data), 0.0), matrix.indptr)
     # a row in which nothing has a part is scaled by its bounds: below 0, however little, nothing can hold it
     bounds = np.abs(np.where(np.isfinite(program.row_upper), program.row_upper, program.row_lower))
     largest = np.where((largest == 0.0) & np.isfinite(bounds), bounds, largest)
@@ -67,7 +67,7 @@ def scale(program: Matrices) -> ScaledProgram:
     objective_scale = float(_power_of_two(np.array([largest_gain]), OBJECTIVE_SIZE)[0])
     return ScaledProgram(
         program.objective * objective_scale,
-        np.where(used, matrix.data * row_scale[rows], 0.0),
+        np.where(used, matrix.data * np.repeat(row_scale, np.diff(matrix.indptr)), 0.0),
         program.row_lower * row_scale,
         program.row_upper * row_scale,
         upper,
@@ -85,14 +85,23 @@ def _power_of_two(sizes: FloatArray, target: int) -> FloatArray:
 def fitting_upper(program: Matrices) -> FloatArray:
     """Upper bounds, 0 for whole columns that alone break a row in which nothing could make room for them."""
     matrix = program.matrix
-    rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    nonnegative = program.lower[matrix.indices] >= 0.0
-    smallest = np.zeros(matrix.shape[0])
-    np.minimum.at(smallest, rows, np.where(nonnegative, matrix.data, -np.inf))
+    terms = matrix.data
+    if np.any(program.lower < 0.0):
+        terms = np.where(program.lower[matrix.indices] >= 0.0, terms, -np.inf)
+    only_adds = (_reduce_rows(np.minimum, terms, matrix.indptr) >= 0.0) & (program.row_upper >= 0.0)
     most = program.row_upper + FIT_TOLERANCE * np.abs(program.row_upper)
-    breaks = (smallest[rows] >= 0.0) & (program.row_upper[rows] >= 0.0) & (matrix.data > most[rows])
+    breaks = matrix.data > np.repeat(np.where(only_adds, most, np.inf), np.diff(matrix.indptr))
     columns = matrix.indices[breaks]
     columns = columns[program.integer[columns] & (program.lower[columns] == 0.0)]
     upper = program.upper.copy()
     upper[columns] = 0.0
     return upper
+
+
+def _reduce_rows(reduce: np.ufunc, values: FloatArray, indptr: NDArray[np.integer[Any]]) -> FloatArray:
+    """Reduce the entries of each row of a CSR matrix; 0 for empty rows. Shape (m,)."""
+    result = np.zeros(len(indptr) - 1)
+    filled = np.flatnonzero(np.diff(indptr))
+    if len(filled):
+        result[filled] = reduce.reduceat(values, indptr[filled])
+    return result

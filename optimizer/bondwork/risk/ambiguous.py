@@ -68,40 +68,47 @@ class WorstExpectation:
         return self.radius * t + expected + float((1.0 - shares) @ np.maximum(amounts - t, 0.0))
 
     def cut(self, x: FloatArray) -> Cut:
-        """Linearise where the best t of ``x`` puts each offer: above it, or not."""
-        t = self._threshold(x)
+        """Linearise at ``x``: the largest amounts fail more often, until the radius is used up.
+
+        The worst distribution moves ``radius`` of probability onto the failures that cost most; the offer at
+        the edge gets what is left. That distribution's expected loss is a lower bound on every point's value.
+        """
         shares, amounts = self._shares(), self._amounts(x)
-        pays = np.where(amounts > t, 1.0, shares)
+        order = np.argsort(-amounts, kind="stable")
+        spare = (1.0 - shares)[order]
+        moved = np.zeros(len(amounts))
+        moved[order] = np.clip(self.radius - (np.cumsum(spare) - spare), 0.0, spare)
+        pays = shares + moved
         free = len(self.loss.columns)
         normal = np.zeros(self.loss.size)
         normal[self.loss.columns] = self.loss.weight * pays[:free]
-        constant = self._at(x, t) - float(normal @ x)
-        return Cut(normal, self.ceiling - constant)
+        return Cut(normal, self.ceiling - float(pays[free:] @ self.held_weight))
 
     def block(self, scenarios: IntArray | None = None) -> Block:
         """``radius*t + E[loss] + sum of (1 - f) * u <= ceiling``, ``u >= s*x - t``; of all offers always."""
         from scipy.sparse import csr_array, eye_array, hstack, vstack
 
         k, held = len(self.loss.columns), len(self.held_weight)
-        amounts = np.append(self.loss.weight, self.held_weight)
+        unit = self.loss.unit
+        weight, held_weight = self.loss.weight / unit, self.held_weight / unit
         shares = self._shares()
-        places = (np.arange(k), self.loss.columns)
-        own = csr_array((self.loss.weight, places), shape=(k + held, self.loss.size))
+        own = csr_array((weight, (np.arange(k), self.loss.columns)), shape=(k + held, self.loss.size))
         minus_t = csr_array(-np.ones((k + held, 1)))
         above = hstack([own, minus_t, -eye_array(k + held, format="csr")])
         expected = np.zeros(self.loss.size)
-        expected[self.loss.columns] = self.loss.weight * shares[:k]
+        expected[self.loss.columns] = weight * shares[:k]
         total = csr_array(np.concatenate([expected, [self.radius], 1.0 - shares])[np.newaxis])
-        already = float(shares[k:] @ self.held_weight)
-        most = float(amounts.max(initial=0.0))
+        already = float(shares[k:] @ held_weight)
+        most = float(np.append(weight, held_weight).max(initial=0.0))
         return Block(
             matrix=vstack([above, total]).tocsr(),
             row_lower=np.full(k + held + 1, -np.inf),
-            row_upper=np.concatenate([np.zeros(k), -self.held_weight, [self.ceiling - already]]),
+            row_upper=np.concatenate([np.zeros(k), -held_weight, [self.ceiling / unit - already]]),
             lower=np.zeros(k + held + 1),
             upper=np.full(k + held + 1, most),
             integer=np.zeros(k + held + 1, dtype=bool),
             measured=np.zeros(0),
+            unit=unit,
         )
 
     def critical(self, x: FloatArray) -> None:

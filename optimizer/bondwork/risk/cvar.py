@@ -75,24 +75,29 @@ class ConditionalValueAtRisk:
         return Cut(self.loss.gradient(density), self.ceiling - base)
 
     def block(self, scenarios: IntArray | None = None) -> Block:
-        """``eta + sum of probability * excess / (1 - level) <= ceiling``, ``excess[s] >= loss[s] - eta``."""
+        """``eta + sum of probability * excess / (1 - level) <= ceiling``, ``excess[s] >= loss[s] - eta``.
+
+        All in units of the largest weight, so that the auxiliary columns are of the size of the choices.
+        """
         from scipy.sparse import csr_array, eye_array, hstack, vstack
 
         chosen = np.arange(len(self.loss.base)) if scenarios is None else scenarios
         count = len(chosen)
         ones = csr_array(np.ones((count, 1)))
         share = self.loss.probability[chosen] / (1.0 - self.level)
-        excess = hstack([self.loss.rows(chosen), -ones, -eye_array(count, format="csr")])
+        unit = self.loss.unit
+        excess = hstack([self.loss.rows(chosen) * (1.0 / unit), -ones, -eye_array(count, format="csr")])
         total = hstack([csr_array((1, self.loss.size)), csr_array(np.append(1.0, share)[np.newaxis])])
-        most = float(self.loss.largest().max(initial=0.0))
+        most = float(self.loss.largest().max(initial=0.0)) / unit
         return Block(
-            matrix=vstack([excess, total]).tocsr(),
+            matrix=vstack([excess, total], format="csr"),
             row_lower=np.full(count + 1, -np.inf),
-            row_upper=np.append(-self.loss.base[chosen], self.ceiling),
+            row_upper=np.append(-self.loss.base[chosen], self.ceiling) / unit,
             lower=np.zeros(count + 1),
             upper=np.full(count + 1, most),
             integer=np.zeros(count + 1, dtype=bool),
-            measured=np.append(1.0, share),
+            measured=unit * np.append(1.0, share),
+            unit=unit,
         )
 
     def critical(self, x: FloatArray) -> IntArray:

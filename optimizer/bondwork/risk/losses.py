@@ -66,6 +66,12 @@ class ScopeLoss:
         """Loss when everything that can fail in a scenario is chosen: a bound on `of`. Shape (S,)."""
         return self.of(np.ones(self.size))
 
+    @property
+    def unit(self) -> float:
+        """A power of two near the largest weight: what auxiliary columns count in, lest wei drown them."""
+        _, exponent = np.frexp(np.max(self.weight, initial=0.0))
+        return float(np.ldexp(1.0, exponent))
+
     def rows(self, scenarios: IntArray) -> csr_array:
         """Coefficients of the loss in the given scenarios. Shape (len(scenarios), n), CSR."""
         from scipy.sparse import csr_array

@@ -38,6 +38,8 @@ class Block:
     measured
         Shape (a,). The measure's value as a function of the auxiliary columns at their best, for measures
         that can enter the objective; else empty.
+    unit
+        What one unit of the limit's own rows is in the unit of the measure: multipliers over it are prices.
     """
 
     matrix: csr_array
@@ -47,6 +49,7 @@ class Block:
     upper: FloatArray
     integer: BoolArray
     measured: FloatArray
+    unit: float = 1.0
 
 
 class Measure(Protocol):

@@ -66,7 +66,7 @@ def dive(
         fixed = 0
         for j in order[share[order] > _LEAST_SHARE]:
             entries = slice(shape.entry_ptr[j], shape.entry_ptr[j + 1])
-            rows, weights = shape.entry_row[entries], shape.entry_value[entries]
+            rows, weights = shape.entry_row[entries], session.weight[entries]
             if assigned[shape.task[j]] >= 0 or (load[rows] + weights > 1.0 + TOLERANCE).any():
                 continue
             load[rows] += weights
@@ -77,7 +77,7 @@ def dive(
         if fixed == 0:
             return assigned
         gone |= assigned[shape.task] >= 0
-        gone[column_of_entry[load[shape.entry_row] + shape.entry_value > 1.0 + TOLERANCE]] = True
+        gone[column_of_entry[load[shape.entry_row] + session.weight > 1.0 + TOLERANCE]] = True
         share[gone] = 0.0
         still_open = assigned < 0
         for _ in range(evaluations):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,8 +13,9 @@ from bondwork.strategies.lagrangian.block_dual import BlockDual, Point
 from bondwork.strategies.lagrangian.dive import dive
 from bondwork.strategies.lagrangian.finish import finish
 from bondwork.strategies.lagrangian.primal import Primal
-from bondwork.strategies.lagrangian.row_dual import descend_from
+from bondwork.strategies.lagrangian.row_dual import descend_from, follow_tails
 from bondwork.strategies.lagrangian.session import Session, Stopped
+from bondwork.strategies.lagrangian.tails import WHOLE, Tails
 
 if TYPE_CHECKING:
     from bondwork.arrays import FloatArray, IntArray
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
 #: Evaluations of the row dual, and its first step in typical prices: from nothing, and from an earlier round.
 _COLD_ROWS = (400, 0.3)
 _WARM_ROWS = (100, 0.02)
+
+#: Turns of prices and tails, and how the row dual goes on once the tails are found.
+_TAIL_TURNS, _TAIL_ROWS = 60, (100, 0.02)
+_THETA = 1.0
 
 #: Widths (in value spreads) of the columns that annealing may use.
 _NARROW, _WIDE = 0.25, 0.5
@@ -82,8 +88,10 @@ class Engine:
         warm_start: WarmStart | None,
         rounds: int,
     ) -> None:
-        self._program, self._shape = program, shape
-        self._session = Session(program, shape, options, observer, started)
+        self._program = program
+        self._tails = Tails(program, shape) if program.measures else None
+        self._shape = shape = shape if self._tails is None else self._tails.shape
+        self._session = Session(program, shape, options, observer, started, self._tails)
         self._primal = Primal(self._session)
         self._warm = warm_start
         self._warm_columns: IntArray | None = None
@@ -95,6 +103,9 @@ class Engine:
     def solve(self) -> Solution:
         """Work until the gap, the time or the ideas run out."""
         session = self._session
+        if self._tails is not None and self._tails.impossible:
+            note = f"commitments alone exceed the limit: {self._tails.impossible}"
+            return Solution("infeasible", None, -np.inf, notes=(note,))
         with session, suppress(Stopped):
             self._work()
         status = session.status or "locally_solved"
@@ -105,14 +116,26 @@ class Engine:
         if session.assigned is None and status == "locally_solved":
             status = "locally_infeasible"
         return Solution(
-            status, session.x, session.currency_bound, self._row_duals(), prices_from="lagrange_multipliers"
+            status,
+            session.x,
+            session.currency_bound,
+            self._row_duals(),
+            prices_from="lagrange_multipliers",
+            measure_prices=None if self._tails is None else self._measure_prices(self._tails),
         )
 
     def _work(self) -> None:
         session, shape, primal = self._session, self._shape, self._primal
-        primal.greedy(shape.value, "greedy")
+        plan = primal.greedy(shape.value, "greedy")
         session.check()
+        if self._tails is not None:
+            # The greedy plan knows of no tail yet; its own gives the first cut.
+            self._take_tail(self._tails, plan)
+            primal.greedy(shape.value, "greedy")
         reduced = self._price_rows()
+        if self._tails is not None:
+            prices = self._own[shape.rows - len(self._tails.uppers) :]
+            primal.worth = shape.value - _THETA * self._tails.cost(prices)
         narrow, wide = self._first_plan(reduced)
         own = shape.block_row_count
         point = Point(self._task.copy(), self._own[own:].copy(), self._own[:own].copy())
@@ -206,6 +229,8 @@ class Engine:
     ) -> bool:
         """Dive, fill up, polish; says whether a better plan came of it."""
         shape, primal, before = self._shape, self._primal, self._session.value
+        if self._tails is not None:
+            self._tails.hold_to_mixture()
         plan = dive(dual, *manner, noise)
         plan = primal.complete(plan, reduced, "dive")
         moves = min(shape.tasks * _POLISH_MOVES, _MOST_MOVES)
@@ -219,13 +244,25 @@ class Engine:
         iterations, reach = _COLD_ROWS
         if self._warm is not None and self._warm.row_duals is not None:
             iterations, reach = _WARM_ROWS
+            known = shape.program_row >= 0
             duals = self._warm.row_duals[shape.program_row] * shape.row_scale / shape.unit
-            self._own = np.maximum(0.0, np.nan_to_num(duals))
-        found = session.run([lambda: descend_from(shape, self._own, iterations, reach, session.stop)])
+            self._own = np.where(known, np.maximum(0.0, np.nan_to_num(duals)), 0.0)
+        if self._tails is not None:
+            follow_tails(session, self._tails, self._own, reach, _TAIL_TURNS)
+            self._tails.hold_to_mixture()
+            iterations, reach = _TAIL_ROWS
+        found = session.run([partial(descend_from, shape, self._own, iterations, reach, session.stop)])
         bound, self._task, reduced = found[0]
         session.offer_bound(bound, "row dual")
         session.check()
         return np.asarray(reduced)
+
+    def _take_tail(self, tails: Tails, assigned: IntArray) -> None:
+        """Make the tail of a plan the one that all are held to."""
+        used = np.zeros(len(self._shape.value))
+        used[assigned[assigned >= 0]] = 1.0
+        tails.climb(used, WHOLE)
+        tails.hold_to_mixture()
 
     def _warm_plan(self, reduced: FloatArray) -> IntArray | None:
         """What still fits of the earlier round's plan, filled up."""
@@ -241,7 +278,15 @@ class Engine:
         """Multipliers in currency per unit of the program's rows."""
         shape = self._shape
         duals = np.zeros(len(self._program.row_lower))
-        duals[shape.program_row] = self._own * shape.unit / shape.row_scale
+        mine = shape.program_row >= 0
+        duals[shape.program_row[mine]] = self._own[mine] * shape.unit / shape.row_scale[mine]
         known = shape.program_task >= 0
         duals[shape.program_task[known]] = self._task[known] * shape.unit
         return duals
+
+    def _measure_prices(self, tails: Tails) -> FloatArray:
+        """Currency per unit of each tail limit."""
+        mine = self._own[len(self._own) - len(tails.uppers) :]
+        return np.divide(
+            mine * self._shape.unit, tails.uppers, out=np.zeros(len(mine)), where=tails.uppers > 0
+        )

@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 
 from bondwork.strategies.lagrangian.knapsack import probe_columns, solve_blocks
+from bondwork.strategies.lagrangian.losses import add_losses, expected_losses, no_runs, project_density
 from bondwork.strategies.lagrangian.row_dual import descend_rows
 from bondwork.strategies.lagrangian.search import anneal, fill
 
@@ -24,12 +25,21 @@ def load_kernels() -> float:
     yes, no = np.ones(1, dtype=bool), np.zeros(1, dtype=bool)
     stop, assigned = np.zeros(1, dtype=np.int64), np.full(1, -1)
     entries = (pointer, first, one)
-    descend_rows(one, pointer, first, zero, *entries, zero.copy(), one, 0.5, 1, stop)
+    descend_rows(
+        one, pointer, first, zero, *entries, zero.copy(), one, 0.5, 1, zero.copy(), np.zeros((3, 1)), 0, stop
+    )
     blocks = (0, 1, pointer, pointer, first, one, one)
     solve_blocks(*blocks, no, zero, zero.copy(), 10, no.copy(), zero.copy(), stop)
     probe_columns(*blocks, zero.copy(), 10, one, 1.0, yes.copy(), stop)
     state = np.ones(1, dtype=np.uint64)
     tasks = (pointer, first, zero)
-    anneal(one, first, *tasks, *entries, 1, 1, assigned.copy(), assigned.copy(), state, 1.0, 0.5, 1, stop)
+    runs = no_runs(1)
+    tails = (runs, np.zeros(0), np.zeros(0), np.zeros(0))
+    add_losses(one, runs, np.zeros(0))
+    expected_losses(np.zeros(0), runs, np.zeros(0))
+    project_density(one.copy(), one, 1.0)
+    anneal(
+        one, first, *tasks, *entries, 1, 1, assigned.copy(), assigned.copy(), state, 1.0, 0.5, 1, *tails, stop
+    )
     fill(first, first, *entries, zero.copy(), assigned.copy())
     return time.perf_counter() - started

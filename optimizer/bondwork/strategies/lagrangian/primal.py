@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bondwork.strategies.lagrangian.losses import no_runs
 from bondwork.strategies.lagrangian.search import anneal, fill
 
 if TYPE_CHECKING:
@@ -16,12 +17,18 @@ if TYPE_CHECKING:
 #: Annealing runs side by side, whatever the number of threads, so that the plan does not depend on it.
 _CHAINS = 2
 
+#: Stages of annealing under tail limits.
+_STAGES = 4
+
 
 class Primal:
     """Local search on a session's shape.
 
     Attributes
     ----------
+    worth
+        Shape (n,). What annealing earns: the value, less the price of the tail. Without that price a plan at
+        its limit could only swap risk for the same risk.
     scale
         How much the values of one task's columns differ: the unit of temperatures and of nearness.
     """
@@ -29,6 +36,7 @@ class Primal:
     def __init__(self, session: Session) -> None:
         self.session = session
         shape = session.shape
+        self.worth: FloatArray = shape.value
         self.scale = _value_spread(shape.value, shape.task, shape.required)
         self._seeds = np.random.SeedSequence(session.options.random_seed)
         # Leaving a required task costs more than any one move can win, but little enough to leave some for a
@@ -40,12 +48,12 @@ class Primal:
 
     def greedy(self, merit: FloatArray, phase: str) -> IntArray:
         """Take columns by falling ``merit`` as long as they fit."""
-        shape = self.session.shape
+        shape, tails = self.session.shape, self.session.tails
         order = np.argsort(-merit, kind="stable")
         assigned = np.full(shape.tasks, -1, dtype=np.int64)
         load = np.zeros(shape.rows)
-        fill(order, shape.task, shape.entry_ptr, shape.entry_row, shape.entry_value, load, assigned)
-        self.session.offer_plan(assigned, phase)
+        fill(order, shape.task, shape.entry_ptr, shape.entry_row, self.session.weight, load, assigned)
+        self.session.offer_plan(assigned if tails is None else tails.lighten(assigned), phase)
         return assigned
 
     def complete(self, assigned: IntArray, merit: FloatArray, phase: str) -> IntArray:
@@ -54,7 +62,7 @@ class Primal:
         load = self.load(assigned)
         assigned = assigned.copy()
         order = np.argsort(-merit, kind="stable")
-        fill(order, shape.task, shape.entry_ptr, shape.entry_row, shape.entry_value, load, assigned)
+        fill(order, shape.task, shape.entry_ptr, shape.entry_row, self.session.weight, load, assigned)
         self.session.offer_plan(assigned, phase)
         return assigned
 
@@ -64,7 +72,7 @@ class Primal:
         used = np.zeros(len(shape.value), dtype=bool)
         used[assigned[assigned >= 0]] = True
         entry = np.repeat(used, np.diff(shape.entry_ptr))
-        load = np.bincount(shape.entry_row[entry], shape.entry_value[entry], minlength=shape.rows)
+        load = np.bincount(shape.entry_row[entry], self.session.weight[entry], minlength=shape.rows)
         return load.astype(np.float64)
 
     def near(self, reduced: FloatArray, width: float, least: int = 2) -> tuple[IntArray, IntArray]:
@@ -79,7 +87,8 @@ class Primal:
         keep[by_task[rank < least]] = True
         if self.session.assigned is not None:
             keep[self.session.assigned[self.session.assigned >= 0]] = True
-        columns = shape.task_columns[keep[shape.task_columns]]
+        columns = np.lexsort((-self.worth, shape.task))
+        columns = columns[keep[columns]]
         counts = np.bincount(shape.task[columns], minlength=shape.tasks)
         return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64), columns
 
@@ -92,23 +101,50 @@ class Primal:
         moves: int,
         phase: str,
     ) -> IntArray:
-        """Anneal from ``start`` with temperatures in scales; returns the best plan of all chains."""
+        """Anneal from ``start`` with temperatures in scales; returns the best plan of all chains.
+
+        Under tail limits the moves are shared out to stages, each with the level of its start's tail.
+        """
+        session = self.session
+        if session.tails is None:
+            top = self._anneal(start, columns, hot, cold, moves)
+            session.offer_plan(top, phase)
+            session.check()
+            return top
+        top = start
+        cool = (cold / hot) ** (1.0 / _STAGES)
+        for stage in range(_STAGES):
+            heat = hot * cool**stage
+            top = self._anneal(session.tails.lighten(top), columns, heat, heat * cool, moves // _STAGES)
+            top = session.tails.lighten(top)
+            session.offer_plan(top, phase)
+            session.check()
+            session.tails.hold_to_plan(top)
+        return top
+
+    def _anneal(
+        self, start: IntArray, columns: tuple[IntArray, IntArray], hot: float, cold: float, moves: int
+    ) -> IntArray:
+        """Anneal once, with temperatures in scales, in all chains."""
         shape, session = self.session.shape, self.session
         seeds = self._seeds.spawn(_CHAINS)
         states = [np.array([s.generate_state(1, np.uint64)[0] | 1], dtype=np.uint64) for s in seeds]
         best = [np.empty_like(start) for _ in states]
+        tails = session.tails
+        weight = shape.entry_value if tails is None else tails.unless_by_scenario()
+        if tails is None:
+            limits = (no_runs(len(shape.value)), np.zeros(0), np.zeros(0), np.zeros(0))
+        else:
+            limits = tails.annealed(start)
         values = session.run(
             partial(
-                anneal, shape.value, shape.block, *columns, self._leave, shape.entry_ptr, shape.entry_row,
-                shape.entry_value, shape.blocks, shape.rows, start.copy(), plan, state, hot * self.scale,
-                cold * self.scale, moves, session.stop,
+                anneal, self.worth, shape.block, *columns, self._leave, shape.entry_ptr, shape.entry_row,
+                weight, shape.blocks, shape.rows, start.copy(), plan, state, hot * self.scale,
+                cold * self.scale, moves, *limits[:3], limits[3].copy(), session.stop,
             )
             for plan, state in zip(best, states, strict=True)
         )  # fmt: skip
-        top = best[int(np.argmax(values))]
-        session.offer_plan(top, phase)
-        session.check()
-        return top
+        return best[int(np.argmax(values))]
 
 
 def _value_spread(value: FloatArray, task: IntArray, required: BoolArray) -> float:

@@ -13,6 +13,7 @@ For multipliers ``price >= 0`` every task takes its best column at reduced value
 # mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numba as nb
@@ -22,17 +23,24 @@ from bondwork.strategies.lagrangian.shape import TOLERANCE
 
 if TYPE_CHECKING:
     from bondwork.arrays import FloatArray, IntArray
+    from bondwork.strategies.lagrangian.session import Session
     from bondwork.strategies.lagrangian.shape import Shape
+    from bondwork.strategies.lagrangian.tails import Tails
+
+
+#: Steps between two moves of the tails, share of the last length of step and climb in the first, first climb,
+#: and least weight of the newest choices in the running average that the tails climb along.
+_TAIL_STEPS, _TAIL_LENGTH, _TAIL_CLIMB, _TAIL_AVERAGE = 8, 1e-2, 0.3, 0.15
 
 
 @nb.njit(cache=True, nogil=True)
 def row_lagrangian(
-    value, task_ptr, task_columns, leave, entry_ptr, entry_row, entry_value, price, best, slack
+    value, task_ptr, task_columns, leave, entry_ptr, entry_row, entry_value, price, best, slack, picked
 ):
     """Evaluate L(price).
 
     ``best`` receives the best reduced value of each task, ``slack`` a subgradient: what each row has left
-    when every task takes its best column. Returns L.
+    when every task takes its best column, ``picked`` that column or -1. Returns L.
     """
     total = 0.0
     for r in range(len(price)):
@@ -50,6 +58,7 @@ def row_lagrangian(
                 top = reduced
                 chosen = j
         best[t] = top
+        picked[t] = chosen
         total += top
         if chosen >= 0:
             for e in range(entry_ptr[chosen], entry_ptr[chosen + 1]):
@@ -70,30 +79,49 @@ def descend_rows(
     step,
     shrink,
     iterations,
+    share,
+    state,
+    begun,
     stop,
 ):
     """Run Adam from ``price``; ``step`` has the first step length of each row.
 
-    Returns the least L found; ``price`` then holds the multipliers it was found at. Ends early when
-    ``stop[0]`` is set.
+    Returns the least L found; ``price`` then holds the multipliers it was found at, and ``share`` how often
+    each column was the best of its task in the second half: nearly the fractional plan. ``state`` (where we
+    are and the two moments; 3 by rows) goes on from ``begun`` iterations before. Ends early when ``stop[0]``
+    is set.
     """
+    share[:] = 0.0
+    picked = np.empty(len(leave), dtype=np.int64)
     rows = len(price)
     best = np.empty(len(leave))
     slack = np.empty(rows)
-    current = price.copy()
-    first = np.zeros(rows)
-    second = np.zeros(rows)
+    current, first, second = state[0], state[1], state[2]
     least = np.inf
     length = 1.0
     decay1, decay2 = 0.9, 0.99
-    power1, power2 = 1.0, 1.0
-    for _ in range(iterations):
+    power1, power2 = decay1**begun, decay2**begun
+    for iteration in range(iterations):
         bound = row_lagrangian(
-            value, task_ptr, task_columns, leave, entry_ptr, entry_row, entry_value, current, best, slack
+            value,
+            task_ptr,
+            task_columns,
+            leave,
+            entry_ptr,
+            entry_row,
+            entry_value,
+            current,
+            best,
+            slack,
+            picked,
         )
         if bound < least:
             least = bound
             price[:] = current
+        if 2 * iteration >= iterations:
+            for t in range(len(leave)):
+                if picked[t] >= 0:
+                    share[picked[t]] += 2.0 / (iterations + 1)
         if stop[0] != 0:
             break
         power1 *= decay1
@@ -122,13 +150,37 @@ def descend_from(
     )  # fmt: skip
     step = reach * typical_prices(shape)
     shrink = 1e-3 ** (1.0 / max(iterations, 1))
-    least = descend_rows(*arrays, price, step, shrink, iterations, stop)
+    share = np.zeros(len(shape.value))
+    state = np.vstack([price, np.zeros((2, len(price)))])
+    least = descend_rows(*arrays, price, step, shrink, iterations, share, state, 0, stop)
     best = np.empty(shape.tasks)
-    row_lagrangian(*arrays, price, best, np.empty(shape.rows))
+    row_lagrangian(*arrays, price, best, np.empty(shape.rows), np.empty(shape.tasks, dtype=np.int64))
     cost = price[shape.entry_row] * shape.entry_value
     column = np.repeat(np.arange(len(shape.value)), np.diff(shape.entry_ptr))
     reduced = shape.value - np.bincount(column, cost, minlength=len(shape.value)) - best[shape.task]
     return least + TOLERANCE * float(price.sum()), best, reduced
+
+
+def follow_tails(session: Session, tails: Tails, price: FloatArray, reach: float, turns: int) -> None:
+    """Find prices (in place) and the tails that go with them, in turns of a few steps each."""
+    shape = tails.shape
+    step = reach * typical_prices(shape)
+    state = np.vstack([price, np.zeros((2, len(price)))])
+    share, average = np.zeros(len(shape.value)), np.zeros(len(shape.value))
+    shrink = _TAIL_LENGTH ** (1.0 / (turns * _TAIL_STEPS))
+    for turn in range(turns):
+        cooled = shrink ** (turn * _TAIL_STEPS)
+        job = partial(
+            descend_rows, shape.value, shape.task_ptr, shape.task_columns, shape.leave, shape.entry_ptr,
+            shape.entry_row, shape.entry_value, price, cooled * step, shrink, _TAIL_STEPS, share, state,
+            turn * _TAIL_STEPS, session.stop,
+        )  # fmt: skip
+        least = session.run([job])[0]
+        session.check()
+        session.offer_bound(least + TOLERANCE * float(price.sum()), "row dual")
+        average += max(_TAIL_AVERAGE, 1.0 / (turn + 1)) * (share - average)
+        tails.climb(average, _TAIL_CLIMB * cooled)
+    price[:] = state[0]
 
 
 def typical_prices(shape: Shape) -> FloatArray:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
+from bondwork.strategies.lagrangian.losses import shift_losses
 from bondwork.strategies.lagrangian.shape import TOLERANCE
 
 
@@ -71,15 +72,48 @@ def _unlink(t, b, head, after, before):
 
 
 @nb.njit(cache=True, nogil=True)
+def _within(old, new, other_old, other_new, runs, level, allowed, excess, loss):
+    """Exchange columns (-1 for none) in the losses if the tail limits allow; says whether it was done."""
+    if len(level) == 0:
+        return True
+    if old >= 0:
+        shift_losses(old, -1.0, runs, level, excess, loss)
+    if other_old >= 0:
+        shift_losses(other_old, -1.0, runs, level, excess, loss)
+    if other_new >= 0:
+        shift_losses(other_new, 1.0, runs, level, excess, loss)
+    shift_losses(new, 1.0, runs, level, excess, loss)
+    for i in range(len(level)):
+        if excess[i] > allowed[i]:
+            shift_losses(new, -1.0, runs, level, excess, loss)
+            if other_new >= 0:
+                shift_losses(other_new, -1.0, runs, level, excess, loss)
+            if other_old >= 0:
+                shift_losses(other_old, 1.0, runs, level, excess, loss)
+            if old >= 0:
+                shift_losses(old, 1.0, runs, level, excess, loss)
+            return False
+    return True
+
+
+@nb.njit(cache=True, nogil=True)
 def anneal(  # noqa: PLR0912, PLR0915 - calls cost more than lines here
     value, block, task_ptr, task_columns, leave, entry_ptr, entry_row, entry_value,
-    blocks, rows, assigned, best, state, hot, cold, moves, stop,
+    blocks, rows, assigned, best, state, hot, cold, moves, runs, level, allowed, loss, stop,
 ):  # fmt: skip
     """Run ``moves`` moves while the temperature falls geometrically from ``hot`` to ``cold``.
 
     ``assigned`` (column of each task or -1) is where to start and receives the last state, ``best`` the best
     state seen in this run (the start included). Returns its value. Ends early when ``stop[0]`` is set.
+
+    ``runs`` are the losses of columns under the tail limits; the expected excess of each limit's ``loss``
+    (that of the start) over ``level`` may reach ``allowed``. At any level that keeps CVaR within its limit
+    (Rockafellar & Uryasev 2000), and it costs only the scenarios in which the columns of a move fail.
     """
+    excess = np.zeros(len(level))
+    for i in range(len(level)):
+        for s in range(runs.offset[i], runs.offset[i + 1]):
+            excess[i] += runs.probability[s] * max(0.0, loss[s] - level[i])
     tasks = len(leave)
     load = np.zeros(rows)
     head = np.full(blocks, -1, dtype=np.int64)
@@ -120,7 +154,7 @@ def anneal(  # noqa: PLR0912, PLR0915 - calls cost more than lines here
             _add(old, -1.0, entry_ptr, entry_row, entry_value, load)
         gain = value[j] - worth
         if _fits(j, entry_ptr, entry_row, entry_value, load):
-            if gain >= threshold:
+            if gain >= threshold and _within(old, j, -1, -1, runs, level, allowed, excess, loss):
                 if dirty and gain < 0.0:
                     best[:] = assigned
                     dirty = False
@@ -161,7 +195,11 @@ def anneal(  # noqa: PLR0912, PLR0915 - calls cost more than lines here
                             break
                 _add(i, 1.0, entry_ptr, entry_row, entry_value, load)
             other = after[other]
-        if out >= 0 and gain + out_gain >= threshold:
+        if (
+            out >= 0
+            and gain + out_gain >= threshold
+            and _within(old, j, assigned[out], out_to, runs, level, allowed, excess, loss)
+        ):
             if dirty and gain + out_gain < 0.0:
                 best[:] = assigned
                 dirty = False

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bondwork.contracts import Observer, Options, Status
     from bondwork.program.program import Program
     from bondwork.strategies.lagrangian.shape import Shape
+    from bondwork.strategies.lagrangian.tails import Tails
 
 #: Seconds between two looks at the clock and at the observer while kernels run.
 _POLL = 0.02
@@ -42,6 +43,8 @@ class Session:
     ----------
     assigned
         Shape (T,). Column of each task in the incumbent or -1; ``None`` before there is one.
+    tails
+        The tail limits, if there are any; ``shape`` is theirs then.
     value, bound
         Scaled objective of the incumbent and dual bound, rounding not yet allowed for.
     stop
@@ -49,10 +52,17 @@ class Session:
     """
 
     def __init__(
-        self, program: Program, shape: Shape, options: Options, observer: Observer, started: float
+        self,
+        program: Program,
+        shape: Shape,
+        options: Options,
+        observer: Observer,
+        started: float,
+        tails: Tails | None = None,
     ) -> None:
         self.program = program
         self.shape = shape
+        self.tails = tails
         self.options = options
         self.assigned: IntArray | None = None
         self.value = -np.inf
@@ -90,6 +100,11 @@ class Session:
         return x
 
     @property
+    def weight(self) -> FloatArray:
+        """What plans are held to at the moment, laid out as ``shape.entry_value``."""
+        return self.shape.entry_value if self.tails is None else self.tails.weight
+
+    @property
     def objective(self) -> float | None:
         """Objective of the incumbent in currency."""
         x = self.x
@@ -120,12 +135,14 @@ class Session:
         return 0.0 if distance <= _NOTHING * size else distance / max(abs(objective), 1e-300)
 
     def offer_plan(self, assigned: IntArray, phase: str) -> bool:
-        """Take a plan in if it is better than the incumbent and leaves out no required task."""
+        """Take a plan in if it is better than the incumbent, complete, and within the tail limits."""
         shape = self.shape
         if (assigned[shape.required] < 0).any():
             return False
         value = float(shape.value[assigned[assigned >= 0]].sum())
         if self.assigned is not None and value <= self.value:
+            return False
+        if self.tails is not None and not self.tails.holds(assigned):
             return False
         self.assigned, self.value = assigned.copy(), value
         self._report(phase)
@@ -139,6 +156,7 @@ class Session:
         used[chosen] = True
         entry = np.repeat(used, np.diff(shape.entry_ptr))
         load = np.bincount(shape.entry_row[entry], shape.entry_value[entry], minlength=shape.rows)
+        load = load[shape.program_row >= 0]
         if (load > 1.0 + TOLERANCE).any() or (np.bincount(shape.task[chosen], minlength=1) > 1).any():
             return False
         assigned = np.full(shape.tasks, -1, dtype=np.int64)

@@ -7,7 +7,8 @@ are *linking*: only a multiplier can carry them into the blocks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -73,7 +74,7 @@ class Shape:
     entry_ptr, entry_row, entry_value
         All weights of each column, block rows and linking rows alike (CSC).
     program_row, row_scale
-        Shape (R,). Row of the program, and its limit.
+        Shape (R,). Row of the program, and its limit; -1 and 1 for rows that the program does not have.
     rounding
         Scaled. How far rounding to the grid can have moved the value of any plan.
     infeasible
@@ -157,8 +158,11 @@ def recognise(program: Program) -> Shape:
 
 
 def _check_columns(program: Program) -> None:
-    if program.measures or program.mean_risk is not None:
-        raise NotDecomposable("it has a tail limit or a mean-risk objective")
+    if program.mean_risk is not None:
+        raise NotDecomposable("it has a mean-risk objective")
+    for measure in program.measures:
+        if not measure.convex:
+            raise NotDecomposable(f"{measure.label} is not convex")
     if not program.integer.all():
         raise NotDecomposable("some columns are continuous")
     if (program.lower != 0).any() or not np.isin(program.upper, (0.0, 1.0)).all():
@@ -314,6 +318,33 @@ def _arrange(
         rounding=rounding,
         infeasible=reason,
     )
+
+
+def with_linking_rows(shape: Shape, supports: list[IntArray]) -> tuple[Shape, list[IntArray]]:
+    """Return the shape with further linking rows, and where the weights of each are in its entries.
+
+    Row i is about the columns ``supports[i]``, whose weights are 0 so far.
+    """
+    column = np.concatenate(
+        [np.repeat(np.arange(len(shape.value)), np.diff(shape.entry_ptr)), *supports]
+    ).astype(np.int64)
+    rows = [np.full(len(support), shape.rows + i) for i, support in enumerate(supports)]
+    row = np.concatenate([shape.entry_row, *rows]).astype(np.int64)
+    value = np.concatenate([shape.entry_value, np.zeros(len(row) - len(shape.entry_value))])
+    order = np.lexsort((row, column))
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    ends = len(shape.entry_value) + np.cumsum([0, *map(len, supports)])
+    more = len(supports)
+    extended = replace(
+        shape,
+        entry_ptr=np.searchsorted(column[order], np.arange(len(shape.value) + 1)).astype(np.int64),
+        entry_row=row[order],
+        entry_value=value[order],
+        program_row=np.append(shape.program_row, np.full(more, -1)),
+        row_scale=np.append(shape.row_scale, np.ones(more)),
+    )
+    return extended, [place[a:b] for a, b in pairwise(ends.tolist())]
 
 
 def _number_tasks(task_row: IntArray, required_row: BoolArray) -> tuple[IntArray, IntArray]:

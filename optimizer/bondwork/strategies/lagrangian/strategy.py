@@ -56,6 +56,10 @@ class Lagrangian:
         """
         loading = self.prepare()
         started = time.perf_counter()
+        lazy = list(program.lazy)
+        if all(measure.convex for measure in program.measures) and program.mean_risk is None:
+            # Scenario rows would have to be priced one by one; their cuts say the same in one row.
+            program = program.without_auxiliaries()
         shape = recognise(program)
         if shape.infeasible:
             return Solution("infeasible", None, -np.inf, notes=(shape.infeasible,))
@@ -65,7 +69,13 @@ class Lagrangian:
 
         engine = Engine(program, shape, options, observer, started, self._warm_start, self._rounds)
         notes = (f"compiling took {loading:.0f} s beforehand",) if loading > _COMPILED else ()
-        return replace(engine.solve(), notes=notes)
+        solution = engine.solve()
+        prices = solution.measure_prices
+        return replace(
+            solution,
+            notes=(*notes, *solution.notes),
+            measure_prices=None if prices is None else prices[lazy],
+        )
 
     @staticmethod
     def prepare() -> float:

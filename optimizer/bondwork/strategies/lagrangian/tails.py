@@ -1,0 +1,257 @@
+"""Convex tail limits: one linking row for each, whose weights follow the tail that matters.
+
+The mean loss over *any* tail (any density over the scenarios that a measure admits) is a lower bound on the
+measure, so it may take the limit's place in a bound; what has to be found is the tail that is worst for the
+fractional plan. That is a game between prices and densities: the density climbs along the losses of the
+running average of the prices' choices and is projected back (a projected subgradient step in the dual of the
+scenario rows), the prices answer. Whatever the density, the bound is valid.
+
+Plans are annealed with the losses by scenario themselves (`search.anneal`). Filling up goes by the cut at the
+plan, and what breaks a limit gives up the columns that earn least for their share of the tail.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bondwork.risk.cvar import ConditionalValueAtRisk
+from bondwork.risk.worst_case import WorstCase
+from bondwork.strategies.lagrangian.losses import Runs, add_losses, expected_losses, no_runs, project_density
+from bondwork.strategies.lagrangian.shape import with_linking_rows
+
+if TYPE_CHECKING:
+    from bondwork.arrays import FloatArray, IntArray
+    from bondwork.program.program import Program
+    from bondwork.risk.measure import Measure
+    from bondwork.strategies.lagrangian.shape import Shape
+
+#: A limit is met within this share of it, in plans and in bounds alike: far inside what verification allows.
+_TOLERANCE = 1e-8
+
+#: A plan gives up a little more than the cut asks for, because the next tail is worse than the last.
+_GENEROUS = 1.05
+
+#: A step of the density that is long enough to end at the worst tail of the plan.
+WHOLE = 1e9
+
+
+class Tails:
+    """The tail limits of a program on its shape.
+
+    Attributes
+    ----------
+    shape
+        The shape with a linking row for each limit, after all others; its weights there change (`climb`).
+    weight
+        Shape (entries,). What plans are held to: as ``shape.entry_value``, but with other cuts.
+    uppers
+        Shape (k,). What one unit of each limit's row is in the unit of the measure.
+    """
+
+    def __init__(self, program: Program, shape: Shape) -> None:
+        self._measures: tuple[Measure, ...] = program.measures
+        self._size = len(program.objective)
+        number = np.full(self._size, -1, dtype=np.int64)
+        number[shape.columns] = np.arange(len(shape.columns))
+        supports = [number[measure.loss.columns] for measure in self._measures]
+        self._supports: list[IntArray] = [support[support >= 0] for support in supports]
+        self.shape, self._places = with_linking_rows(shape, self._supports)
+        self.weight: FloatArray = self.shape.entry_value.copy()
+        self.uppers: FloatArray = np.zeros(len(self._measures))
+        self._normals: list[FloatArray] = [np.zeros(len(support)) for support in self._supports]
+        #: Measures of losses whose densities are known to be limited by a cap alone.
+        self._scenario = [i for i, m in enumerate(self._measures) if isinstance(m, _BY_SCENARIO)]
+        self._runs = _runs_of([self._measures[i] for i in self._scenario], number, len(shape.columns))
+        self._base = _joined([self._measures[i].loss.base for i in self._scenario])
+        self._caps = [_cap(self._measures[i]) for i in self._scenario]
+        self._density = np.zeros(len(self._base))
+
+    @property
+    def impossible(self) -> str:
+        """Label of a limit that commitments alone break, if any."""
+        nothing = np.zeros(self._size)
+        broken = [m.label for m in self._measures if m.value(nothing) > m.ceiling + _slack(m)]
+        return broken[0] if broken else ""
+
+    def climb(self, share: FloatArray, step: float) -> None:
+        """Move the densities along the losses of a fractional plan; ``step`` in spreads of the losses.
+
+        Measures that are no function of the losses go the same share of the way to their cut there.
+        """
+        loss = self._base.copy()
+        add_losses(share, self._runs, loss)
+        for k, cap in enumerate(self._caps):
+            part = slice(self._runs.offset[k], self._runs.offset[k + 1])
+            spread = float(loss[part].std())
+            if spread > 0.0 or step == WHOLE:
+                way = (loss[part] - loss[part].mean()) / (spread or 1.0)
+                wanted = self._density[part] + step * cap * way
+                project_density(wanted, self._runs.probability[part], cap)
+                self._density[part] = wanted
+        expected = np.empty(len(self._runs.limit))
+        expected_losses(self._density, self._runs, expected)
+        x = self._full(share)
+        for i, measure in enumerate(self._measures):
+            if i in self._scenario:
+                k = self._scenario.index(i)
+                part = slice(self._runs.offset[k], self._runs.offset[k + 1])
+                # Runs are sorted by column, as supports are not.
+                normal = np.zeros(len(self.shape.value))
+                mine = self._runs.limit == k
+                normal[np.repeat(np.arange(len(normal)), np.diff(self._runs.ptr))[mine]] = expected[mine]
+                self._normals[i] = normal[self._supports[i]]
+                held = float(self._base[part] @ (self._density[part] * self._runs.probability[part]))
+                self.uppers[i] = measure.ceiling + _slack(measure) - held
+            else:
+                cut, share_of_way = measure.cut(x), min(1.0, step)
+                normal = cut.normal[self.shape.columns[self._supports[i]]]
+                self._normals[i] += share_of_way * (normal - self._normals[i])
+                self.uppers[i] += share_of_way * (cut.upper + _slack(measure) - self.uppers[i])
+            self.shape.entry_value[self._places[i]] = _scaled(self._normals[i], self.uppers[i])
+
+    def cost(self, prices: FloatArray) -> FloatArray:
+        """What the rows of the bound cost each column at their prices. Shape (n,)."""
+        total = np.zeros(len(self.shape.value))
+        for price, support, places in zip(prices, self._supports, self._places, strict=True):
+            total[support] += price * self.shape.entry_value[places]
+        return total
+
+    def hold_to_mixture(self) -> None:
+        """Hold plans to the rows of the bound."""
+        self.weight[:] = self.shape.entry_value
+
+    def hold_to_plan(self, assigned: IntArray) -> None:
+        """Hold plans to the cuts at a plan that meets the limits."""
+        x = self._full(self._used(assigned))
+        for i, measure in enumerate(self._measures):
+            cut = measure.cut(x)
+            normal = cut.normal[self.shape.columns[self._supports[i]]]
+            self.weight[self._places[i]] = _scaled(normal, cut.upper + _slack(measure))
+
+    def unless_by_scenario(self) -> FloatArray:
+        """What plans are held to, but for the limits that annealing follows scenario by scenario."""
+        weight = self.weight.copy()
+        for i in self._scenario:
+            weight[self._places[i]] = 0.0
+        return weight
+
+    def annealed(self, assigned: IntArray) -> tuple[Runs, FloatArray, FloatArray, FloatArray]:
+        """Losses as `search.anneal` wants them: runs, levels, allowed expected excess, losses of the start."""
+        loss = self._base.copy()
+        add_losses(self._used(assigned), self._runs, loss)
+        level, allowed = np.zeros(len(self._caps)), np.zeros(len(self._caps))
+        for k, i in enumerate(self._scenario):
+            measure = self._measures[i]
+            ceiling = measure.ceiling + _slack(measure)
+            part = slice(self._runs.offset[k], self._runs.offset[k + 1])
+            if isinstance(measure, ConditionalValueAtRisk):
+                level[k] = min(ceiling, _quantile(loss[part], self._runs.probability[part], measure.level))
+                allowed[k] = (1.0 - measure.level) * (ceiling - level[k])
+            else:
+                level[k] = ceiling
+        return self._runs, level, allowed, loss
+
+    def holds(self, assigned: IntArray) -> bool:
+        """Whether a plan meets all limits."""
+        x = self._full(self._used(assigned))
+        return all(m.value(x) <= m.ceiling + _slack(m) for m in self._measures)
+
+    def lighten(self, assigned: IntArray) -> IntArray:
+        """Take columns out of a plan until it meets all limits; the plan itself where it does."""
+        shape = self.shape
+        lighter = assigned.copy()
+        worth = shape.value - shape.leave[shape.task]
+        for i, measure in enumerate(self._measures):
+            while True:
+                used = self._used(lighter)
+                x = self._full(used)
+                excess = measure.value(x) - measure.ceiling - _slack(measure)
+                if excess <= 0.0:
+                    break
+                support = self._supports[i]
+                loss = measure.cut(x).normal[shape.columns[support]]
+                chosen = np.flatnonzero((used[support] > 0.5) & (loss > 0.0))
+                if not len(chosen):
+                    break
+                cheap = chosen[np.argsort(worth[support[chosen]] / loss[chosen], kind="stable")]
+                count = int(np.searchsorted(np.cumsum(loss[cheap]), _GENEROUS * excess)) + 1
+                lighter[shape.task[support[cheap[:count]]]] = -1
+        return lighter
+
+    def _used(self, assigned: IntArray) -> FloatArray:
+        used = np.zeros(len(self.shape.value))
+        used[assigned[assigned >= 0]] = 1.0
+        return used
+
+    def _full(self, share: FloatArray) -> FloatArray:
+        """Shares of the shape's columns as a point of the program."""
+        x = np.zeros(self._size)
+        x[self.shape.columns] = share
+        return x
+
+
+def _slack(measure: Measure) -> float:
+    return _TOLERANCE * abs(measure.ceiling)
+
+
+def _scaled(normal: FloatArray, upper: float) -> FloatArray:
+    """Weights of ``normal @ x <= upper`` for a limit of 1; nothing with a loss fits where none is allowed."""
+    if upper <= 1e-12 * float(normal.max(initial=0.0)):
+        return np.where(normal > 0.0, 2.0, 0.0)
+    return normal / upper
+
+
+#: Measures that annealing follows scenario by scenario.
+_BY_SCENARIO = (ConditionalValueAtRisk, WorstCase)
+
+
+def _cap(measure: Measure) -> float:
+    """Most that a density over the measure's scenarios may be."""
+    if isinstance(measure, ConditionalValueAtRisk):
+        return 1.0 / (1.0 - measure.level)
+    probability = measure.loss.probability
+    return float(1.0 / probability[probability > 0.0].min())
+
+
+def _quantile(loss: FloatArray, probability: FloatArray, level: float) -> float:
+    """Smallest loss that is not exceeded with the probability ``level``."""
+    order = np.argsort(loss, kind="stable")
+    reached = np.cumsum(probability[order])
+    return float(loss[order[min(int(np.searchsorted(reached, level)), len(loss) - 1)]])
+
+
+def _runs_of(measures: list[Measure], number: IntArray, columns: int) -> Runs:
+    """Failures of the columns under each measure; ``number`` turns columns of the program into ours."""
+    if not measures:
+        return no_runs(columns)
+    column, limit, first, last, weight, failure = [], [], [], [], [], []
+    before = 0
+    for k, measure in enumerate(measures):
+        mine = number[measure.loss.columns]
+        kept = np.flatnonzero(mine >= 0)
+        sample = measure.loss.sample.select(kept)
+        column.append(mine[kept])
+        limit.append(np.full(len(kept), k))
+        first.append(before + sample.start[:-1])
+        last.append(before + sample.start[1:])
+        weight.append(measure.loss.weight[kept])
+        failure.append(sample.scenario)
+        before += len(sample.scenario)
+    at = np.concatenate(column)
+    order = np.argsort(at, kind="stable")
+    return Runs(
+        ptr=np.searchsorted(at[order], np.arange(columns + 1)).astype(np.int64),
+        limit=np.concatenate(limit)[order].astype(np.int64),
+        first=np.concatenate(first)[order].astype(np.int64),
+        last=np.concatenate(last)[order].astype(np.int64),
+        weight=np.concatenate(weight)[order],
+        offset=np.cumsum([0, *(len(m.loss.base) for m in measures)]).astype(np.int64),
+        failure=np.concatenate(failure),
+        probability=_joined([m.loss.probability for m in measures]),
+    )
+
+
+def _joined(parts: list[FloatArray]) -> FloatArray:
+    return np.concatenate([np.zeros(0), *parts])
