@@ -29,10 +29,11 @@ def mean_of_worst(losses: FloatArray, share: float) -> float:
     """Mean of the worst ``share`` of equally likely losses, the one at the edge counted in part."""
     ordered = np.sort(losses)[::-1]
     wanted = share * len(ordered)
-    whole = min(math.floor(wanted + 1e-9), len(ordered))
+    rounding = 1e-9 * min(wanted, 1.0)
+    whole = min(math.floor(wanted + rounding), len(ordered))
     part = max(wanted - whole, 0.0) if whole < len(ordered) else 0.0
     total = math.fsum(ordered[:whole].tolist())
-    if part > 1e-9:
+    if part > rounding:
         total += part * float(ordered[whole])
     return total / wanted
 
