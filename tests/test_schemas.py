@@ -17,7 +17,7 @@ from mutations import full_round, missing_and_extra, wrong_values
 DATA = Path(__file__).resolve().parents[1] / "data"
 ROUNDS = sorted((DATA / "rounds").glob("*.json"))
 
-NAMES = ["round", "plan"]
+NAMES = ["round", "plan", "program", "solution"]
 
 
 def validator(name: str) -> jsonschema.Draft202012Validator:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from bondwork import console
+from bondwork import console, tables
 
 if TYPE_CHECKING:
     from bondwork.contracts import Options
@@ -146,7 +146,7 @@ def solve(
     if as_json:
         console.hand_out(text)
     else:
-        console.print_plan(instance, plan, written_to=output)
+        tables.print_plan(instance, plan, written_to=output)
     raise SystemExit(_exit_code(plan))
 
 
@@ -166,7 +166,7 @@ def check(round_: RoundArgument, as_json: JsonOption = False) -> None:
     if as_json:
         _print_json({"format": "bondwork.check/1", "valid": True, "faults": [], **summary})
     else:
-        console.print_summary(summary)
+        tables.print_summary(summary)
 
 
 @app.command()
@@ -193,7 +193,7 @@ def verify(
             }
         )
     else:
-        console.print_verdict(verdict)
+        tables.print_verdict(verdict)
     raise SystemExit(0 if verdict else 2)
 
 
@@ -237,7 +237,7 @@ def compare(
     if as_json:
         console.hand_out(comparison.to_json())
     else:
-        console.print_comparison(comparison, instances)
+        tables.print_comparison(comparison, instances)
     for each in comparison.disagreements():
         console.say(f"disagreement: {each}")
     interrupted = watch.should_stop()
@@ -296,7 +296,7 @@ def strategies(as_json: JsonOption = False) -> None:
     if as_json:
         _print_json({"strategies": summaries, "formulations": formulation_names()})
     else:
-        console.print_strategies(summaries, formulation_names())
+        tables.print_strategies(summaries, formulation_names())
 
 
 @importing.command("smps")
@@ -383,7 +383,7 @@ def _solve_program(
     if as_json:
         console.hand_out(text)
     else:
-        console.print_solution(solution, written_to=output)
+        tables.print_solution(solution, written_to=output)
     raise SystemExit(_exit_code(solution))
 
 

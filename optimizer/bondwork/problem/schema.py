@@ -6,78 +6,29 @@ arrays are made (`bondwork.problem.assembly`). The published JSON Schema is gene
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    GetCoreSchemaHandler,
-    Tag,
+from pydantic import BeforeValidator, Discriminator, Field, Tag
+
+from bondwork.problem.schema_types import (
+    LARGEST,
+    Amount,
+    Id,
+    Level,
+    Number,
+    Probability,
+    Quantity,
+    Record,
+    Resources,
+    Text,
+    Whole,
+    stage_number,
 )
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 ROUND_FORMAT = "bondwork.round/1"
 
-#: Largest number that a round may hold: products of two and sums of a million of them stay finite.
-LARGEST = 1e150
 
-
-class _DecimalAmount:
-    """Core schema of an amount: a JSON number, or a decimal string for those who fear rounding on the way."""
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
-        number = core_schema.float_schema(strict=True, ge=0.0, le=LARGEST, allow_inf_nan=False)
-        # at most 200 characters: more digits than any amount below LARGEST can need
-        text = core_schema.str_schema(
-            strict=True, pattern=r"^[0-9]{1,151}(\.[0-9]{1,200})?$", regex_engine="rust-regex"
-        )
-        parsed = core_schema.chain_schema(
-            [text, core_schema.float_schema(strict=False, ge=0.0, le=LARGEST, allow_inf_nan=False)]
-        )
-        return core_schema.custom_error_schema(
-            core_schema.union_schema([number, parsed], mode="left_to_right"),
-            custom_error_type="amount",
-            custom_error_message=f'an amount from 0 to {LARGEST:g}, such as 12.5 or "12.5"',
-        )
-
-
-Amount = Annotated[float, _DecimalAmount]
-Quantity = Annotated[float, Field(ge=0.0, le=LARGEST, allow_inf_nan=False)]
-Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)]
-Probability = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
-Level = Annotated[float, Field(ge=0.0, lt=1.0, allow_inf_nan=False)]
-Text = Annotated[
-    str, Field(max_length=1_000_000)
-]  # a limit has pydantic look at the text: valid Unicode only
-Id = Annotated[str, Field(min_length=1)]
-
-
-def _whole(value: Any) -> Any:
-    """Take 18.0 for 18, as JSON Schema does: some programs write all their numbers so."""
-    return int(value) if type(value) is float and value.is_integer() else value
-
-
-def _stage(value: Any) -> Any:
-    if isinstance(value, bool):  # True is 1 to a Literal
-        raise PydanticCustomError("stage", "1 or 2")
-    return _whole(value)
-
-
-Whole = Annotated[int, BeforeValidator(_whole)]
-Resources = dict[Id, Quantity]
-
-
-class _Record(BaseModel):
-    """An object that refuses fields it does not know and never changes a type behind one's back."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Operator(_Record):
+class Operator(Record):
     """An operator: earns rewards, is slashed."""
 
     id: Id
@@ -85,7 +36,7 @@ class Operator(_Record):
     capacity: Resources = Field({}, description="Free resources for self-execution; absent: not limited.")
 
 
-class LoadCurve(_Record):
+class LoadCurve(Record):
     """Load incentive f(x) with its nine parameters (paper, section 5)."""
 
     resource: Id = Field(description="Resource whose expected load is x.")
@@ -106,7 +57,7 @@ class LoadCurve(_Record):
         return (self.A, self.B, self.C, self.D, self.E, self.F, self.G, self.H, self.I)
 
 
-class Coprocessor(_Record):
+class Coprocessor(Record):
     """A coprocessor: does the work and posts collateral."""
 
     id: Id
@@ -120,7 +71,7 @@ class Coprocessor(_Record):
     load_curve: LoadCurve | None = None
 
 
-class _TaskTerms(_Record):
+class _TaskTerms(Record):
     # claims, reward and slashing differ between this round's tasks and later periods'
     id: Id
     operator: Id | None = Field(None, description="The one operator that claims the task; or use claims.")
@@ -133,7 +84,7 @@ class _TaskTerms(_Record):
     quorum: Whole = Field(1, ge=1, le=1000, description="How many executors must succeed.")
 
 
-class Claim(_Record):
+class Claim(Record):
     """What one operator gains or loses with a task."""
 
     operator: Id
@@ -149,7 +100,7 @@ class Task(_TaskTerms):
     claims: list[Claim] | None = Field(None, description="Several operators' claims.")
 
 
-class BetaProbability(_Record):
+class BetaProbability(Record):
     """An uncertain probability: Beta(m*nu, (1-m)*nu)."""
 
     mean: Probability
@@ -159,13 +110,15 @@ class BetaProbability(_Record):
 SuccessProbability = Annotated[Probability | BetaProbability, Field(union_mode="left_to_right")]
 
 
-class _OfferTerms(_Record):
+class _OfferTerms(Record):
     task: Id
     coprocessor: Id
     success_probability: SuccessProbability
     id: Id | None = Field(None, description="Absent: task/coprocessor or task/coprocessor/operator.")
     operator: Id | None = Field(None, description="Absent: every operator that claims the task.")
-    stage: Annotated[Literal[1, 2], BeforeValidator(_stage)] = Field(1, description="2: may only rescue.")
+    stage: Annotated[Literal[1, 2], BeforeValidator(stage_number)] = Field(
+        1, description="2: may only rescue."
+    )
     collateral: Amount = 0.0
     work: Resources | None = Field(None, description="Replaces the task's work.")
     duration: Quantity = Field(0.0, description="Seconds; for serial coprocessors.")
@@ -177,7 +130,7 @@ class Offer(_OfferTerms):
     bid: Amount = 0.0
 
 
-class SelfExecution(_Record):
+class SelfExecution(Record):
     """An operator that may execute a task itself."""
 
     task: Id
@@ -186,7 +139,7 @@ class SelfExecution(_Record):
     cost: Amount = 0.0
 
 
-class Commitment(_Record):
+class Commitment(Record):
     """What an earlier round decided and still holds."""
 
     id: Id
@@ -199,7 +152,7 @@ class Commitment(_Record):
     release_at: Number | None = None
 
 
-class CollateralSplit(_Record):
+class CollateralSplit(Record):
     """Where a failed coprocessor's collateral goes; adds up to 1."""
 
     burned: Probability = 0.0
@@ -208,7 +161,7 @@ class CollateralSplit(_Record):
     treasury: Probability = 0.0
 
 
-class Terms(_Record):
+class Terms(Record):
     """Payment terms."""
 
     bid_paid: Literal["always", "on_success"] = "always"
@@ -216,13 +169,13 @@ class Terms(_Record):
     collateral_rate: Quantity = Field(1.0, description="Worth of one collateral unit in currency.")
 
 
-class OfOperator(_Record):
+class OfOperator(Record):
     """One operator."""
 
     operator: Id
 
 
-class OfCoprocessor(_Record):
+class OfCoprocessor(Record):
     """One coprocessor."""
 
     coprocessor: Id
@@ -257,7 +210,7 @@ OfCoprocessors = Annotated[
 ]
 
 
-class ExpectedLimit(_Record):
+class ExpectedLimit(Record):
     """Expected loss at most the budget."""
 
     measure: Literal["expected"]
@@ -265,7 +218,7 @@ class ExpectedLimit(_Record):
     of: Of = "network"
 
 
-class CvarLimit(_Record):
+class CvarLimit(Record):
     """Conditional value at risk of the loss at most the budget."""
 
     measure: Literal["cvar"]
@@ -275,7 +228,7 @@ class CvarLimit(_Record):
     calibrate: bool = False
 
 
-class ChanceLimit(_Record):
+class ChanceLimit(Record):
     """Probability of a loss above the budget at most ``probability``."""
 
     measure: Literal["chance"]
@@ -285,7 +238,7 @@ class ChanceLimit(_Record):
     calibrate: bool = False
 
 
-class WorstCaseLimit(_Record):
+class WorstCaseLimit(Record):
     """Loss at most the budget in every scenario."""
 
     measure: Literal["worst_case"]
@@ -294,7 +247,7 @@ class WorstCaseLimit(_Record):
     calibrate: bool = False
 
 
-class SolvencyLimit(_Record):
+class SolvencyLimit(Record):
     """Probability that forfeited collateral exceeds the free collateral at most ``probability``."""
 
     measure: Literal["solvency"]
@@ -303,7 +256,7 @@ class SolvencyLimit(_Record):
     calibrate: bool = False
 
 
-class AmbiguousLimit(_Record):
+class AmbiguousLimit(Record):
     """Worst expected loss over a Wasserstein ball of ``radius`` at most the budget."""
 
     measure: Literal["ambiguous"]
@@ -319,14 +272,14 @@ Risk = Annotated[
 ]
 
 
-class Objective(_Record):
+class Objective(Record):
     """Mean-risk objective."""
 
     risk_weight: Probability = 0.0
     risk_level: Level = 0.95
 
 
-class Dependence(_Record):
+class Dependence(Record):
     """Common causes of failure: shares of variance."""
 
     copula: Literal["gaussian"] = "gaussian"
@@ -334,7 +287,7 @@ class Dependence(_Record):
     coprocessor: Probability = 0.0
 
 
-class Uncertainty(_Record):
+class Uncertainty(Record):
     """How outcomes depend on each other and how they are sampled."""
 
     dependence: Dependence = Dependence()
@@ -343,7 +296,7 @@ class Uncertainty(_Record):
     seed: Whole = Field(0, ge=0, lt=2**64)
 
 
-class LognormalLaw(_Record):
+class LognormalLaw(Record):
     """A lognormal amount."""
 
     law: Literal["lognormal"]
@@ -351,7 +304,7 @@ class LognormalLaw(_Record):
     cv: Quantity
 
 
-class ValuesLaw(_Record):
+class ValuesLaw(Record):
     """An amount that takes one of some values."""
 
     law: Literal["values"]
@@ -363,7 +316,7 @@ Law = Annotated[LognormalLaw | ValuesLaw, Field(discriminator="law")]
 RandomAmount = Annotated[Amount | Law, Field(union_mode="left_to_right")]
 
 
-class PeriodClaim(_Record):
+class PeriodClaim(Record):
     """A claim of a later period."""
 
     operator: Id
@@ -385,7 +338,7 @@ class PeriodOffer(_OfferTerms):
     bid: RandomAmount = 0.0
 
 
-class Period(_Record):
+class Period(Record):
     """A later node of the tree; ``parent`` null is this round."""
 
     id: Id
@@ -397,7 +350,7 @@ class Period(_Record):
     self_execution: list[SelfExecution] = []
 
 
-class Round(_Record):
+class Round(Record):
     """One round of allocation: who may do which task, at what terms, within which limits."""
 
     format: Literal["bondwork.round/1"]
@@ -421,7 +374,7 @@ class Round(_Record):
 def field_names() -> frozenset[str]:
     """Every field name of the format, for hints about misspelt ones."""
     names: set[str] = set()
-    pending: list[type[_Record]] = [_Record]
+    pending: list[type[Record]] = [Record]
     while pending:
         record = pending.pop()
         names.update(record.model_fields)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from bondwork.problem import schema
 from bondwork.problem.faults import Fault, json_path, preview
+from bondwork.problem.schema_types import LARGEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -131,7 +132,7 @@ class Sections:
             if _is_valid(least | {name: document[name]}):
                 kept[name] = document[name]
             elif name == "now":
-                kept[name] = -schema.LARGEST  # an unknown time is before every other
+                kept[name] = -LARGEST  # an unknown time is before every other
         lists = {name: _well_formed(name, document.get(name, [])) for name in _LISTS}
         return cls(head=schema.Round.model_validate(kept), **lists)
 
