@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeAlias
 
 from bondwork.problem.faults import Fault, InvalidInput, preview
-from bondwork.problem.schema import LARGEST, ROUND_FORMAT
+from bondwork.problem.schema import ROUND_FORMAT
+from bondwork.problem.schema_types import LARGEST
 
 if TYPE_CHECKING:
     import os
