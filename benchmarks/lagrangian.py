@@ -2,26 +2,35 @@
 
     python benchmarks/lagrangian.py 1000x100x20 --seeds 0 1 2 3 4 --seconds 30 --at 1 3 10
     python benchmarks/lagrangian.py 50000x1000x20 --seconds 120
+    python benchmarks/lagrangian.py 200x20x20 --seconds 10 --tail-share 0.5 --scenarios 10000
 
 Prints one line for each seed: the gap at each moment asked for and at the end, when it was first at most 3%,
 1.5% and 0.5%, processor seconds, and the largest resident memory. Rounds come from ``bench/make_round.py``;
-its folder is given with ``--maker``.
+its folder is given with ``--maker``. With ``--tail-share`` each round is solved twice: without a limit, and
+with the CVaR of its slashing limited to that share of the first plan's.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import resource
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import bondwork
 from bondwork.contracts import Options, Progress
+from bondwork.road import draw_scenarios, write_program
 from bondwork.strategies.lagrangian import Lagrangian
 from bondwork_models.highs import HighsFormulation
+
+if TYPE_CHECKING:
+    from bondwork.contracts import Solution
+    from bondwork.program.program import Program
 
 
 class Trace:
@@ -59,33 +68,54 @@ def main() -> None:
     parser.add_argument("--gap", type=float, default=1e-4)
     parser.add_argument("--at", type=float, nargs="+", default=[1.0, 3.0, 10.0, 30.0])
     parser.add_argument("--maker", type=Path, default=Path("/work/shared/bench"))
+    parser.add_argument("--tail-share", type=float)
+    parser.add_argument("--scenarios", type=int, default=1024)
     given = parser.parse_args()
+    print(f"loading compiled code: {Lagrangian.prepare():.2f} s")
+    for seed in given.seeds:
+        program = read_round(given, seed)
+        free = dataclasses.replace(program, measures=(), lazy=())
+        solution = run(free, given, f"{given.size} seed {seed}")
+        if given.tail_share is not None:
+            measures = [
+                dataclasses.replace(each, ceiling=given.tail_share * each.value(solution.x))  # type: ignore[type-var]
+                for each in program.measures
+            ]
+            limited = dataclasses.replace(program, measures=tuple(measures))
+            run(limited, given, f"{given.size} seed {seed} with CVaR")
+
+
+def read_round(given: argparse.Namespace, seed: int) -> Program:
+    """Make a round, with a CVaR limit out of reach where one is asked for."""
     sys.path.insert(0, str(given.maker))
     from make_round import make_round  # type: ignore[import-not-found]
 
     tasks, coprocessors, offers = (int(part) for part in given.size.split("x"))
-    print(f"loading compiled code: {Lagrangian.prepare():.2f} s")
-    for seed in given.seeds:
-        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-            json.dump(make_round(tasks, coprocessors, offers, seed, 0.8, 0.95, None), file)
-            file.flush()
-            program = HighsFormulation().build(bondwork.load(file.name))
-        trace = Trace()
-        processor = time.process_time()
-        started = time.perf_counter()
-        solution = Lagrangian().solve(
-            program, Options(time_limit=given.seconds, mip_rel_gap=given.gap), trace
-        )
-        seconds, processor = time.perf_counter() - started, time.process_time() - processor
-        assert solution.x is not None
-        value = program.value(solution.x)
-        words = [
-            f"{given.size} seed {seed}: {solution.status}, gap {(solution.bound - value) / abs(value):.3%}"
-        ]
-        words += [f"at {at:g} s {trace.gap_at(at):.2%}" for at in given.at if at <= given.seconds]
-        words += [f"{gap:.1%} in {trace.seconds_to(gap):.2f} s" for gap in (0.03, 0.015, 0.005)]
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        print(", ".join(words), f"[{seconds:.1f} s, processor {processor:.1f} s, {peak:.2f} GiB]", flush=True)
+    budget = None if given.tail_share is None else 1e12
+    document = make_round(tasks, coprocessors, offers, seed, 0.8, 0.95, budget)
+    document["uncertainty"]["scenarios"] = given.scenarios
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(document, file)
+        file.flush()
+        instance = bondwork.load(file.name)
+    return write_program(instance, HighsFormulation(), draw_scenarios(instance, seed), "cuts")
+
+
+def run(program: Program, given: argparse.Namespace, name: str) -> Solution:
+    """Solve once and print a line."""
+    trace = Trace()
+    processor = time.process_time()
+    started = time.perf_counter()
+    solution = Lagrangian().solve(program, Options(time_limit=given.seconds, mip_rel_gap=given.gap), trace)
+    seconds, processor = time.perf_counter() - started, time.process_time() - processor
+    assert solution.x is not None
+    value = program.value(solution.x)
+    words = [f"{name}: {solution.status}, gap {(solution.bound - value) / abs(value):.3%}"]
+    words += [f"at {at:g} s {trace.gap_at(at):.2%}" for at in given.at if at <= given.seconds]
+    words += [f"{gap:.1%} in {trace.seconds_to(gap):.2f} s" for gap in (0.03, 0.015, 0.005)]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(", ".join(words), f"[{seconds:.1f} s, processor {processor:.1f} s, {peak:.2f} GiB]", flush=True)
+    return solution
 
 
 if __name__ == "__main__":

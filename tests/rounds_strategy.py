@@ -150,10 +150,12 @@ def _self_execution(draw: st.DrawFn, tasks: list[Document]) -> list[Document]:
 def _commitments(
     draw: st.DrawFn, tasks: list[Document], coprocessors: list[Document], resources: list[str]
 ) -> list[Document]:
-    result = []
+    result: list[Document] = []
     for number in range(draw(st.sampled_from([0, 0, 0, 1, 2])) if tasks else 0):
         task = draw(st.sampled_from(tasks))
         operator = draw(st.sampled_from(_claimants(task)))
+        if any((k["task"], k["operator"]) == (task["id"], operator) for k in result):
+            continue  # several executors of one task: beside stake limits a solve refuses that
         executor = draw(st.sampled_from([{"id": operator}, *coprocessors]))
         p = draw(st.integers(0, 8)) / 8
         result.append(
@@ -163,7 +165,7 @@ def _commitments(
                 "operator": operator,
                 "executor": executor["id"],
                 "success_probability": min(p, 1.0 - executor.get("outage_probability", 0.0)),
-                "collateral": draw(quarters(2)),
+                "collateral": 0.0 if executor["id"] == operator else draw(quarters(2)),
                 "work": _resources(draw, resources, 2),
             }
         )

@@ -117,6 +117,8 @@ def solve(
     from bondwork.contracts import Options
     from bondwork.solving import solve as solve_round
 
+    if output is not None and str(output) == "-":
+        output, as_json = None, True
     console.check_writable(output)
     document, instance = _read(round_)
     if instance is None:
@@ -258,7 +260,6 @@ def generate(
     output: OutOption = None,
 ) -> None:
     """Make a random round of the paper's kind, in which capacity and collateral both bind."""
-    from bondwork.problem.faults import Fault, InvalidInput
     from bondwork.problem.generate import generate_round
 
     try:
@@ -272,7 +273,7 @@ def generate(
             risk_budget=risk_budget,
         )
     except ValueError as error:
-        raise InvalidInput([Fault("generate", "these options", str(error))]) from None
+        raise typer.BadParameter(str(error)) from None
     _hand_out(json.dumps(document) + "\n", output)
 
 
@@ -404,7 +405,7 @@ def _highs_options(pairs: list[str] | None) -> dict[str, str]:
 
 
 def _hand_out(text: str, output: Path | None) -> None:
-    if output is None:
+    if output is None or str(output) == "-":
         console.hand_out(text)
     else:
         console.write(output, text)

@@ -173,8 +173,11 @@ class Road:
             if not self.instance.risk[each.limit].calibrate or each.holds or not each.out_of_sample:
                 continue
             ratio = (1.0 - CALIBRATION_MARGIN) * each.ceiling / each.out_of_sample
-            now = tightening.get(each.limit, 1.0)
-            factors[each.limit] = min(factors.get(each.limit, 1.0), now * ratio)
+            factor = tightening.get(each.limit, 1.0) * ratio
+            if each.in_sample <= each.ceiling * factor and each.ceiling > 0.0:
+                # the plan at hand would be within that ceiling and come out again
+                factor = ratio * each.in_sample / each.ceiling
+            factors[each.limit] = min(factors.get(each.limit, 1.0), factor)
             changed = True
         return factors if changed else {}
 

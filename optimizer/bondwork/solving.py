@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from bondwork.contracts import Observer, Options
 from bondwork.observing import Silence, interruptible
 from bondwork.plan.verify import verify
-from bondwork.problem.faults import Fault, InvalidInput, Refusal
+from bondwork.problem.faults import Fault, InvalidInput, Refusal, preview
+from bondwork.problem.instance import Instance
 from bondwork.problem.support import unsupported
 from bondwork.registry import find_formulation, find_strategy
 from bondwork.road import RiskForm, Road, draw_scenarios, write_program
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bondwork.plan.plan import Plan
-    from bondwork.problem.instance import Instance
     from bondwork.program.program import Program
 
 #: HiGHS's ``random_seed`` is a 31-bit number; longer seeds are folded into it.
 LARGEST_RANDOM_SEED = 2**31
+
+#: A gap of this size asks for nothing.
+LARGEST_GAP = 1e6
 
 
 class VerificationFailure(RuntimeError):
@@ -102,9 +105,11 @@ def solve(
     >>> bondwork.solve(instance).objective
     4.0
     """
+    if not isinstance(instance, Instance):
+        raise TypeError(f"solve takes an Instance, from bondwork.load; got {type(instance).__name__}")
     seed = instance.uncertainty.seed if seed is None else seed
+    _check_options(time_limit, mip_rel_gap, threads, seed, risk_form)
     options = Options(time_limit, mip_rel_gap, threads, seed % LARGEST_RANDOM_SEED, dict(highs or {}))
-    _check_options(options, seed)
     if reasons := unsupported(instance):
         raise Refusal(f"this version cannot honour {reason}" for reason in reasons)
     decide, written = find_strategy(strategy), find_formulation(formulation)
@@ -139,16 +144,24 @@ def build(
     return write_program(instance, find_formulation(formulation), draw_scenarios(instance, seed), risk_form)
 
 
-def _check_options(options: Options, seed: int) -> None:
+def _check_options(
+    time_limit: object, mip_rel_gap: object, threads: object, seed: object, risk_form: str
+) -> None:
+    """Check what the caller chose; options of HiGHS are checked where HiGHS reads them."""
     faults = []
-    for name, value, least in (
-        ("time_limit", options.time_limit, 0.0),
-        ("mip_rel_gap", options.mip_rel_gap, 0.0),
-        ("threads", options.threads, 0),
-        ("seed", seed, 0),
+    for name, value, kinds, most in (
+        ("time_limit", time_limit, (int, float), math.inf),
+        ("mip_rel_gap", mip_rel_gap, (int, float), LARGEST_GAP),
+        ("threads", threads, (int,), 2**31 - 1),
+        ("seed", seed, (int,), math.inf),
     ):
-        if not value >= least:
-            faults.append(Fault(name, str(value), f"a number >= {least:g}"))
+        fits = isinstance(value, kinds) and not isinstance(value, bool) and 0 <= value <= most
+        if not fits:
+            kind = "a whole number" if kinds == (int,) else "a number"
+            upper = f" and <= {most:g}" if math.isfinite(most) else ""
+            faults.append(Fault(name, preview(value), f"{kind} >= 0{upper}"))
+    if risk_form not in get_args(RiskForm):
+        faults.append(Fault("risk_form", preview(risk_form), f"one of {', '.join(get_args(RiskForm))}"))
     if faults:
         raise InvalidInput(faults)
 

@@ -20,7 +20,8 @@ IMPOSSIBLE = make_round(name="impossible", tasks=[{"id": "t", "operator": "op", 
 REFUSED = make_round(
     name="refused",
     tasks=[{"id": "t", "operator": "op", "reward": 8, "replicas": 2}],
-    offers=[offer("t", "cp", 1), offer("t", "cp", 2, id="again")],
+    coprocessors=[{"id": "cp"}, {"id": "other"}],
+    offers=[offer("t", "cp", 1), offer("t", "other", 2)],
 )
 
 
@@ -104,7 +105,7 @@ def test_rounds_from_everywhere(tmp_path: Path):
     comparison = bondwork.compare(
         [path, str(path), nameless(), bondwork.load(market())], strategies=["greedy"]
     )
-    assert [row.round for row in comparison.rows] == [str(path), str(path), "round 3", "market"]
+    assert [row.round for row in comparison.rows] == [str(path), f"{path} (2)", "round 3", "market"]
     assert {row.objective for row in comparison.rows[:3]} == {17.0}
 
 

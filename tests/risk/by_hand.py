@@ -74,8 +74,8 @@ class Brute:
         self.names = instance.offers.ids
 
     def _offers(self) -> Iterator[Offer]:
-        number = 0
-        for each in self.document["offers"] + self.document.get("self_execution", []):
+        listed = self.document["offers"] + self.document.get("self_execution", [])
+        for number, each in enumerate(listed):
             task, p = self.tasks[each["task"]], each["success_probability"]
             paid = each.get("bid", each.get("cost"))
             gain = task["reward"] * p - paid - task["slashing"] * (1 - p)
@@ -89,7 +89,6 @@ class Brute:
                 each.get("collateral", 0.0),
                 gain,
             )
-            number += 1
 
     def choices(self) -> Iterator[tuple[Offer, ...]]:
         """Every choice that keeps all but the tail limits."""

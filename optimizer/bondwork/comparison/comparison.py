@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from bondwork.problem.reading import load
 from bondwork.solving import solve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     import pandas as pd
 
@@ -75,7 +76,14 @@ class Comparison:
         found = []
         for one in self.rows:
             for other in self.rows:
-                if one.round != other.round or one.objective is None or other.bound is None:
+                if one.round != other.round or one.objective is None:
+                    continue
+                if other.status == "infeasible" and one.verified:
+                    who = f"{one.strategy}/{one.formulation}"
+                    found.append(
+                        f"{one.round}: {who} has a plan, {other.strategy}/{other.formulation} says infeasible"
+                    )
+                if other.bound is None:
                     continue
                 size = max(abs(one.objective), abs(other.bound))
                 if one.objective > other.bound + mip_rel_gap * size:
@@ -119,9 +127,14 @@ def compare(
     [0.0, 0.0]
     """
     rows: list[Row] = []
+    names: set[str] = set()
+    strategies, formulations = _several(strategies), _several(formulations)
+    if isinstance(rounds, str | Path | Instance | Mapping):
+        rounds = [rounds]
     for number, each in enumerate(rounds):
         instance = each if isinstance(each, Instance) else load(each)
         name = instance.name or (str(each) if isinstance(each, str | Path) else f"round {number + 1}")
+        name = _unlike(name, names)
         for strategy in strategies:
             for formulation in formulations:
                 if observer is not None and observer.should_stop():
@@ -135,6 +148,20 @@ def compare(
                 else:
                     rows.append(_row(name, strategy, formulation, plan))
     return Comparison(tuple(rows))
+
+
+def _several(names: Sequence[str]) -> Sequence[str]:
+    return [names] if isinstance(names, str) else names
+
+
+def _unlike(name: str, names: set[str]) -> str:
+    """Make a name that no other round of the comparison has: hourly rounds are often called alike."""
+    unique, number = name, 1
+    while unique in names:
+        number += 1
+        unique = f"{name} ({number})"
+    names.add(unique)
+    return unique
 
 
 def _refused(name: str, strategy: str, formulation: str, why: str) -> Row:

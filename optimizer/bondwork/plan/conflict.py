@@ -49,7 +49,9 @@ class _Search:
         self.measures = core.measures
         self.options = options
         self.observer = observer
-        self.ends = time.perf_counter() + CONFLICT_SECONDS
+        #: A caller in a hurry is not kept waiting for the reason longer than for the plan.
+        self.seconds = min(CONFLICT_SECONDS, max(options.time_limit, 1.0))
+        self.ends = time.perf_counter() + self.seconds
         self.gave_up = False
         self.is_task = core.limits.kind == LimitKind.TASK
         limiting = (core.row_lower > -math.inf) | ~self.is_task
@@ -97,7 +99,7 @@ class _Search:
 
     def narrowed(self) -> IntArray:
         """Narrow the search to the rows of a certificate of infeasibility, where the relaxation has one."""
-        options = dataclasses.replace(self.options, time_limit=CONFLICT_SECONDS)
+        options = dataclasses.replace(self.options, time_limit=self.seconds)
         answer = solve_program(self.core, options, self.observer, relaxed=True, phase="conflict")
         rows = self.items[self.items < len(self.is_task)]
         if answer.status == "infeasible" and answer.row_duals is not None:
@@ -132,7 +134,7 @@ class _Search:
         rows = len(self.is_task)
         for item in found[found >= rows].tolist():
             measure = self.measures[item - rows]
-            left = self.ends + CONFLICT_SECONDS - time.perf_counter()
+            left = self.ends + self.seconds - time.perf_counter()
             if left <= 0.0 or not len(measure.block().measured):
                 continue
             others = self.restricted(self.items[(self.items < rows)])

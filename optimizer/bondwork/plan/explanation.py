@@ -9,7 +9,7 @@ import numpy as np
 from bondwork.plan.plan import Price, Unassigned
 from bondwork.problem.limits import LimitKind
 from bondwork.problem.values import is_committed
-from bondwork.strategies.filling import Filling
+from bondwork.program.filling import Filling
 
 if TYPE_CHECKING:
     from bondwork.arrays import FloatArray

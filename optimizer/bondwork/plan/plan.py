@@ -103,11 +103,11 @@ class Violation(_Record):
 class Timing(_Record):
     """Seconds of each step."""
 
-    read: float = 0.0
-    sample: float = 0.0
-    build: float = 0.0
-    solve: float = 0.0
-    verify: float = 0.0
+    read: float = Field(0.0, ge=0.0)
+    sample: float = Field(0.0, ge=0.0)
+    build: float = Field(0.0, ge=0.0)
+    solve: float = Field(0.0, ge=0.0)
+    verify: float = Field(0.0, ge=0.0)
 
 
 class Provenance(_Record):

@@ -24,6 +24,19 @@ LIMIT_TOLERANCE = 1e-6
 SUM_TOLERANCE = 1e-9
 
 
+#: What tells a limit from all others: its word, what it is about, whose it is. Ids may hold any text, so that
+#: two limits may print alike.
+Key = tuple[str, str | float, str]
+
+
+def label(key: Key) -> str:
+    """Name of a limit as plans print it."""
+    word, about, owner = key
+    if isinstance(about, float):
+        about = f"{about:.15g}"
+    return f"{word} {about} of {owner}" if about else f"{word} of {owner}"
+
+
 @dataclass(slots=True)
 class Account:
     """One limit of the round: its bound and what counts against it."""
@@ -88,7 +101,9 @@ class Recount:
             and not self.too_late(o)
             for o in range(len(stage))
         ]
-        executors = Counter(claim[o] for o, can in enumerate(choosable) if can)
+        # an executor with two offers for a task is still one executor
+        pairs = {(claim[o], self.coprocessor[o]) for o, can in enumerate(choosable) if can}
+        executors = Counter(one for one, _ in pairs)
         return [can and executors[claim[o]] >= quorum[self.task[o]] for o, can in enumerate(choosable)]
 
     def _deadlines(self) -> dict[int, set[float]]:
@@ -117,27 +132,27 @@ class Recount:
         back = terms.operator * self.collateral[offer] * terms.collateral_rate * (1.0 - p)
         return [self.reward[offer] * p, -paid, -self.slashing[offer] * (1.0 - p), back]
 
-    def accounts(self, chosen: list[int]) -> dict[str, Account]:
-        """Every limit by its name, with what the chosen offers and the commitments take of it."""
+    def accounts(self, chosen: list[int]) -> dict[Key, Account]:
+        """Every limit by its key, with what the chosen offers and the commitments take of it."""
         found = dict(self._limits())
         for offer in chosen:
-            for name, amount in self.uses(offer):
-                if name in found:
-                    found[name].terms.append(amount)
+            for key, amount in self.uses(offer):
+                if key in found:
+                    found[key].terms.append(amount)
         for commitment in range(len(self.instance.commitments)):
-            for name, amount in self._held(commitment):
-                if name in found:
-                    found[name].terms.append(amount)
+            for key, amount in self._held(commitment):
+                if key in found:
+                    found[key].terms.append(amount)
         return found
 
-    def _limits(self) -> Iterator[tuple[str, Account]]:
+    def _limits(self) -> Iterator[tuple[Key, Account]]:
         instance = self.instance
         for owners in (instance.coprocessors, instance.operators):
             capacity: list[list[float]] = owners.capacity.tolist()
             for name, row in zip(owners.ids, capacity, strict=True):
                 for resource, bound in zip(instance.resources, row, strict=True):
                     if math.isfinite(bound):
-                        yield f"capacity {resource} of {name}", Account(bound)
+                        yield ("capacity", resource, name), Account(bound)
         collateral: list[float] = instance.coprocessors.free_collateral.tolist()
         stake: list[float] = instance.operators.stake.tolist()
         for limit in instance.risk:
@@ -150,22 +165,21 @@ class Recount:
         ):
             for name, bound in zip(ids, bounds, strict=True):
                 if math.isfinite(bound):
-                    yield f"{word} of {name}", Account(bound)
+                    yield (word, "", name), Account(bound)
         for c, deadlines in self.deadlines.items():
             for each in deadlines:
-                label = f"deadline {each:.15g} of {instance.coprocessors.ids[c]}"
-                yield label, Account(each - self.free_from[c])
+                yield ("deadline", each, instance.coprocessors.ids[c]), Account(each - self.free_from[c])
         yield from self._expected_loss_limits()
 
-    def _expected_loss_limits(self) -> Iterator[tuple[str, Account]]:
-        tightest: dict[str, float] = {}
+    def _expected_loss_limits(self) -> Iterator[tuple[Key, Account]]:
+        tightest: dict[Key, float] = {}
         for limit in self.instance.risk:
             if limit.measure == "expected":
                 for member in self.members(limit.scope, limit.member):
-                    label = f"expected loss of {member}"
-                    tightest[label] = min(limit.budget, tightest.get(label, math.inf))
-        for label, budget in tightest.items():
-            yield label, Account(budget)
+                    key: Key = ("expected loss", "", member)
+                    tightest[key] = min(limit.budget, tightest.get(key, math.inf))
+        for key, budget in tightest.items():
+            yield key, Account(budget)
 
     def members(self, scope: str, member: int | None) -> list[str]:
         """Whom a risk limit is about, by name."""
@@ -176,52 +190,52 @@ class Recount:
 
     def loss_account(self, name: str, chosen: list[int], budget: float) -> Account:
         """Account of the expected loss of one member or of the network, limited or not."""
-        label = f"expected loss of {name}"
-        lost = [amount for offer in chosen for each, amount in self.uses(offer) if each == label]
+        key = ("expected loss", "", name)
+        lost = [amount for offer in chosen for each, amount in self.uses(offer) if each == key]
         held = range(len(self.instance.commitments))
-        lost += [amount for k in held for each, amount in self._held(k) if each == label]
+        lost += [amount for k in held for each, amount in self._held(k) if each == key]
         return Account(budget, lost)
 
-    def uses(self, offer: int) -> list[tuple[str, float]]:
+    def uses(self, offer: int) -> list[tuple[Key, float]]:
         """What choosing an offer takes of which limits, one-executor rows aside."""
         operator, executor, c = self.operator_id(offer), self.executor_id(offer), self.coprocessor[offer]
         loss = self.slashing[offer] * (1.0 - self.p[offer])
-        used = [
-            (f"capacity {resource} of {executor}", amount)
+        used: list[tuple[Key, float]] = [
+            (("capacity", resource, executor), amount)
             for resource, amount in zip(self.instance.resources, self.work[offer], strict=True)
         ]
         used += [
-            (f"stake of {operator}", self.slashing[offer]),
-            ("expected loss of network", loss),
-            (f"expected loss of {operator}", loss),
+            (("stake", "", operator), self.slashing[offer]),
+            (("expected loss", "", "network"), loss),
+            (("expected loss", "", operator), loss),
         ]
         if c >= 0:
-            used.append((f"collateral of {executor}", self.collateral[offer]))
-            used.append((f"expected loss of {executor}", loss))
+            used.append((("collateral", "", executor), self.collateral[offer]))
+            used.append((("expected loss", "", executor), loss))
             deadline = self.deadline[self.task[offer]]
             used += [
-                (f"deadline {each:.15g} of {executor}", self.duration[offer])
+                (("deadline", each, executor), self.duration[offer])
                 for each in self.deadlines.get(c, ())
                 if deadline <= each
             ]
         return used
 
-    def _held(self, commitment: int) -> list[tuple[str, float]]:
+    def _held(self, commitment: int) -> list[tuple[Key, float]]:
         """What a commitment takes; its collateral is already off the free collateral."""
         instance, held = self.instance, self.instance.commitments
         operator, c = instance.operators.ids[held.operator[commitment]], int(held.coprocessor[commitment])
         executor = operator if c < 0 else instance.coprocessors.ids[c]
         slashing = float(instance.claims.slashing[held.claim[commitment]])
         loss = slashing * (1.0 - float(held.success_probability[commitment]))
-        used = [
-            (f"capacity {resource} of {executor}", float(held.work[commitment, k]))
+        used: list[tuple[Key, float]] = [
+            (("capacity", resource, executor), float(held.work[commitment, k]))
             for k, resource in enumerate(instance.resources)
         ]
         used += [
-            (f"stake of {operator}", slashing),
-            ("expected loss of network", loss),
-            (f"expected loss of {operator}", loss),
+            (("stake", "", operator), slashing),
+            (("expected loss", "", "network"), loss),
+            (("expected loss", "", operator), loss),
         ]
         if c >= 0:
-            used.append((f"expected loss of {executor}", loss))
+            used.append((("expected loss", "", executor), loss))
         return used

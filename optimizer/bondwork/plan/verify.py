@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from bondwork.plan.plan import Assignment, Plan, Violation, load_plan
-from bondwork.plan.recount import LIMIT_TOLERANCE, SUM_TOLERANCE, Account, Recount
+from bondwork.plan.recount import LIMIT_TOLERANCE, SUM_TOLERANCE, Account, Key, Recount, label
 from bondwork.plan.recount_risk import TailRecount
 from bondwork.plan.verify_reasons import ReasonCheck
 
@@ -201,10 +201,10 @@ class _Check:
             if required and not executors[task]:
                 self.wrong(f"task {name}", "no executor", "one: the task is required")
 
-    def check_limits(self, accounts: dict[str, Account]) -> None:
-        for name, account in accounts.items():
+    def check_limits(self, accounts: dict[Key, Account]) -> None:
+        for key, account in accounts.items():
             if account.excess() > account.tolerance():
-                self.wrong(name, math.fsum(account.terms), f"at most {account.bound:.12g}")
+                self.wrong(label(key), math.fsum(account.terms), f"at most {account.bound:.12g}")
 
     # sums
 
@@ -282,18 +282,19 @@ class _Check:
 
     # reasons and prices
 
-    def check_reasons(self, accounts: dict[str, Account]) -> None:
+    def check_reasons(self, accounts: dict[Key, Account]) -> None:
         tails = self.tails if self.has_tails else None
         for finding in ReasonCheck(self.plan, self.round, self.chosen, accounts, tails).findings():
             self.wrong(*finding)
 
-    def check_prices(self, accounts: dict[str, Account]) -> None:
-        measured = Counter(
+    def check_prices(self, accounts: dict[Key, Account]) -> None:
+        measured = Counter(map(label, accounts))
+        measured.update(
             f"expected loss of {member}" if limit.measure == "expected" else f"{limit.measure} of {member}"
             for limit in self.instance.risk
             for member in self.round.members(limit.scope, limit.member)
         )
-        names = {*accounts, *measured, *(f"task {name}" for name in self.instance.tasks.ids)}
+        names = {*measured, *(f"task {name}" for name in self.instance.tasks.ids)}
         for each in self.plan.prices:
             if each.limit not in names:
                 self.wrong("prices", each.limit, "a limit of the round")
@@ -309,8 +310,32 @@ class _Check:
 
     # what the plan says about itself
 
+    def check_infeasible(self) -> None:
+        """Look for the plainest contradiction of an infeasible round: that doing nothing is a plan."""
+        plan = self.plan
+        if plan.status in ("dual_infeasible", "infeasible_or_unbounded"):
+            self.wrong("status", plan.status, "another status: no round is unbounded")
+        if plan.status != "infeasible":
+            return
+        open_tasks = set(range(len(self.instance.tasks))) - self.round.committed
+        needed = any(self.instance.tasks.required[task] for task in open_tasks)
+        accounts = self.round.accounts([])
+        exceeded = any(each.excess() > 0.0 for each in accounts.values())
+        if not (needed or exceeded or self.has_tails):
+            self.wrong("status", "infeasible", "a plan: doing nothing keeps every limit")
+        known = {*map(label, accounts), *(f"task {name} required" for name in self.instance.tasks.ids)}
+        known |= {
+            f"{limit.measure} of {member}"
+            for limit in self.instance.risk
+            for member in self.round.members(limit.scope, limit.member)
+        }
+        for name in [] if plan.conflict is None else plan.conflict.limits:
+            if name not in known:
+                self.wrong("conflict", name, "limits of the round")
+
     def check_status(self) -> None:
         plan = self.plan
+        self.check_infeasible()
         if plan.solution == "none":
             told = {
                 "objective": plan.objective,

@@ -6,13 +6,13 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from bondwork.plan.recount import LIMIT_TOLERANCE, SUM_TOLERANCE
+from bondwork.plan.recount import LIMIT_TOLERANCE, SUM_TOLERANCE, label
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bondwork.plan.plan import Plan, Unassigned
-    from bondwork.plan.recount import Account, Recount
+    from bondwork.plan.recount import Account, Key, Recount
     from bondwork.plan.recount_risk import TailRecount
 
 #: A finding: what is wrong, what the plan says, what should be said.
@@ -39,7 +39,7 @@ class ReasonCheck:
         plan: Plan,
         recount: Recount,
         chosen: list[int],
-        accounts: dict[str, Account],
+        accounts: dict[Key, Account],
         tails: TailRecount | None,
     ) -> None:
         self.plan = plan
@@ -108,16 +108,16 @@ class ReasonCheck:
         Tail limits are asked only where no other limit surely leaves no room: that is how plans explain.
         """
         surely, perhaps = set[str](), set[str]()
-        for name, amount in self.round.uses(offer):
-            account = self.accounts.get(name)
+        for key, amount in self.round.uses(offer):
+            account = self.accounts.get(key)
             if account is None or amount <= 0.0:
                 continue
             over = account.excess() + amount
             margin = LIMIT_TOLERANCE * max(abs(account.bound), amount)
             if over > -margin:
-                perhaps.add(name)
+                perhaps.add(label(key))
             if over > margin:
-                surely.add(name)
+                surely.add(label(key))
         if surely or self.tails is None:
             return surely, perhaps
         settled = not perhaps

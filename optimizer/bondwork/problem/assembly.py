@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from bondwork.problem.instance import (
 from bondwork.problem.offers import OfferColumns, assemble_offers
 from bondwork.problem.periods import check_periods
 from bondwork.problem.references import References
-from bondwork.problem.sections import Index, Sections
+from bondwork.problem.sections import Index, Section, Sections
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,6 +55,11 @@ class Assembly:
                     f"{preview(entry.id)}, an operator's id",
                     "an id that no operator has",
                 )
+        both: tuple[Section[Any], ...] = (sections.operators, sections.coprocessors)
+        for section in both:
+            for number, member in enumerate(section.entries):
+                if member.id == "network":  # the name of all of them together, in plans' risk and limits
+                    self._fault(section.at(number, "id"), '"network"', "an id other than network")
         self.claim_number: dict[tuple[int, int], int] = {}
         self.resources = self._resource_names()
 
@@ -244,6 +249,7 @@ class Assembly:
                     preview(entry.operator),
                     "an operator that claims the task",
                 )
+            self._check_commitment(number, entry)
             claim.append(self.claim_number.get(pair, NOBODY))
             coprocessor.append(self._executor(number, entry))
         executor = np.array(coprocessor, dtype=np.int64)
@@ -260,6 +266,15 @@ class Assembly:
             success_probability=p,
             release_at=_or_unlimited([k.release_at for k in entries]),
         )
+
+    def _check_commitment(self, number: int, entry: schema.Commitment) -> None:
+        section, now = self.sections.commitments, self.sections.head.now
+        if entry.release_at is not None and entry.release_at < now:
+            expected = f"a time from now ({now:g}) on: what is released holds nothing"
+            self._fault(section.at(number, "release_at"), f"{entry.release_at:g}", expected)
+        if entry.collateral > 0.0 and entry.executor == entry.operator:
+            expected = "0: an operator that executes a task itself posts none"
+            self._fault(section.at(number, "collateral"), f"{entry.collateral:g}", expected)
 
     def _executor(self, number: int, entry: schema.Commitment) -> int:
         executor = entry.executor

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bondwork.problem.document import collection_paused
-from bondwork.problem.faults import Fault, InvalidInput, preview
+from bondwork.problem.faults import Fault, InvalidInput
 from bondwork.problem.reading import read_document
 from bondwork.problem.schema import ROUND_FORMAT
 
@@ -27,6 +27,9 @@ _PREFIXES = {"operators": "op", "coprocessors": "cp", "tasks": "t"}
 
 #: Columns of one number for each resource.
 _BY_RESOURCE = ("work", "capacity")
+
+#: Columns in which nan and inf mean "not limited", as an absent field does in JSON.
+_UNLIMITED = ("stake", "free_collateral", "deadline", "free_at", "capacity")
 
 
 def from_arrays(
@@ -69,7 +72,8 @@ def from_arrays(
     Instance
         The same as `bondwork.load` makes of the corresponding JSON. Members without an ``id`` are called
         ``op-0``, ``cp-0``, ``t-0`` and so on; columns that refer to members may hold their positions, from 0
-        on, or their ids. ``nan`` and ``inf`` in an optional column mean "not given".
+        on, or their ids. ``nan`` and ``inf`` in ``stake``, ``capacity``, ``free_collateral``,
+        ``deadline`` and ``free_at`` mean "not limited".
 
     Raises
     ------
@@ -135,15 +139,17 @@ def _records(name: str, table: Table, resources: Sequence[str]) -> list[dict[str
     for field, values in columns.items():
         entries = np.broadcast_to(values, (size, *values.shape[1:])).tolist()
         if field in _BY_RESOURCE:
-            entries = [_by_resource(row, resources) for row in entries]
+            entries = [_by_resource(row, resources, field in _UNLIMITED) for row in entries]
         for record, entry in zip(records, entries, strict=True):
-            if not (entry is None or (isinstance(entry, float) and not np.isfinite(entry))):
+            unlimited = field in _UNLIMITED and isinstance(entry, float) and not np.isfinite(entry)
+            if entry is not None and not unlimited:
                 record[field] = entry
     return records
 
 
-def _by_resource(row: list[float], resources: Sequence[str]) -> dict[str, float]:
-    return {each: amount for each, amount in zip(resources, row, strict=True) if np.isfinite(amount)}
+def _by_resource(row: list[float], resources: Sequence[str], unlimited: bool) -> dict[str, float]:
+    named = zip(resources, row, strict=True)
+    return {each: amount for each, amount in named if np.isfinite(amount) or not unlimited}
 
 
 def _name_references(table: list[dict[str, Any]], records: dict[str, list[dict[str, Any]]]) -> None:
@@ -152,6 +158,8 @@ def _name_references(table: list[dict[str, Any]], records: dict[str, list[dict[s
         members = records[of]
         for record in table:
             position = record.get(field)
-            if isinstance(position, int):
+            if isinstance(position, float) and position.is_integer():
+                position = int(position)  # positions out of a data frame with gaps are floats
+            if isinstance(position, int) and not isinstance(position, bool):
                 inside = 0 <= position < len(members)
-                record[field] = members[position]["id"] if inside else preview(position)
+                record[field] = members[position]["id"] if inside else f"position {position}"

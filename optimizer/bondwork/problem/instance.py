@@ -313,7 +313,7 @@ class Period:
     offers: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Instance:
     """One round, checked, as immutable arrays (MODEL 1 and 2).
 
@@ -339,6 +339,11 @@ class Instance:
     periods: tuple[Period, ...] = ()
     sha256: str = ""
     read_seconds: float = field(default=0.0, compare=False)
+
+    def __repr__(self) -> str:
+        """Say how large the round is; its arrays would fill screens."""
+        sizes = f"{len(self.tasks)} tasks, {len(self.offers)} offers, {len(self.coprocessors)} coprocessors"
+        return f"Instance({self.name!r}, {sizes})"
 
     def executor_id(self, operator: int, coprocessor: int) -> str:
         """Id of the executor: the coprocessor, or the operator where it executes the task itself."""

@@ -206,7 +206,10 @@ def _expected_loss_limits(instance: Instance, index: int, limit: RiskLimit) -> _
     if limit.scope == "network":
         already = np.array([held.sum()])
         return _part(
-            LimitKind.EXPECTED_LOSS_NETWORK, np.array([NOBODY]), limit.budget - already, detail=index
+            LimitKind.EXPECTED_LOSS_NETWORK,
+            np.array([NOBODY]),
+            _left(np.array([limit.budget]), already),
+            detail=index,
         )
     if limit.scope == "operator":
         kind, whose, size = LimitKind.EXPECTED_LOSS_OPERATOR, commitments.operator, len(instance.operators)

@@ -62,7 +62,7 @@ def _delegated(columns: OfferColumns, claims: Claims, outage: FloatArray, faults
         ),
         dtype=np.int64,
     )
-    ids = _ids(section, faults)
+    ids = _ids(section, {f"{e.task}/{e.operator}" for e in columns.sections.self_execution.entries}, faults)
     p, concentration = _probabilities([o.success_probability for o in entries])
     check_outage(section, p, coprocessor, outage, faults)
     named = _named_claims(columns, task, faults)
@@ -83,15 +83,16 @@ def _delegated(columns: OfferColumns, claims: Claims, outage: FloatArray, faults
     )
 
 
-def _ids(section: Section[schema.Offer], faults: list[Fault]) -> list[str]:
+def _ids(section: Section[schema.Offer], taken: set[str], faults: list[Fault]) -> list[str]:
+    """Ids of the offers, given or by default; ``taken`` are those of self-executions."""
     ids = [
         o.id
         if o.id is not None
         else (f"{o.task}/{o.coprocessor}" if o.operator is None else f"{o.task}/{o.coprocessor}/{o.operator}")
         for o in section.entries
     ]
-    if len(set(ids)) != len(ids):
-        seen: set[str] = set()
+    if len(set(ids)) != len(ids) or not taken.isdisjoint(ids):
+        seen = set(taken)
         for number, each in enumerate(ids):
             if each in seen:
                 faults.append(

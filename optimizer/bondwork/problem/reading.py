@@ -61,8 +61,14 @@ def load(source: str | Path | bytes | BinaryIO | Mapping[str, Any]) -> Instance:
         document: Any = dict(source)
     elif isinstance(source, str | Path):
         document = parse_document(Path(source).read_bytes())
+    elif isinstance(source, bytes):
+        document = parse_document(source)
+    elif hasattr(source, "read"):
+        document = parse_document(source.read())
     else:
-        document = parse_document(source if isinstance(source, bytes) else source.read())
+        raise TypeError(
+            f"load takes a path, bytes, a binary stream or a mapping; got {type(source).__name__}"
+        )
     instance = read_document(document)
     return dataclasses.replace(instance, read_seconds=time.perf_counter() - start)
 

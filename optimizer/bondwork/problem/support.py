@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bondwork.problem.values import (
+    count_executors,
     is_below_minimum_collateral,
     is_committed,
     is_eligible,
@@ -27,6 +28,7 @@ def unsupported(instance: Instance) -> list[str]:
     return [
         *_bootstrap(instance),
         *_replicas(instance),
+        *_shared_commitments(instance),
         *_second_stage(instance),
         *_load_curves(instance),
         *_periods(instance),
@@ -43,12 +45,26 @@ def _bootstrap(instance: Instance) -> list[str]:
 
 
 def _replicas(instance: Instance) -> list[str]:
-    executors = np.bincount(instance.offers.claim[is_eligible(instance)], minlength=len(instance.claims))
+    if np.all(instance.tasks.replicas <= 1):
+        return []
+    executors = count_executors(instance, is_eligible(instance))
     several = instance.claims.task[executors > 1]
     tasks = np.unique(several[instance.tasks.replicas[several] > 1])
     if not len(tasks):
         return []
     return [f"replicas above 1 with several executors to choose from ({_some(instance.tasks.ids, tasks)})"]
+
+
+def _shared_commitments(instance: Instance) -> list[str]:
+    """Several executors that are committed to one task: it is slashed once, if too few of them succeed."""
+    held = np.bincount(instance.commitments.claim, minlength=len(instance.claims))
+    tasks = np.unique(instance.claims.task[held > 1])
+    at_stake = bool(instance.risk) or bool(np.any(np.isfinite(instance.operators.stake)))
+    if not len(tasks) or not at_stake:
+        return []
+    return [
+        f"stake or risk limits beside several commitments of one task ({_some(instance.tasks.ids, tasks)})"
+    ]
 
 
 def _second_stage(instance: Instance) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from bondwork.arrays import BoolArray, FloatArray
+    from bondwork.arrays import BoolArray, FloatArray, IntArray
     from bondwork.problem.instance import Instance
 
 
@@ -63,10 +63,19 @@ def is_too_late(instance: Instance) -> BoolArray:
     return late
 
 
+def count_executors(instance: Instance, choosable: BoolArray) -> IntArray:
+    """Count who can execute each claim; an executor with two offers for a task is one. Shape (L,)."""
+    offers = instance.offers
+    pairs = np.unique(np.column_stack([offers.claim, offers.coprocessor])[choosable], axis=0)
+    return np.bincount(pairs[:, 0], minlength=len(instance.claims))
+
+
 def is_short_of_quorum(instance: Instance, choosable: BoolArray) -> BoolArray:
     """Whether each offer's operator has too few executors for the task's quorum. Shape (O,)."""
     offers = instance.offers
-    executors = np.bincount(offers.claim[choosable], minlength=len(instance.claims))
+    if np.all(instance.tasks.quorum <= 1):  # sorting all offers is for those who need it
+        return np.zeros(len(offers), dtype=bool)
+    executors = count_executors(instance, choosable)
     short: BoolArray = executors[offers.claim] < instance.tasks.quorum[offers.task]
     return short
 

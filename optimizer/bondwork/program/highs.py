@@ -26,6 +26,34 @@ if TYPE_CHECKING:
     from bondwork.program.scaling import ScaledProgram
 
 
+#: Options of HiGHS that are not for callers: they would make an answer mean something else, or write where
+#: results are written.
+FORBIDDEN_OPTIONS = frozenset(
+    {
+        "objective_bound",
+        "objective_target",
+        "user_objective_scale",
+        "user_bound_scale",
+        "user_cost_scale",
+        "output_flag",
+        "log_to_console",
+        "log_file",
+        "solution_file",
+        "write_solution_to_file",
+        "write_model_to_file",
+        "write_model_file",
+        "write_presolved_model_to_file",
+        "write_presolved_model_file",
+        "write_iis_model_file",
+        "read_solution_file",
+        "read_basis_file",
+        "write_basis_file",
+        "mip_improving_solution_file",
+        "solve_relaxation",
+    }
+)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
     """What HiGHS said, in the units of the program.
@@ -139,6 +167,9 @@ def _set_options(highs: highspy.Highs, options: Options) -> None:
     if options.mip_rel_gap == 0.0:
         named["mip_abs_gap"] = 0.0  # otherwise HiGHS stops at an absolute 1e-6 all the same
     faults = []
+    for name in FORBIDDEN_OPTIONS & options.highs.keys():
+        expected = "an option that changes neither the meaning of the answer nor where output goes"
+        faults.append(Fault(f"options.{name}", preview(options.highs[name]), expected))
     for name, value in {**named, **options.highs}.items():
         # HiGHS parses text for every type of option, but takes no whole number where it wants a fraction
         given = value if name in named else str(value).lower() if isinstance(value, bool) else str(value)

@@ -68,17 +68,14 @@ class WorstExpectation:
         return self.radius * t + expected + float((1.0 - shares) @ np.maximum(amounts - t, 0.0))
 
     def cut(self, x: FloatArray) -> Cut:
-        """Linearise at ``x``: the largest amounts fail more often, until the radius is used up.
-
-        The worst distribution moves ``radius`` of probability onto the failures that cost most; the offer at
-        the edge gets what is left. That distribution's expected loss is a lower bound on every point's value.
-        """
+        """Expected loss under the worst law at ``x``: no value is below its expectation under any law."""
         shares, amounts = self._shares(), self._amounts(x)
+        spare = 1.0 - shares
+        # the largest amounts fail more often, until the radius is used up; the one at the edge in part
         order = np.argsort(-amounts, kind="stable")
-        spare = (1.0 - shares)[order]
-        moved = np.zeros(len(amounts))
-        moved[order] = np.clip(self.radius - (np.cumsum(spare) - spare), 0.0, spare)
-        pays = shares + moved
+        before = np.cumsum(spare[order]) - spare[order]
+        pays = shares.copy()
+        pays[order] += np.clip(self.radius - before, 0.0, spare[order])
         free = len(self.loss.columns)
         normal = np.zeros(self.loss.size)
         normal[self.loss.columns] = self.loss.weight * pays[:free]

@@ -11,8 +11,8 @@ import numpy as np
 
 from bondwork.contracts import Observer, Options, Progress, Solution
 from bondwork.program.bounds import gap
+from bondwork.program.filling import fill_up, repair
 from bondwork.program.highs import solve_program
-from bondwork.strategies.filling import fill_up, repair
 from bondwork.strategies.relaxation import solve_relaxation
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bondwork.contracts import Observer, Options, Progress, Solution
-from bondwork.strategies.filling import fill_greedily
-from bondwork.strategies.simple_bound import choice_bound
+from bondwork.program.choice_bound import choice_bound
+from bondwork.program.filling import fill_greedily
 
 if TYPE_CHECKING:
     from bondwork.program.program import Program

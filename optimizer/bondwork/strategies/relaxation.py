@@ -11,10 +11,10 @@ import numpy as np
 
 from bondwork.contracts import Observer, Options, Progress, Solution
 from bondwork.program.bounds import multiplier_bound
+from bondwork.program.choice_bound import choice_bound
 from bondwork.program.cutting import CuttingPlanes
+from bondwork.program.filling import Filling, fill_greedily, serves_required_row
 from bondwork.program.highs import solve_program
-from bondwork.strategies.filling import Filling, fill_greedily, serves_required_row
-from bondwork.strategies.simple_bound import choice_bound
 
 if TYPE_CHECKING:
     from bondwork.arrays import FloatArray

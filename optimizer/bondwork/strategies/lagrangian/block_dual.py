@@ -83,6 +83,7 @@ class BlockDual:
         linked = shape.entry_row >= own
         self._linked = np.repeat(np.arange(len(shape.value)), np.diff(shape.entry_ptr))[linked]
         self._linked_row = shape.entry_row[linked] - own
+        self._linked_entry = np.flatnonzero(linked)
         self._linked_weight = shape.entry_value[linked]
         # Linking rows move in proportion to their price, as task prices do to theirs.
         typical = float(np.abs(start.task).mean()) if len(start.task) else 0.0
@@ -176,7 +177,7 @@ class BlockDual:
         task_way = np.where(optional & (point.task <= 0) & (task_way > 0), 0.0, task_way)
         linking_way = np.where((point.linking <= 0) & (linking_way > 0), 0.0, linking_way)
         target = self.session.value if np.isfinite(self.session.value) else level - 0.03 * abs(level)
-        norm = float(task_way @ task_way + (self._pace * linking_way) @ linking_way)
+        norm = float((task_way**2).sum() + (self._pace * linking_way**2).sum())
         step = self.length * max(level - target, 1e-9 * abs(level)) / max(norm, 1e-12)
         task = point.task - step * task_way
         point.task = np.where(optional, np.maximum(0.0, task), task)
@@ -185,6 +186,10 @@ class BlockDual:
     def restart(self, length: float) -> None:
         """Go on from where we are with another step, forgetting levels that coarse knapsacks gave."""
         self.length, self.least, self.best = length, np.inf, self.point.copy()
+
+    def take_weights(self) -> None:
+        """Go on with weights of linking rows that have changed."""
+        self._linked_weight = self.shape.entry_value[self._linked_entry]
 
     def surviving_columns(self, node_limit: int) -> BoolArray:
         """Columns that a plan better than the incumbent may use. Shape (n,)."""

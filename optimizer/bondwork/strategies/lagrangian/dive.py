@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bondwork.strategies.lagrangian.row_dual import typical_prices
 from bondwork.strategies.lagrangian.shape import TOLERANCE
 
 if TYPE_CHECKING:
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
 
 #: Weight of the newest choice in the running average during a dive, and the least share that is fixed.
 _AVERAGE, _LEAST_SHARE = 0.1, 0.05
+
+#: How far the tails climb along the plan in the making, in spreads of the losses.
+_FOLLOW = 0.3
+
+#: Largest share of a linking row's price by which it moves at a time, and the least price (in typical ones)
+#: that counts there.
+_LINKING, _LINKING_FLOOR = 0.05, 0.2
 
 
 def dive(
@@ -61,6 +69,9 @@ def dive(
     gone = np.zeros(len(shape.value), dtype=bool)
     load = np.zeros(shape.rows)
     own = shape.block_row_count
+    # A price of 0 must be able to rise: the row may bind only once columns are fixed.
+    floor = _LINKING_FLOOR * typical_prices(shape)[own:]
+    fixed_share = np.zeros(len(share))
     while True:
         order = np.argsort(-(share if noise is None else share * noise), kind="stable")[: 4 * size]
         fixed = 0
@@ -71,11 +82,19 @@ def dive(
                 continue
             load[rows] += weights
             assigned[shape.task[j]] = j
+            fixed_share[j] = 1.0
             fixed += 1
             if fixed == size:
                 break
         if fixed == 0:
             return assigned
+        if session.tails is not None:
+            # The tail that matters is that of what is fixed, more and more.
+            session.tails.climb(fixed_share + np.where(assigned[shape.task] < 0, share, 0.0), _FOLLOW)
+            session.tails.hold_to_mixture()
+            dual.take_weights()
+            held = session.weight * fixed_share[column_of_entry]
+            load[:] = np.bincount(shape.entry_row, held, minlength=shape.rows)
         gone |= assigned[shape.task] >= 0
         gone[column_of_entry[load[shape.entry_row] + session.weight > 1.0 + TOLERANCE]] = True
         share[gone] = 0.0
@@ -91,4 +110,5 @@ def dive(
             if len(linking_slack):
                 # A linking row in balance has left over what the fixed columns do not use.
                 left = linking_slack - load[own:]
-                point.linking = np.maximum(0.0, point.linking * (1.0 - np.clip(left, -0.05, 0.05)))
+                change = np.maximum(point.linking, floor) * np.clip(left, -_LINKING, _LINKING)
+                point.linking = np.maximum(0.0, point.linking - change)

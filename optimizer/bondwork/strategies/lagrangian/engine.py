@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -33,14 +33,17 @@ _WARM_ROWS = (100, 0.02)
 
 #: Turns of prices and tails, and how the row dual goes on once the tails are found.
 _TAIL_TURNS, _TAIL_ROWS = 60, (100, 0.02)
-_THETA = 1.0
+
+#: How far the tails climb along the knapsacks' fractional plan between dives.
+_CLIMB = 0.01
 
 #: Widths (in value spreads) of the columns that annealing may use.
 _NARROW, _WIDE = 0.25, 0.5
 
-#: Annealing: temperatures in value spreads, moves per task and at most in all.
+#: Annealing: temperatures in value spreads; moves per task (first plan, from an earlier plan, after quick and
+#: after other dives) and at most in all.
 _HOT, _WARM, _POLISH_HEAT, _COLD = 1.0, 0.3, 0.06, 0.03
-_FIRST_MOVES, _POLISH_MOVES, _MOST_MOVES = 1000, 1500, 2_000_000
+_FIRST_MOVES, _WARM_MOVES, _QUICK_MOVES, _POLISH_MOVES, _MOST_MOVES = 1000, 300, 700, 1500, 2_000_000
 
 #: Nodes of branch and bound for one knapsack: to sketch the fractional plan, for a good bound, and the last
 #: word.
@@ -50,15 +53,17 @@ _COARSE, _FINE, _EXACT = 2_000, 100_000, 3_000_000
 _WORTHWHILE = 3e-4
 
 #: Evaluations of the knapsack dual: the sketch, before each of the slow dives, and before their repetitions.
-_SKETCH, _WARM_SKETCH, _DESCENT, _REDESCENT = 100, 40, 150, 30
+_SKETCH, _WARM_SKETCH, _DESCENT, _REDESCENT = 100, 30, 150, 30
 
 #: Length of the knapsack dual's step when it goes on from good prices; from nothing it is 1.
 _RESTART = 0.3
 
 #: Share of the fractional plan that a column of the earlier round's plan is taken to have.
-_RECALLED_SHARE = 0.7
+_RECALLED_SHARE = 0.5
 
-#: How a dive goes: share fixed at a time, evaluations in between, pace of prices, nodes.
+#: How a dive goes: share fixed at a time, evaluations in between, pace of prices, nodes. The first is that
+#: from an earlier round.
+_WARM_DIVE = (0.15, 5, 0.02, _COARSE)
 _QUICK_DIVES = ((0.1, 5, 0.02, _COARSE), (0.05, 8, 0.02, _COARSE))
 _DIVES = (
     (0.025, 12, 0.012, 20_000),
@@ -133,9 +138,7 @@ class Engine:
             self._take_tail(self._tails, plan)
             primal.greedy(shape.value, "greedy")
         reduced = self._price_rows()
-        if self._tails is not None:
-            prices = self._own[shape.rows - len(self._tails.uppers) :]
-            primal.worth = shape.value - _THETA * self._tails.cost(prices)
+        primal.price_linking(self._own)
         narrow, wide = self._first_plan(reduced)
         own = shape.block_row_count
         point = Point(self._task.copy(), self._own[own:].copy(), self._own[:own].copy())
@@ -159,20 +162,24 @@ class Engine:
         recalled = dual.point.copy()
         recalled.task = np.where(np.isfinite(earlier), earlier, recalled.task)
         recalled.task = np.where(shape.required, recalled.task, np.maximum(0.0, recalled.task))
-        fresh, level = dual.evaluate(dual.point, _FINE), dual.evaluate(recalled, _FINE)
-        session.offer_bound(min(fresh, level), "warm start")
-        if level < fresh:
-            dual.point, dual.best = recalled, recalled.copy()
-            dual.length = _RESTART
-            if self._warm_columns is not None:
-                dual.share[self._warm_columns] = _RECALLED_SHARE
+        # Values have moved, and with them what the tasks are worth: between the two is often best.
+        between = dual.point.copy()
+        between.task = 0.5 * (dual.point.task + recalled.task)
+        points = [dual.point, between, recalled]
+        levels = [dual.evaluate(point, _FINE) for point in points]
+        session.offer_bound(min(levels), "warm start")
+        dual.point = points[int(np.argmin(levels))]
+        dual.best = dual.point.copy()
+        dual.length = _RESTART
+        if self._warm_columns is not None:
+            dual.share[self._warm_columns] = _RECALLED_SHARE
 
     def _first_plan(self, reduced: FloatArray) -> tuple[_Columns, _Columns]:
         """Anneal a first plan; returns the columns that later searches may use, few and more."""
         shape, primal = self._shape, self._primal
         start = self._warm_plan(reduced)
         narrow, wide = primal.near(reduced, _NARROW), primal.near(reduced, _WIDE)
-        moves = min(shape.tasks * _FIRST_MOVES, _MOST_MOVES)
+        moves = min(shape.tasks * (_FIRST_MOVES if start is None else _WARM_MOVES), _MOST_MOVES)
         heat = _POLISH_HEAT
         if start is None:
             start = primal.greedy(reduced, "greedy by price")
@@ -189,17 +196,22 @@ class Engine:
         session.offer_bound(fine, "knapsack dual")
         nodes = _FINE if fine < coarse - _WORTHWHILE * abs(coarse) else _COARSE
         if dual.share.any():
-            dual.descend(_WARM_SKETCH, nodes)
+            dual.descend(_WARM_SKETCH, _COARSE)
+            self._dive(dual, _WARM_DIVE, wide, reduced, moves=_QUICK_MOVES)
         else:
             dual.descend(_SKETCH, _COARSE)
         for manner in _QUICK_DIVES:
-            self._dive(dual, manner, wide, reduced)
+            self._dive(dual, manner, wide, reduced, moves=_QUICK_MOVES)
         if nodes > _COARSE and dual.length < _RESTART:
             dual.restart(_RESTART)
         settled_at, turn = -np.inf, 0
         while True:
             fruitless = 0
             while fruitless < self._rounds:
+                if self._tails is not None:
+                    self._tails.climb(dual.share, _CLIMB)
+                    dual.take_weights()
+                    dual.restart(dual.length)
                 dual.descend(_DESCENT if turn < len(_DIVES) else _REDESCENT, nodes)
                 if session.value > settled_at and len(shape.value) <= _PROBED:
                     keep = dual.surviving_columns(_EXACT)
@@ -226,15 +238,18 @@ class Engine:
         columns: _Columns,
         reduced: FloatArray,
         noise: FloatArray | None = None,
+        moves: int = _POLISH_MOVES,
     ) -> bool:
         """Dive, fill up, polish; says whether a better plan came of it."""
         shape, primal, before = self._shape, self._primal, self._session.value
         if self._tails is not None:
             self._tails.hold_to_mixture()
-        plan = dive(dual, *manner, noise)
-        plan = primal.complete(plan, reduced, "dive")
-        moves = min(shape.tasks * _POLISH_MOVES, _MOST_MOVES)
-        plan = primal.improve(plan, columns, _POLISH_HEAT, _COLD, moves, "polish")
+        with nullcontext() if self._tails is None else self._tails.following():
+            plan = dive(dual, *manner, noise)
+            plan = primal.complete(plan, reduced, "dive")
+        dual.take_weights()
+        most = min(shape.tasks * moves, _MOST_MOVES)
+        plan = primal.improve(plan, columns, _POLISH_HEAT, _COLD, most, "polish")
         primal.complete(plan, shape.value, "polish")
         return self._session.value > before
 

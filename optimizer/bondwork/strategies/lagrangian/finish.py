@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bondwork.program.cutting import CuttingPlanes
 from bondwork.program.highs import solve_program
 from bondwork.program.matrices import Matrices
 
 if TYPE_CHECKING:
     from bondwork.arrays import BoolArray, IntArray
     from bondwork.contracts import Observer, Progress
+    from bondwork.program.highs import Answer
     from bondwork.program.program import Program
     from bondwork.strategies.lagrangian.session import Session
 
@@ -45,8 +47,10 @@ def finish(session: Session, keep: BoolArray, seconds: float) -> bool:
     columns = np.sort(shape.columns[keep])
     if session.assigned is not None:
         columns = np.union1d(columns, shape.columns[session.assigned[session.assigned >= 0]])
-    reduced = _restrict(program, columns)
     before = session.x
+    if program.measures:
+        return _finish_with_cuts(session, columns, seconds)
+    reduced = _restrict(program, columns)
     observer: Observer = _Quiet(session)
     # HiGHS stops by its own incumbent and bound; asking a tenth more leaves room for what scaling rounds.
     options = dataclasses.replace(
@@ -58,12 +62,40 @@ def finish(session: Session, keep: BoolArray, seconds: float) -> bool:
         x = np.zeros(len(program.objective))
         x[columns] = answer.x
         session.offer_x(x, "finish")
+    return _settled(session, answer)
+
+
+def _finish_with_cuts(session: Session, columns: IntArray, seconds: float) -> bool:
+    """Solve the restricted program again and again, with what its solutions break as further rows."""
+    upper = np.zeros(len(session.program.objective))
+    upper[columns] = session.program.upper[columns]
+    cuts = CuttingPlanes(dataclasses.replace(session.program, upper=upper))
+    ends = session.seconds + seconds
+    while True:
+        options = dataclasses.replace(
+            session.options,
+            time_limit=max(0.0, ends - session.seconds),
+            mip_rel_gap=0.9 * session.options.mip_rel_gap,
+        )
+        answer = solve_program(cuts.matrices(), options, _Quiet(session), start=session.x)
+        broken = 0
+        if answer.x is not None:
+            x = answer.x[: session.program.choices]
+            session.offer_x(x, "finish")
+            broken = cuts.separate(x)
+        if not broken or answer.status != "optimal":
+            return _settled(session, answer) and not broken
+        _settled(session, dataclasses.replace(answer, status="other_error"))
+
+
+def _settled(session: Session, answer: Answer) -> bool:
+    """Take in what HiGHS says about the restricted program; says whether that settles the whole."""
     if answer.status == "infeasible":
         if session.assigned is None:
             session.status = "infeasible"
         return session.assigned is None
     if np.isfinite(answer.bound) and session.assigned is not None:
-        scaled = (answer.bound - program.offset) / shape.unit
+        scaled = (answer.bound - session.program.offset) / session.shape.unit
         session.offer_bound(max(scaled, session.value), "finish")
     if answer.status == "optimal" and session.assigned is not None:
         session.status = "optimal"

@@ -55,7 +55,7 @@ def no_runs(columns: int) -> Runs:
 
 @nb.njit(cache=True, nogil=True)
 def shift_losses(j, sign, runs, level, excess, loss):
-    """Add (or with ``sign`` -1 take away) column j; keeps the expected excess over ``level`` of each limit."""
+    """Add (with ``sign`` -1: take away) column j; keeps the expected excess over ``level`` of each limit."""
     for r in range(runs.ptr[j], runs.ptr[j + 1]):
         i = runs.limit[r]
         base = runs.offset[i]

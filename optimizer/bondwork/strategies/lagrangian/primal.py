@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 #: Annealing runs side by side, whatever the number of threads, so that the plan does not depend on it.
 _CHAINS = 2
 
-#: Stages of annealing under tail limits.
+#: Stages of annealing under linking rows.
 _STAGES = 4
 
 
@@ -27,8 +27,8 @@ class Primal:
     Attributes
     ----------
     worth
-        Shape (n,). What annealing earns: the value, less the price of the tail. Without that price a plan at
-        its limit could only swap risk for the same risk.
+        Shape (n,). What annealing earns: the value, less the price of linking rows. Without that price a plan
+        at such a limit could only exchange columns that use the same of it.
     scale
         How much the values of one task's columns differ: the unit of temperatures and of nearness.
     """
@@ -75,6 +75,15 @@ class Primal:
         load = np.bincount(shape.entry_row[entry], self.session.weight[entry], minlength=shape.rows)
         return load.astype(np.float64)
 
+    def price_linking(self, price: FloatArray) -> None:
+        """Let annealing earn values less the price of the linking rows; ``price`` has all rows."""
+        shape = self.session.shape
+        if shape.block_row_count < shape.rows:
+            linking = shape.entry_row >= shape.block_row_count
+            cost = np.where(linking, price[shape.entry_row] * shape.entry_value, 0.0)
+            column = np.repeat(np.arange(len(shape.value)), np.diff(shape.entry_ptr))
+            self.worth = shape.value - np.bincount(column, cost, minlength=len(shape.value))
+
     def near(self, reduced: FloatArray, width: float, least: int = 2) -> tuple[IntArray, IntArray]:
         """Columns of each task (CSR) whose reduced value is within ``width`` scales of the best.
 
@@ -103,11 +112,12 @@ class Primal:
     ) -> IntArray:
         """Anneal from ``start`` with temperatures in scales; returns the best plan of all chains.
 
-        Under tail limits the moves are shared out to stages, each with the level of its start's tail.
+        Under linking rows the moves are shared out to stages, each with the level of its start's tails; the
+        last earns values without the price of those rows.
         """
-        session = self.session
-        if session.tails is None:
-            top = self._anneal(start, columns, hot, cold, moves)
+        session, tails = self.session, self.session.tails
+        if self.worth is session.shape.value:
+            top = self._anneal(start, columns, hot, cold, moves, session.shape.value)
             session.offer_plan(top, phase)
             session.check()
             return top
@@ -115,15 +125,25 @@ class Primal:
         cool = (cold / hot) ** (1.0 / _STAGES)
         for stage in range(_STAGES):
             heat = hot * cool**stage
-            top = self._anneal(session.tails.lighten(top), columns, heat, heat * cool, moves // _STAGES)
-            top = session.tails.lighten(top)
+            worth = self.worth if stage < _STAGES - 1 else session.shape.value
+            start = top if tails is None else tails.lighten(top)
+            top = self._anneal(start, columns, heat, heat * cool, moves // _STAGES, worth)
+            if tails is not None:
+                top = tails.lighten(top)
             session.offer_plan(top, phase)
             session.check()
-            session.tails.hold_to_plan(top)
+            if tails is not None:
+                tails.hold_to_plan(top)
         return top
 
     def _anneal(
-        self, start: IntArray, columns: tuple[IntArray, IntArray], hot: float, cold: float, moves: int
+        self,
+        start: IntArray,
+        columns: tuple[IntArray, IntArray],
+        hot: float,
+        cold: float,
+        moves: int,
+        worth: FloatArray,
     ) -> IntArray:
         """Anneal once, with temperatures in scales, in all chains."""
         shape, session = self.session.shape, self.session
@@ -138,7 +158,7 @@ class Primal:
             limits = tails.annealed(start)
         values = session.run(
             partial(
-                anneal, self.worth, shape.block, *columns, self._leave, shape.entry_ptr, shape.entry_row,
+                anneal, worth, shape.block, *columns, self._leave, shape.entry_ptr, shape.entry_row,
                 weight, shape.blocks, shape.rows, start.copy(), plan, state, hot * self.scale,
                 cold * self.scale, moves, *limits[:3], limits[3].copy(), session.stop,
             )

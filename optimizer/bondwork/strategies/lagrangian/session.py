@@ -47,6 +47,8 @@ class Session:
         The tail limits, if there are any; ``shape`` is theirs then.
     value, bound
         Scaled objective of the incumbent and dual bound, rounding not yet allowed for.
+    objective
+        Objective of the incumbent in currency.
     stop
         Shape (1,). Set to 1 to make running kernels end early.
     """
@@ -67,6 +69,7 @@ class Session:
         self.assigned: IntArray | None = None
         self.value = -np.inf
         self.bound = np.inf
+        self.objective: float | None = None
         self.stop = np.zeros(1, dtype=np.int64)
         self.status: Status | None = None
         self._told = np.inf
@@ -105,12 +108,6 @@ class Session:
         return self.shape.entry_value if self.tails is None else self.tails.weight
 
     @property
-    def objective(self) -> float | None:
-        """Objective of the incumbent in currency."""
-        x = self.x
-        return None if x is None else self.program.value(x)
-
-    @property
     def currency_bound(self) -> float:
         """Dual bound in currency, widened by what rounding can have cost."""
         if not np.isfinite(self.bound):
@@ -145,6 +142,10 @@ class Session:
         if self.tails is not None and not self.tails.holds(assigned):
             return False
         self.assigned, self.value = assigned.copy(), value
+        # Once for each incumbent: a long dot product wakes the threads of BLAS, which costs milliseconds
+        # where the processors are busy, and the gap is looked at after every step.
+        x = self.x
+        self.objective = None if x is None else self.program.value(x)
         self._report(phase)
         return True
 

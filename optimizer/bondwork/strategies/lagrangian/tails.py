@@ -12,23 +12,24 @@ plan, and what breaks a limit gives up the columns that earn least for their sha
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bondwork.program.cutting import CUT_TOLERANCE
 from bondwork.risk.cvar import ConditionalValueAtRisk
 from bondwork.risk.worst_case import WorstCase
 from bondwork.strategies.lagrangian.losses import Runs, add_losses, expected_losses, no_runs, project_density
 from bondwork.strategies.lagrangian.shape import with_linking_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from bondwork.arrays import FloatArray, IntArray
     from bondwork.program.program import Program
     from bondwork.risk.measure import Measure
     from bondwork.strategies.lagrangian.shape import Shape
-
-#: A limit is met within this share of it, in plans and in bounds alike: far inside what verification allows.
-_TOLERANCE = 1e-8
 
 #: A plan gives up a little more than the cut asks for, because the next tail is worse than the last.
 _GENEROUS = 1.05
@@ -111,12 +112,17 @@ class Tails:
                 self.uppers[i] += share_of_way * (cut.upper + _slack(measure) - self.uppers[i])
             self.shape.entry_value[self._places[i]] = _scaled(self._normals[i], self.uppers[i])
 
-    def cost(self, prices: FloatArray) -> FloatArray:
-        """What the rows of the bound cost each column at their prices. Shape (n,)."""
-        total = np.zeros(len(self.shape.value))
-        for price, support, places in zip(prices, self._supports, self._places, strict=True):
-            total[support] += price * self.shape.entry_value[places]
-        return total
+    @contextmanager
+    def following(self) -> Iterator[None]:
+        """Let the densities follow a plan in the making; afterwards they are what they were."""
+        density, uppers = self._density.copy(), self.uppers.copy()
+        normals = [normal.copy() for normal in self._normals]
+        weights = self.shape.entry_value.copy()
+        try:
+            yield
+        finally:
+            self._density, self.uppers, self._normals = density, uppers, normals
+            self.shape.entry_value[:] = weights
 
     def hold_to_mixture(self) -> None:
         """Hold plans to the rows of the bound."""
@@ -138,7 +144,7 @@ class Tails:
         return weight
 
     def annealed(self, assigned: IntArray) -> tuple[Runs, FloatArray, FloatArray, FloatArray]:
-        """Losses as `search.anneal` wants them: runs, levels, allowed expected excess, losses of the start."""
+        """Losses as `search.anneal` wants them: runs, levels, allowed excess, losses of the start."""
         loss = self._base.copy()
         add_losses(self._used(assigned), self._runs, loss)
         level, allowed = np.zeros(len(self._caps)), np.zeros(len(self._caps))
@@ -193,7 +199,8 @@ class Tails:
 
 
 def _slack(measure: Measure) -> float:
-    return _TOLERANCE * abs(measure.ceiling)
+    """What a limit may be exceeded by, in plans and in bounds alike: what `CuttingPlanes` lets pass."""
+    return CUT_TOLERANCE * abs(measure.ceiling)
 
 
 def _scaled(normal: FloatArray, upper: float) -> FloatArray:
