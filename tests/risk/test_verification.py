@@ -94,7 +94,6 @@ def test_a_calibrated_budget_above_the_budget_is_rejected():
     assert "calibrated of cvar of network" in verdict(change)
 
 
-@pytest.mark.xfail(strict=True, reason="verify does not compare the in-sample value with `calibrated`")
 def test_a_calibrated_budget_that_the_plan_is_over_is_rejected():
     def change(plan):
         plan["risk"][0]["calibrated"] = plan["risk"][0]["in_sample"] * 0.9

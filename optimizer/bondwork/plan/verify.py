@@ -277,6 +277,10 @@ class _Check:
             self.wrong(what, reading.in_sample, f"at most {reading.ceiling:.12g}")
         if given.calibrated is not None and not (limit.calibrate and given.calibrated <= reading.ceiling):
             self.wrong(f"calibrated of {what}", given.calibrated, "none, or a tighter budget")
+        if given.calibrated is not None and reading.in_sample > given.calibrated + LIMIT_TOLERANCE * max(
+            abs(given.calibrated), 1e-3
+        ):
+            self.wrong(f"calibrated of {what}", given.calibrated, f"at least {reading.in_sample:.12g}")
         error = reading.standard_error if math.isfinite(reading.standard_error) else None
         return reading.ceiling, reading.out_of_sample, error, reading.holds()
 

@@ -14,15 +14,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bondwork.program.blocks import with_block, with_cuts
+from bondwork.risk.measure import Cut
 
 if TYPE_CHECKING:
     from bondwork.arrays import FloatArray, IntArray
     from bondwork.program.program import Program
-    from bondwork.risk.measure import Cut, Measure
+    from bondwork.risk.measure import Measure
 
 #: A limit is broken when its value is above it by more than this share of it: a tenth of what `verify` lets
 #: pass, and well above what a solver's feasibility tolerance amounts to.
 CUT_TOLERANCE = 1e-7
+
+#: A point is whole where no choice is further than this from 0 or 1.
+WHOLE_TOLERANCE = 1e-9
 
 
 class CuttingPlanes:
@@ -42,17 +46,15 @@ class CuttingPlanes:
                 raise TypeError(f"{measure.label} cannot be enforced by cuts")
         self._scenarios: list[IntArray | None] = [None] * len(self.measures)
         self._cuts: list[list[Cut]] = [[] for _ in self.measures]
+        #: Sets of choices that together break a limit by less than a solver sees.
+        self._covers: list[Cut] = []
         #: Rows of the last `matrices` whose multipliers are the price of each lazy measure's limit, and their
         #: units.
         self._priced: list[list[tuple[int, float]]] = [[] for _ in self.measures]
 
     def separate(self, x: FloatArray) -> int:
         """Add what rules a point out, for each limit that it breaks; return how many limits those are."""
-        broken = [
-            number
-            for number, measure in enumerate(self.measures)
-            if measure.value(x) > measure.ceiling + CUT_TOLERANCE * max(abs(measure.ceiling), _least(measure))
-        ]
+        broken = [number for number, measure in enumerate(self.measures) if _is_broken(measure, x)]
         for number in broken:
             measure = self.measures[number]
             critical = measure.critical(x)
@@ -60,9 +62,27 @@ class CuttingPlanes:
             if critical is not None and (known is None or not np.isin(critical, known).all()):
                 self._scenarios[number] = critical if known is None else np.union1d(known, critical)
             else:
-                # every row that matters is there: what is left is the solver's tolerance, and a cut ends it
                 self._cuts[number].append(measure.cut(x))
-        return len(broken)
+        return len(broken) + self._cover(x)
+
+    def _cover(self, x: FloatArray) -> int:
+        """Rule a whole point out that breaks a limit although every row says that it holds.
+
+        Rows hold to a solver's tolerance, measures are exact. Losses only grow with what is chosen: not all
+        choices of such a point can be made together.
+        """
+        chosen = np.flatnonzero(x > 0.5)
+        if np.any(np.abs(x - np.round(x)) > WHOLE_TOLERANCE):
+            return 0
+        found = 0
+        for number, measure in enumerate(self.program.measures):
+            exhausted = number not in self.program.lazy or self._cuts[self.program.lazy.index(number)]
+            if exhausted and _is_broken(measure, x):
+                normal = np.zeros(len(x))
+                normal[np.intersect1d(chosen, measure.loss.columns)] = 1.0
+                self._covers.append(Cut(normal, float(normal.sum()) - 1.0))
+                found += 1
+        return found
 
     def matrices(self) -> Program:
         """Return the program with what has been generated as further rows and auxiliary columns."""
@@ -81,6 +101,8 @@ class CuttingPlanes:
                 priced += [(first + i, 1.0) for i in range(len(self._cuts[number]))]
                 result = with_cuts(result, self._cuts[number])
             self._priced[number] = priced
+        if self._covers:
+            result = with_cuts(result, self._covers)
         return dataclasses.replace(result, lazy=self.program.lazy)
 
     def prices(self, row_duals: FloatArray) -> FloatArray:
@@ -88,6 +110,9 @@ class CuttingPlanes:
         return np.array([sum(row_duals[row] / unit for row, unit in priced) for priced in self._priced])
 
 
-def _least(measure: Measure) -> float:
-    """Size below which a value is rounding: a limit of 0 must not be broken by it."""
-    return 1e-3 * float(np.max(measure.loss.weight, initial=0.0))
+def _is_broken(measure: Measure, x: FloatArray) -> bool:
+    """Whether a point breaks a limit, rounding aside; probabilities of scenarios have none to speak of."""
+    size = abs(measure.ceiling)
+    if measure.convex:
+        size = max(size, 1e-3 * float(np.max(measure.loss.weight * x[measure.loss.columns], initial=0.0)))
+    return measure.value(x) > measure.ceiling + CUT_TOLERANCE * size
