@@ -753,7 +753,7 @@ def no_rounds() -> Iterator[Mutation]:
     for padding in (b" ", b"\n", b"\r\n\t "):
         yield Mutation("no round", f"padded by {padding!r}", padding + whole + padding, surely_invalid=False)
     for other in (
-        "bondwork.round/2", "bondwork.round/1.0", "bondwork.round", "bondwork.plan/1", "bondwork.program/1",
+        "bondwork.round/2", "bondwork.round/1.0", "bondwork.round", "bondwork.plan/1",
         "Bondwork.Round/1", " bondwork.round/1", "bondwork.round/1\n", "bondwork.round/01", "", "1",
     ):  # fmt: skip
         data = _bytes(changed(full_round(), ("format",), other))

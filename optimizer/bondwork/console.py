@@ -80,35 +80,25 @@ def check_writable(path: Path | None) -> None:
 @contextmanager
 def exit_codes() -> Iterator[None]:
     """Turn what ends a command early into a message and its exit code, never a traceback of ours."""
-    from bondwork.problem.faults import InvalidInput, Refusal
+    from bondwork.problem.faults import InvalidInput, Refusal, Unverified
 
     try:
         try:
             yield
         finally:
             sys.stdout.flush()  # a full disk or a reader who left must be met here, not at the very end
-    except InvalidInput as error:
-        for fault in error.faults[:MOST_FAULTS]:
-            say(str(fault))
-        more = len(error.faults) - MOST_FAULTS
-        say(count(len(error.faults), "fault") + (f", {more} of them not shown" if more > 0 else ""))
-        code = 2
-    except Refusal as refusal:
-        for reason in refusal.reasons:
-            say(reason)
-        code = 2
+    except (InvalidInput, Refusal, Unverified) as error:
+        code = _explain(error)
     except BrokenPipeError:
         _forget_output()  # whoever read it has left
         code = 0
+    except SystemExit as end:
+        if end.code != 1:  # no command ends with 1: typer and rich do, when whoever reads the output has left
+            raise
+        _forget_output()
+        code = 0
     except OSError as error:
-        where = error.filename
-        if where is None:
-            where = "standard input"
-            if error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
-                where = "standard output"
-                _forget_output()
-        say(f"{where}: {error.strerror or error}")
-        code = 2
+        code = _explain_files(error)
     except MemoryError:
         say("out of memory")
         code = 5
@@ -118,6 +108,36 @@ def exit_codes() -> Iterator[None]:
     else:
         return
     raise SystemExit(code)
+
+
+def _explain(error: Exception) -> int:
+    """Say what was wrong with the input, or with a result; return the exit code."""
+    from bondwork.problem.faults import InvalidInput, Refusal
+
+    if isinstance(error, InvalidInput):
+        for fault in error.faults[:MOST_FAULTS]:
+            say(str(fault))
+        more = len(error.faults) - MOST_FAULTS
+        say(count(len(error.faults), "fault") + (f", {more} of them not shown" if more > 0 else ""))
+        return 2
+    if isinstance(error, Refusal):
+        for reason in error.reasons:
+            say(reason)
+        return 2
+    say(str(error))
+    return 5
+
+
+def _explain_files(error: OSError) -> int:
+    """Say which file could not be read or written, and why; return the exit code."""
+    where = error.filename
+    if where is None:
+        where = "standard input"
+        if error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+            where = "standard output"
+            _forget_output()
+    say(f"{where}: {error.strerror or error}")
+    return 2
 
 
 def _forget_output() -> None:

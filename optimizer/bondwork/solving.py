@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, get_args
 from bondwork.contracts import Observer, Options
 from bondwork.observing import Silence, interruptible
 from bondwork.plan.verify import verify
-from bondwork.problem.faults import Fault, InvalidInput, Refusal, preview
+from bondwork.problem.faults import Fault, InvalidInput, Refusal, Unverified, preview
 from bondwork.problem.instance import Instance
 from bondwork.problem.support import unsupported
 from bondwork.registry import find_formulation, find_strategy
@@ -28,7 +28,7 @@ LARGEST_RANDOM_SEED = 2**31
 LARGEST_GAP = 1e6
 
 
-class VerificationFailure(RuntimeError):
+class VerificationFailure(Unverified):
     """A strategy's plan did not pass the check: a bug. ``plan`` holds the plan with its violations."""
 
     def __init__(self, plan: Plan) -> None:

@@ -78,6 +78,10 @@ class LongNumber(float):
     text: str
 
 
+class Unverified(RuntimeError):
+    """A result did not pass its independent check: a bug of whoever made it."""
+
+
 def preview(value: object) -> str:
     """Show a value of a JSON document in a few characters, whatever it is; plain ASCII."""
     match value:

@@ -12,6 +12,7 @@ import numpy as np
 
 from bondwork.contracts import Options
 from bondwork.plan.plan import Provenance, Timing
+from bondwork.problem.faults import Unverified
 from bondwork.program.bounds import gap
 from bondwork.program.extensive import extensive_form, split
 from bondwork.program.highs import solve_program
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 FINE_TOLERANCE = 1e-9
 
 
-class UnverifiedSolution(RuntimeError):
+class UnverifiedSolution(Unverified):
     """The solver's solution does not stand a recount: a bug. ``solution`` holds it with its violations."""
 
     def __init__(self, solution: ProgramSolution) -> None:
