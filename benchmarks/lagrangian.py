@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--gap", type=float, default=1e-4)
     parser.add_argument("--at", type=float, nargs="+", default=[1.0, 3.0, 10.0, 30.0])
-    parser.add_argument("--maker", type=Path, default=Path("/work/shared/bench"))
+    parser.add_argument("--maker", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "bench")
     parser.add_argument("--tail-share", type=float)
     parser.add_argument("--scenarios", type=int, default=1024)
     given = parser.parse_args()
