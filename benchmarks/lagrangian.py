@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from bondwork.program.program import Program
 
 
+#: Folder of make_round.py: beside the project.
+MAKER = Path(__file__).resolve().parents[2] / "shared" / "bench"
+
+
 class Trace:
     """Keeps what a solve tells."""
 
@@ -62,12 +66,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("size", help="tasks x coprocessors x offers, such as 1000x100x20")
+    parser.add_argument("size", nargs="?", default="1000x100x20", help="tasks x coprocessors x offers")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--gap", type=float, default=1e-4)
     parser.add_argument("--at", type=float, nargs="+", default=[1.0, 3.0, 10.0, 30.0])
-    parser.add_argument("--maker", type=Path, default=Path(__file__).resolve().parents[2] / "shared" / "bench")
+    parser.add_argument("--maker", type=Path, default=MAKER)
     parser.add_argument("--tail-share", type=float)
     parser.add_argument("--scenarios", type=int, default=1024)
     given = parser.parse_args()
