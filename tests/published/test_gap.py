@@ -50,13 +50,25 @@ def test_cattrysse(
     name: str, sense: Sense, formulation: str, optima: dict[tuple[str, str], tuple[Path, float]]
 ):
     path, optimum = optima[name, sense]
-    plan = bondwork.solve(bondwork.load(read_gap(path, sense)), formulation=formulation, mip_rel_gap=0.0)
+    instance = bondwork.load(read_gap(path, sense))
+    plan = bondwork.solve(instance, strategy="extensive", formulation=formulation, mip_rel_gap=0.0)
     assert value_of(plan, sense) == optimum
 
 
+@pytest.mark.parametrize("sense", ["max", "min"])
+@pytest.mark.parametrize("name", CATTRYSSE)
+def test_cattrysse_by_decomposition(
+    name: str, sense: Sense, optima: dict[tuple[str, str], tuple[Path, float]]
+):
+    path, optimum = optima[name, sense]
+    instance = bondwork.load(read_gap(path, sense))
+    assert value_of(bondwork.solve(instance, strategy="lagrangian", mip_rel_gap=0.0), sense) == optimum
+
+
+@pytest.mark.parametrize("strategy", ["extensive", "lagrangian"])
 @pytest.mark.parametrize("name", CHU)
-def test_chu(name: str, optima: dict[tuple[str, str], tuple[Path, float]]):
+def test_chu(name: str, strategy: str, optima: dict[tuple[str, str], tuple[Path, float]]):
     path, optimum = optima[name, "min"]
     instance = bondwork.load(read_gap(path, "min"))
-    plan = bondwork.solve(instance, formulation="highs", mip_rel_gap=0.0, time_limit=60.0)
+    plan = bondwork.solve(instance, strategy=strategy, formulation="highs", mip_rel_gap=0.0, time_limit=60.0)
     assert value_of(plan, "min") == optimum
