@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bondwork.contracts import Observer, Options, Solution
+from bondwork.contracts import Observer, Options, Progress, Solution
 from bondwork.strategies.lagrangian.shape import recognise
 
 if TYPE_CHECKING:
     from bondwork.program.program import Program
     from bondwork.strategies.lagrangian.warm import WarmStart
-
-#: Loading that takes longer than this many seconds was compiling.
-_COMPILED = 3.0
 
 
 class Lagrangian:
@@ -54,7 +51,9 @@ class Lagrangian:
         NotDecomposable
             Where the program is not tasks and knapsacks.
         """
-        loading = self.prepare()
+        # said while it goes on, not in the plan: the same input gives the same plan, compiled or not
+        observer.report(Progress(0.0, None, None, "loading compiled code (the first time it is compiled)"))
+        self.prepare()
         started = time.perf_counter()
         lazy = list(program.lazy)
         if all(measure.convex for measure in program.measures) and program.mean_risk is None:
@@ -68,14 +67,9 @@ class Lagrangian:
         from bondwork.strategies.lagrangian.engine import Engine
 
         engine = Engine(program, shape, options, observer, started, self._warm_start, self._rounds)
-        notes = (f"compiling took {loading:.0f} s beforehand",) if loading > _COMPILED else ()
         solution = engine.solve()
         prices = solution.measure_prices
-        return replace(
-            solution,
-            notes=(*notes, *solution.notes),
-            measure_prices=None if prices is None else prices[lazy],
-        )
+        return replace(solution, measure_prices=None if prices is None else prices[lazy])
 
     @staticmethod
     def prepare() -> float:
