@@ -1,7 +1,8 @@
 """Every protocol of the house. Implementations are found through entry points, ours and other people's alike.
 
-A `Formulation` turns an instance into matrices; a `Strategy` turns matrices into a decision; an `Observer`
-watches and may stop it. Register yours under ``bondwork.formulations`` or ``bondwork.strategies``.
+A `Formulation` turns an instance into matrices; a `Strategy` turns matrices into a decision, a
+`ProgramStrategy` does so with a stochastic program; an `Observer` watches and may stop it. Register yours
+under ``bondwork.formulations`` or ``bondwork.strategies``; one class may be both kinds of strategy.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from bondwork.arrays import FloatArray
     from bondwork.problem.instance import Instance
     from bondwork.program.program import Program
+    from bondwork.program.stochastic import StochasticProgram
     from bondwork.risk.measure import Measure
 
 #: Why a solve stopped: MathOptInterface's termination statuses, in lower case.
@@ -147,4 +149,50 @@ class Strategy(Protocol):
 
     def solve(self, program: Program, options: Options, observer: Observer) -> Solution:
         """Decide, within the options. Never raises for an infeasible program or a limit reached."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ProgramDecision:
+    """What a strategy hands out for a stochastic program: why it stopped, and what it holds.
+
+    Attributes
+    ----------
+    status
+        Why it stopped.
+    bound
+        Dual bound of the *maximisation* (a minimisation's values negated): no policy does better. ``inf``
+        where none was found.
+    root
+        Shape (columns of the root,). The decision to carry out now, or ``None``.
+    nodes
+        Decision of every node, in the order of the nodes; ``None`` where only the root's is known: whoever
+        asked then solves what follows it.
+    notes
+        Fallbacks and choices made on the way, for the solution's provenance.
+    """
+
+    status: Status
+    bound: float
+    root: FloatArray | None
+    nodes: Sequence[FloatArray] | None = None
+    notes: tuple[str, ...] = ()
+
+
+class ProgramStrategy(Protocol):
+    """Decides stochastic programs. One class per strategy; no arguments to make one."""
+
+    #: One line that says what the strategy does and when to use it.
+    summary: str
+
+    def solve_program(
+        self, program: StochasticProgram, options: Options, observer: Observer
+    ) -> ProgramDecision:
+        """Decide, within the options. Never raises for an infeasible program or a limit reached.
+
+        Raises
+        ------
+        Refusal
+            The program has something that the strategy cannot honour.
+        """
         ...

@@ -1,0 +1,51 @@
+"""Arguments and options that several commands share, so that each means the same everywhere."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class RiskForm(StrEnum):
+    """How tail limits enter the program."""
+
+    auto = "auto"
+    rows = "rows"
+    cuts = "cuts"
+
+
+RiskFormOption = Annotated[RiskForm, typer.Option(help="How tail limits enter the program.")]
+RoundArgument = Annotated[str, typer.Argument(metavar="ROUND.json", help="A round; - reads standard input.")]
+StrategyOption = Annotated[str, typer.Option(help="Name of a strategy; see `bondwork strategies`.")]
+FormulationOption = Annotated[str, typer.Option(help="pyomo, cvxpy, highs or another installed one.")]
+TimeLimitOption = Annotated[
+    float, typer.Option(min=0.0, help="Seconds for the strategy.", show_default="none")
+]
+GapOption = Annotated[float, typer.Option(min=0.0, help="Stop at this relative gap.")]
+ThreadsOption = Annotated[int, typer.Option(min=0, help="Threads of HiGHS; 0 lets it choose.")]
+SeedOption = Annotated[
+    int | None,
+    typer.Option(min=0, help="Seed of every random choice. [default: the round's]", show_default=False),
+]
+HighsOption = Annotated[
+    list[str] | None, typer.Option("--highs", metavar="NAME=VALUE", help="Any HiGHS option; repeatable.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+OutOption = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="File to write; whole or not at all.", show_default=False),
+]
+
+
+def highs_options(pairs: list[str] | None) -> dict[str, str]:
+    """Split the pairs of ``--highs NAME=VALUE``."""
+    options = {}
+    for pair in pairs or []:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise typer.BadParameter(f"--highs is {pair!r}, expected NAME=VALUE")
+        options[name] = value
+    return options
