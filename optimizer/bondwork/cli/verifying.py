@@ -1,4 +1,4 @@
-"""Whether a round is sound, and whether a plan is what it says: ``bondwork check`` and ``bondwork verify``."""
+"""Whether a round is sound, and a plan what it says: ``bondwork check`` and ``bondwork verify``."""
 
 from __future__ import annotations
 
