@@ -64,7 +64,7 @@ bench: $(VENV)/.installed-dev
 
 schemas: $(VENV)/.installed
 	@mkdir -p $(SCHEMAS)
-	for each in round plan program solution; do $(BIN)/bondwork schema $$each -o $(SCHEMAS)/$$each.json || exit 1; done
+	for each in $$($(BIN)/bondwork schema); do $(BIN)/bondwork schema $$each -o $(SCHEMAS)/$$each.json || exit 1; done
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

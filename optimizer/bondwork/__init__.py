@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bondwork.comparison.comparison import Comparison, compare
+    from bondwork.comparison.comparison import Comparison, compare, compare_study
     from bondwork.contracts import Formulation, Observer, Options, Progress, Solution, Strategy
     from bondwork.plan.plan import Plan, load_plan
     from bondwork.plan.verify import Verification, verify
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bondwork.program.program import Program
     from bondwork.registry import formulation_names, strategy_names
     from bondwork.solving import VerificationFailure, build, solve
+    from bondwork.uncertainty.bootstrap import with_history
 
 _HOME = {
     "Comparison": "bondwork.comparison.comparison",
@@ -40,6 +41,7 @@ _HOME = {
     "VerificationFailure": "bondwork.solving",
     "build": "bondwork.solving",
     "compare": "bondwork.comparison.comparison",
+    "compare_study": "bondwork.comparison.comparison",
     "formulation_names": "bondwork.registry",
     "from_arrays": "bondwork.problem.from_arrays",
     "load": "bondwork.problem.reading",
@@ -47,6 +49,7 @@ _HOME = {
     "solve": "bondwork.solving",
     "strategy_names": "bondwork.registry",
     "verify": "bondwork.plan.verify",
+    "with_history": "bondwork.uncertainty.bootstrap",
 }
 
 __all__ = [
@@ -67,6 +70,7 @@ __all__ = [
     "VerificationFailure",
     "build",
     "compare",
+    "compare_study",
     "formulation_names",
     "from_arrays",
     "load",
@@ -74,6 +78,7 @@ __all__ = [
     "solve",
     "strategy_names",
     "verify",
+    "with_history",
 ]
 
 

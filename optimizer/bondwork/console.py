@@ -159,6 +159,7 @@ class Watch:
     def __init__(self) -> None:
         self._stop = threading.Event()
         self._status: Any = None
+        self._task = ""
 
     def show(self) -> None:
         """Begin to show progress, where standard error is a terminal."""
@@ -184,7 +185,14 @@ class Watch:
             parts.append(f"bound {progress.bound:.6g}")
         if progress.objective is not None and progress.bound is not None:
             parts.append(f"gap {gap(progress.objective, progress.bound):.2%}")
-        self._status.update(", ".join(parts))
+        self._status.update(self._task + ", ".join(parts))
+
+    def tally(self, done: int, total: int, seconds_left: float | None) -> None:
+        """Show how many of a comparison's solves are done, and how long the others will take."""
+        if self._status is not None:
+            left = "" if seconds_left is None else f", about {seconds_left:.0f} s left"
+            self._task = f"{done} of {total} solves{left}: "
+            self._status.update(self._task)
 
     def should_stop(self) -> bool:
         """Whether a signal asked to stop."""

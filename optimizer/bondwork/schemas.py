@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import Any
 
 from bondwork.problem.faults import Fault, InvalidInput
 
-if TYPE_CHECKING:
-    from pydantic import BaseModel
-
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+#: Where each format's class lives; loaded only when its schema is asked for.
+_CLASSES = {
+    "round": ("bondwork.problem.schema", "Round"),
+    "plan": ("bondwork.plan.plan", "Plan"),
+    "program": ("bondwork.program.program_schema", "Program"),
+    "solution": ("bondwork.program.program_solution", "ProgramSolution"),
+    "study": ("bondwork.comparison.study_schema", "StudyFile"),
+    "comparison": ("bondwork.comparison.comparison_schema", "ComparisonFile"),
+}
+
+
+def schema_names() -> list[str]:
+    """Names of the published formats."""
+    return list(_CLASSES)
 
 
 def json_schema(name: str) -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of ``round``, ``plan``, ``program`` or ``solution``.
+    """JSON Schema (draft 2020-12) of the format of a name; see `schema_names`.
 
     Notes
     -----
@@ -24,17 +37,8 @@ def json_schema(name: str) -> dict[str, Any]:
     InvalidInput
         No format of that name.
     """
-    classes = _classes()
-    if name not in classes:
-        raise InvalidInput([Fault("schema", f'"{name}"', f"one of {', '.join(classes)}")])
-    body = classes[name].model_json_schema(mode="validation")
+    if name not in _CLASSES:
+        raise InvalidInput([Fault("schema", f'"{name}"', f"one of {', '.join(_CLASSES)}")])
+    module, kind = _CLASSES[name]
+    body = getattr(import_module(module), kind).model_json_schema(mode="validation")
     return {"$schema": DIALECT, "$id": f"urn:bondwork:schema:{name}:1", **body}
-
-
-def _classes() -> dict[str, type[BaseModel]]:
-    from bondwork.plan.plan import Plan
-    from bondwork.problem.schema import Round
-    from bondwork.program.program_schema import Program
-    from bondwork.program.program_solution import ProgramSolution
-
-    return {"round": Round, "plan": Plan, "program": Program, "solution": ProgramSolution}

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 IMPOSSIBLE = make_round(name="impossible", tasks=[{"id": "t", "operator": "op", "required": True}])
 REFUSED = make_round(
     name="refused",
-    tasks=[{"id": "t", "operator": "op", "reward": 8, "replicas": 2}],
-    coprocessors=[{"id": "cp"}, {"id": "other"}],
-    offers=[offer("t", "cp", 1), offer("t", "other", 2)],
+    tasks=[{"id": "t", "operator": "op", "reward": 8, "slashing": 2}],
+    offers=[offer("t", "cp", 1)],
+    risk=[{"measure": "cvar", "level": 0.9, "budget": 1, "of": "network"}],
+    uncertainty={"sampling": "bootstrap"},
 )
 
 
@@ -67,7 +68,7 @@ def test_a_refusal_is_a_result_with_a_reason(comparison: Comparison):
     for row in comparison.rows[-4:]:
         assert row.status == "refused"
         assert row.refusal is not None
-        assert "replicas above 1" in row.refusal
+        assert "history" in row.refusal
         assert not row.verified
 
 
@@ -93,7 +94,8 @@ def test_table_and_json(comparison: Comparison):
     assert list(frame["strategy"][:4]) == ["greedy", "greedy", "extensive", "extensive"]
     document = json.loads(comparison.to_json())
     assert document["format"] == "bondwork.comparison/1"
-    assert document["rows"] == [dataclasses.asdict(row) for row in comparison.rows]
+    assert Comparison.from_json(comparison.to_json().encode()) == comparison
+    assert len(document["rows"]) == 16
 
 
 def test_rounds_from_everywhere(tmp_path: Path):

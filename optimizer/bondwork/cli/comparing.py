@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bondwork import console, tables
+from bondwork import console
 from bondwork.cli.app import app
-from bondwork.cli.documents import load_round
+from bondwork.cli.documents import read_bytes
 from bondwork.cli.parameters import (
     GapOption,
     HighsOption,
     JsonOption,
     OutOption,
+    RiskForm,
+    RiskFormOption,
     SeedOption,
     ThreadsOption,
     TimeLimitOption,
     highs_options,
 )
 
+if TYPE_CHECKING:
+    from bondwork.comparison.study import Study
+
 
 @app.command()
 def compare(
-    rounds: Annotated[list[str], typer.Argument(metavar="ROUND.json...", help="Rounds; - reads one.")],
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE.json...", help="Rounds and stochastic programs, or one study; - reads one."
+        ),
+    ],
     output: OutOption = None,
     strategy: Annotated[
-        list[str] | None, typer.Option(help="Strategy to run; repeatable. [default: all but auto]")
+        list[str] | None,
+        typer.Option(help="Strategy to run; repeatable. [default: all but auto and HiGHS's presets]"),
     ] = None,
     formulation: Annotated[
         list[str] | None, typer.Option(help="Formulation to run; repeatable. [default: highs]")
@@ -35,34 +47,88 @@ def compare(
     mip_rel_gap: GapOption = 1e-4,
     threads: ThreadsOption = 0,
     seed: SeedOption = None,
+    risk_form: RiskFormOption = RiskForm.auto,
     highs: HighsOption = None,
+    replications: Annotated[
+        int, typer.Option(min=1, help="Times that all is solved, each time with other scenarios.")
+    ] = 1,
+    scenarios: Annotated[
+        int, typer.Option(min=0, help="Fresh scenarios on which every plan is measured; 0: none.")
+    ] = 5000,
+    value: Annotated[
+        bool, typer.Option("--value", help="WS, EEV, EVPI and VSS where there is recourse.")
+    ] = False,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            help="Strategy that the others are compared with. [default: the first]", show_default=False
+        ),
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    journal: Annotated[
+        Path | None,
+        typer.Option(
+            help="File that gets each row at once; an existing one is gone on with.", show_default=False
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare strategies and formulations on rounds: objective, bound, gap, seconds, verdict."""
-    from bondwork.comparison.comparison import compare as compare_rounds
-    from bondwork.registry import strategy_names
+    """Compare strategies and formulations: objective, bound, gap, seconds, memory, fresh scenarios.
+
+    A study (bondwork.study/1) says all of this in one file; only --jobs, --journal, --reference and the
+    output are given beside it.
+    """
+    from bondwork.comparison.comparison import compare_study
+    from bondwork.comparison.printing import print_comparison
+    from bondwork.comparison.study import make_study
 
     console.check_writable(output)
-    instances = [load_round(each) for each in rounds]
-    with console.watching() as watch:
-        comparison = compare_rounds(
-            instances,
-            strategies=strategy or [name for name in strategy_names() if name != "auto"],
+    study = _study(files)
+    if study is None:
+        study = make_study(
+            [read_bytes(each) if each == "-" else each for each in files],
+            strategies=strategy,
             formulations=formulation or ["highs"],
             time_limit=time_limit,
             mip_rel_gap=mip_rel_gap,
             threads=threads,
-            seed=seed,
             highs=highs_options(highs),
-            observer=watch,
+            replications=replications,
+            seed=seed,
+            risk_form=risk_form.value,
+            scenarios=scenarios,
+            value=value,
         )
+    names = [each.name for each in study.contenders]
+    if reference is not None and reference not in names:
+        raise typer.BadParameter(f"--reference is {reference!r}, expected one of {', '.join(names)}")
+    with console.watching() as watch:
+        comparison = compare_study(study, jobs=jobs, journal=journal, observer=watch, tally=watch.tally)
     if output is not None:
         console.write(output, comparison.to_json())
     if as_json:
         console.hand_out(comparison.to_json())
     else:
-        tables.print_comparison(comparison, instances)
-    for each in comparison.disagreements():
-        console.say(f"disagreement: {each}")
-    interrupted = watch.should_stop()
-    raise SystemExit(130 if interrupted else 5 if comparison.disagreements() else 0)
+        print_comparison(comparison, unit=_unit(study), reference=reference)
+    wrong = [f"disagreement: {each}" for each in comparison.disagreements()] + comparison.failures()
+    for each in wrong:
+        console.say(each)
+    raise SystemExit(130 if watch.should_stop() else 5 if wrong else 0)
+
+
+def _study(files: list[str]) -> Study | None:
+    """The study that the one file holds; ``None`` where the files are rounds and programs."""
+    from bondwork.comparison.study import read_study
+    from bondwork.comparison.study_schema import is_study
+    from bondwork.problem.document import parse_document
+
+    if len(files) != 1 or files[0] == "-":
+        return None
+    document = parse_document(read_bytes(files[0]))
+    return read_study(document, Path(files[0]).parent) if is_study(document) else None
+
+
+def _unit(study: Study) -> str:
+    """The currency of the rounds, where they all have the same."""
+    currencies = {getattr(each.problem, "currency", "") for each in study.subjects}
+    return currencies.pop() if len(currencies) == 1 else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Annotated
 
@@ -15,22 +16,28 @@ from bondwork.cli.parameters import JsonOption, OutOption
 
 @app.command()
 def schema(
-    name: Annotated[str, typer.Argument(metavar="round|plan|program|solution", help="Which format.")],
+    name: Annotated[
+        str | None, typer.Argument(help="Which format; all names are listed without one.", show_default=False)
+    ] = None,
     output: OutOption = None,
 ) -> None:
     """Print the JSON Schema (draft 2020-12) of a format."""
-    from bondwork.schemas import json_schema
+    from bondwork.schemas import json_schema, schema_names
 
-    hand_out(json.dumps(json_schema(name), indent=2) + "\n", output)
+    if name is None:
+        hand_out("\n".join(schema_names()) + "\n", output)
+    else:
+        hand_out(json.dumps(json_schema(name), indent=2) + "\n", output)
 
 
 @app.command()
 def strategies(as_json: JsonOption = False) -> None:
-    """List the installed strategies and formulations."""
-    from bondwork.registry import find_strategy, formulation_names, strategy_names
+    """List the installed strategies with what they take and their settings, and the formulations."""
+    from bondwork.registry import describe_strategies, formulation_names
 
-    summaries = {name: find_strategy(name).summary for name in strategy_names()}
+    described = describe_strategies()
     if as_json:
-        print_json({"strategies": summaries, "formulations": formulation_names()})
+        listed = {name: dataclasses.asdict(each) for name, each in described.items()}
+        print_json({"strategies": listed, "formulations": formulation_names()})
     else:
-        tables.print_strategies(summaries, formulation_names())
+        tables.print_strategies(described, formulation_names())
