@@ -1,0 +1,95 @@
+"""Reputations as files: ``bondwork.reputation/1``, where they come in and go out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bondwork.problem.document import parse_document
+from bondwork.problem.faults import Fault, InvalidInput, faults_of_schema, preview
+from bondwork.reputation.ledger import ReputationLedger
+from bondwork.reputation.models import make_reputation
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class ExecutorReputation(_Record):
+    """One executor: what the model holds of it, and what that says of its next outcomes."""
+
+    id: str
+    state: list[float]
+    mean: float = Field(ge=0.0, le=1.0, description="Forecast success probability.")
+    concentration: float = Field(gt=0.0, description="nu of Beta(mean * nu, (1 - mean) * nu).")
+
+
+class ReputationFile(_Record):
+    """A fitted model with the states of all executors."""
+
+    format: Literal["bondwork.reputation/1"]
+    model: Literal["gas", "forgetting", "ewma", "smoothed"]
+    parameters: dict[str, float]
+    rounds: int = Field(ge=0, description="How many rounds the states have seen.")
+    executors: list[ExecutorReputation]
+
+
+def ledger_to_json(ledger: ReputationLedger) -> str:
+    """Write reputations as one JSON document."""
+    forecast = ledger.forecast()
+    file = ReputationFile(
+        format="bondwork.reputation/1",
+        model=ledger.reputation.name,  # type: ignore[arg-type]  # checked when the file is made
+        parameters=ledger.reputation.parameters(),
+        rounds=ledger.rounds,
+        executors=[
+            ExecutorReputation(id=name, state=state, mean=mean, concentration=concentration)
+            for name, state, mean, concentration in zip(
+                ledger.executors,
+                ledger.state.tolist(),
+                forecast.mean.tolist(),
+                forecast.concentration.tolist(),
+                strict=True,
+            )
+        ],
+    )
+    return file.model_dump_json(indent=2) + "\n"
+
+
+def load_ledger(source: str | Path | bytes) -> ReputationLedger:
+    """Read reputations from a path or from bytes.
+
+    Raises
+    ------
+    InvalidInput
+        With every fault.
+    """
+    document: Any = parse_document(source if isinstance(source, bytes) else Path(source).read_bytes())
+    try:
+        file = ReputationFile.model_validate(document)
+    except ValidationError as error:
+        names = {*ReputationFile.model_fields, *ExecutorReputation.model_fields}
+        raise InvalidInput(faults_of_schema(error.errors(include_url=False), document, names)) from None
+    try:
+        reputation = make_reputation(file.model, file.parameters)
+        width = reputation.start(1).shape[1]
+    except (KeyError, TypeError):
+        found = preview(file.parameters)
+        raise InvalidInput([Fault("$.parameters", found, f"the parameters of {file.model}")]) from None
+    faults = [
+        Fault(f"$.executors[{i}].state", f"{len(each.state)} numbers", str(width))
+        for i, each in enumerate(file.executors)
+        if len(each.state) != width
+    ]
+    seen: set[str] = set()
+    for i, each in enumerate(file.executors):
+        if each.id in seen:
+            faults.append(Fault(f"$.executors[{i}].id", preview(each.id), "an id that no other has"))
+        seen.add(each.id)
+    if faults:
+        raise InvalidInput(faults)
+    state = np.array([each.state for each in file.executors], dtype=np.float64).reshape(-1, width)
+    return ReputationLedger(reputation, tuple(each.id for each in file.executors), state, file.rounds)
