@@ -67,10 +67,10 @@ class Auction(Protocol):
 class FallingClock:
     """The paper's modified Dutch auction: the price of each task falls from near its reward until taken.
 
-    A coprocessor takes the first tick at which the clock is at or below what it asks and still at or above
-    what it needs. Idle ones ask more than loaded ones, so they stop the clock first; loaded ones wait, or
-    stay away. An operator executes a task itself as soon as the clock is not below its own cost: nobody asks
-    less.
+    A coprocessor takes the first tick at which the clock is at or below what it asks; it is paid the clock's
+    price, or what it needs where the clock has just passed that. Idle ones ask more than loaded ones, so they
+    stop the clock first; loaded ones wait, or stay away. An operator executes a task itself at the first tick
+    that is not below its own cost: nobody asks less.
 
     Attributes
     ----------
@@ -179,15 +179,16 @@ def _run_clock(
     for share in shares.tolist():
         clock = share * lots.reward
         load = room.load()[lots.executor]
-        needed = np.where(lots.is_self, lots.bid, bidding.least(lots.bid, load))
-        takes = (clock >= needed) & (clock <= reserve) & unsold[lots.task]
-        if not rising:
-            takes &= lots.is_self | (clock <= bidding.ask(lots.bid, load))
-        for column in _in_order(takes, order):
+        needed = bidding.least(lots.bid, load)
+        # between two ticks a falling clock passes what is needed without stopping there: nobody takes less
+        price = clock if rising else np.maximum(clock, needed)
+        ready = clock >= needed if rising else clock <= bidding.ask(lots.bid, load)
+        takes = np.where(lots.is_self, lots.bid <= np.minimum(clock, reserve), ready & (price <= reserve))
+        for column in _in_order(takes & unsold[lots.task], order):
             if unsold[lots.task[column]] and room.take(column):
                 unsold[lots.task[column]] = False
                 columns.append(column)
-                prices.append(float(lots.bid[column] if lots.is_self[column] else clock[column]))
+                prices.append(float(lots.bid[column] if lots.is_self[column] else price[column]))
     return Award(np.array(columns, dtype=np.int64), np.array(prices))
 
 
