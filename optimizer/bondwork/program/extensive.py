@@ -1,7 +1,7 @@
 """The extensive form: all nodes of a stochastic program as one mixed-integer linear program.
 
-Columns and rows stand node by node, in the order of the nodes. Nodes of one template are put together at
-once, so the time goes with the size of the form, not with the number of nodes.
+Columns and rows stand node by node, in the order of the nodes; rows that link nodes come last. Nodes of one
+template are put together at once, so the time goes with the size of the form, not with the number of nodes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ class ExtensiveForm:
     matrices
         What to hand to a solver. Its objective is that of the program, negated where that is minimised.
     column_start, row_start
-        Shape (N + 1,). Node i has the columns from ``column_start[i]`` to before ``column_start[i + 1]``.
+        Shape (N + 1,). Node i has the columns from ``column_start[i]`` to before ``column_start[i + 1]``;
+        from row ``row_start[N]`` on stand the program's linking rows.
     """
 
     matrices: Matrices
@@ -70,8 +71,10 @@ def extensive_form(program: StochasticProgram) -> ExtensiveForm:
     column_start = _starts([len(each.columns) for each in program.templates], template)
     row_start = _starts([len(each.rows) for each in program.templates], template)
     entry_start = _starts([len(each.entry_row) for each in program.templates], template)
-    if entry_start[-1] > MOST_ENTRIES or max(column_start[-1], row_start[-1]) > MOST_ENTRIES:
-        raise Refusal([f"the extensive form has {entry_start[-1]} entries; HiGHS takes {MOST_ENTRIES}"])
+    linking = program.linking
+    entries = int(entry_start[-1]) + len(linking.entry_row)
+    if max(entries, column_start[-1], row_start[-1] + len(linking)) > MOST_ENTRIES:
+        raise Refusal([f"the extensive form has {entries} entries; HiGHS takes {MOST_ENTRIES}"])
     columns, rows = int(column_start[-1]), int(row_start[-1])
     sign = 1.0 if program.sense == "max" else -1.0
     filled = {
@@ -102,15 +105,18 @@ def extensive_form(program: StochasticProgram) -> ExtensiveForm:
         row_of[places["entries"]] = row_start[nodes, None] + kind.entry_row
         owner = program.ancestors[nodes][:, kind.entry_stage]
         column_of[places["entries"]] = column_start[owner] + kind.entry_column
-    matrix = csr_array((filled["entries"], (row_of, column_of)), shape=(rows, columns))
+    links = column_start[linking.entry_node] + linking.entry_column
+    place = (np.append(row_of, rows + linking.entry_row), np.append(column_of, links))
+    values = np.append(filled["entries"], linking.entry_value)
+    matrix = csr_array((values, place), shape=(rows + len(linking), columns))
     matrix.eliminate_zeros()  # places that are random and 0 at some nodes
     matrix.sort_indices()
     matrices = Matrices(
         objective=filled["cost"],
         offset=sign * program.constant,
         matrix=matrix,
-        row_lower=filled["row_lower"],
-        row_upper=filled["row_upper"],
+        row_lower=np.append(filled["row_lower"], linking.row_lower),
+        row_upper=np.append(filled["row_upper"], linking.row_upper),
         lower=filled["lower"],
         upper=filled["upper"],
         integer=integer,

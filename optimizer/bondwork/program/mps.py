@@ -1,7 +1,8 @@
 """A stochastic program as an MPS file: its extensive form, in the sense of the program, with names.
 
-A column or row ``y`` of the root is called ``y``, one of another node ``y@node``. Characters that would end a
-name in the free format are written as in URLs (``%20``), so that names stay distinct and can be read back.
+A column or row ``y`` of the root is called ``y``, one of another node ``y@node``, a linking row by its name.
+Characters that would end a name in the free format are written as in URLs (``%20``), so that names stay
+distinct and can be read back.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from bondwork.program.extensive import extensive_form
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from bondwork.program.extensive import ExtensiveForm
-    from bondwork.program.stochastic import StochasticProgram
+    from bondwork.program.matrices import Matrices
+    from bondwork.program.stochastic import Sense, StochasticProgram
 
 #: What must not stand in a name of the free format: blanks, controls, and the sign of the escape itself.
 _BREAKS_NAME = re.compile(r"[\s\x00-\x1f\x7f%]")
@@ -76,7 +77,7 @@ def write_mps(program: StochasticProgram, form: Literal["free", "fixed"] = "free
     extensive = extensive_form(program)
     fixed = form == "fixed"
     columns = _names(program, [each.columns for each in program.templates])
-    rows = _names(program, [each.rows for each in program.templates])
+    rows = _names(program, [each.rows for each in program.templates], program.linking.rows)
     comments: list[str] = []
     if fixed:
         comments = [f"* C{k} is {name}" for k, name in enumerate(columns, start=1)]
@@ -85,13 +86,43 @@ def write_mps(program: StochasticProgram, form: Literal["free", "fixed"] = "free
             raise Refusal([f"{len(columns)} columns and {len(rows)} rows have no names of 8 characters"])
         columns = [f"C{k}" for k in range(1, len(columns) + 1)]
         rows = [f"R{k}" for k in range(1, len(rows) + 1)]
+    return _write(program.name, program.sense, extensive.matrices, columns, rows, comments, fixed=fixed)
+
+
+def write_matrices(
+    matrices: Matrices, columns: Sequence[str], rows: Sequence[str], *, name: str, sense: Sense = "max"
+) -> str:
+    """Write any program as MPS text in the free format.
+
+    Parameters
+    ----------
+    matrices
+        A maximisation; written as the minimisation of the negated objective where ``sense`` is ``min``.
+    columns, rows
+        Names without blanks, unique among themselves.
+    name
+        What the program is called.
+    """
+    return _write(name, sense, matrices, columns, rows, [], fixed=False)
+
+
+def _write(
+    name: str,
+    sense: Sense,
+    matrices: Matrices,
+    columns: Sequence[str],
+    rows: Sequence[str],
+    comments: Sequence[str],
+    *,
+    fixed: bool,
+) -> str:
     objective = _new_name("objective"[: _FIXED_LENGTH if fixed else None], rows)
     lines = _Writer(fixed=fixed)
     for section in (
-        _head(program, extensive, objective, rows),
-        _columns(program, extensive, objective, columns, rows),
-        _limits(extensive, objective, rows, program.constant),
-        _bounds(extensive, columns),
+        _head(name, sense, matrices, objective, rows),
+        _columns(sense, matrices, objective, columns, rows),
+        _limits(matrices, objective, rows, 1.0 if sense == "max" else -1.0),
+        _bounds(matrices, columns),
     ):
         for line in section:
             lines.write(*line)
@@ -117,13 +148,16 @@ class _Writer:
             self.text.append(" " + " ".join([code, *fields] if code else fields))
 
 
-def _names(program: StochasticProgram, names: Sequence[Sequence[str]]) -> list[str]:
-    """Name of each column or row of the extensive form."""
+def _names(
+    program: StochasticProgram, names: Sequence[Sequence[str]], links: Sequence[str] = ()
+) -> list[str]:
+    """Name of each column or row of the extensive form; linking rows come last."""
     clean = [[_clean(name) for name in each] for each in names]
     result = []
     for node, kind in enumerate(program.template.tolist()):
         suffix = f"@{_clean(program.nodes[node])}" if node else ""
         result += [name + suffix for name in clean[kind]]
+    result += map(_clean, links)
     if len(set(result)) < len(result):  # x@1 of the root beside x of node 1
         result = [f"{name}@{k}" for k, name in enumerate(result)]
     return result
@@ -142,8 +176,8 @@ def _new_name(wanted: str, names: Sequence[str]) -> str:
     return name
 
 
-def _row_types(form: ExtensiveForm) -> list[str]:
-    lower, upper = form.matrices.row_lower, form.matrices.row_upper
+def _row_types(matrices: Matrices) -> list[str]:
+    lower, upper = matrices.row_lower, matrices.row_upper
     types = np.where(lower == upper, "E", np.where(np.isfinite(lower), "G", "L"))
     types = np.where(np.isinf(lower) & np.isinf(upper), "N", types)
     result: list[str] = types.tolist()
@@ -151,31 +185,31 @@ def _row_types(form: ExtensiveForm) -> list[str]:
 
 
 def _head(
-    program: StochasticProgram, form: ExtensiveForm, objective: str, rows: Sequence[str]
+    name: str, sense: Sense, matrices: Matrices, objective: str, rows: Sequence[str]
 ) -> Iterator[tuple[str, ...]]:
-    yield (f"NAME {_clean(program.name)}".rstrip(),)
-    if program.sense == "max":
+    yield (f"NAME {_clean(name)}".rstrip(),)
+    if sense == "max":
         yield ("OBJSENSE",)
         yield ("", "MAX")
     yield ("ROWS",)
     yield ("N", objective)
-    yield from zip(_row_types(form), rows, strict=True)
+    yield from zip(_row_types(matrices), rows, strict=True)
 
 
 def _columns(
-    program: StochasticProgram,
-    form: ExtensiveForm,
+    sense: Sense,
+    matrices: Matrices,
     objective: str,
     columns: Sequence[str],
     rows: Sequence[str],
 ) -> Iterator[tuple[str, ...]]:
     yield ("COLUMNS",)
-    sign = 1.0 if program.sense == "max" else -1.0
-    cost = (sign * form.matrices.objective + 0.0).tolist()
-    by_column = form.matrices.matrix.tocsc()
+    sign = 1.0 if sense == "max" else -1.0
+    cost = (sign * matrices.objective + 0.0).tolist()
+    by_column = matrices.matrix.tocsc()
     start, row, value = by_column.indptr.tolist(), by_column.indices.tolist(), by_column.data.tolist()
     whole = False
-    for k, (name, integer) in enumerate(zip(columns, form.matrices.integer.tolist(), strict=True)):
+    for k, (name, integer) in enumerate(zip(columns, matrices.integer.tolist(), strict=True)):
         if integer != whole:
             whole = integer
             yield "", f"M{k}", "'MARKER'", "'INTORG'" if whole else "'INTEND'"
@@ -188,13 +222,14 @@ def _columns(
 
 
 def _limits(
-    form: ExtensiveForm, objective: str, rows: Sequence[str], constant: float
+    matrices: Matrices, objective: str, rows: Sequence[str], sign: float
 ) -> Iterator[tuple[str, ...]]:
     yield ("RHS",)
+    constant = sign * matrices.offset
     if constant:
         yield "", "RHS", objective, repr(-constant)
-    lower, upper = form.matrices.row_lower.tolist(), form.matrices.row_upper.tolist()
-    types = _row_types(form)
+    lower, upper = matrices.row_lower.tolist(), matrices.row_upper.tolist()
+    types = _row_types(matrices)
     for kind, name, low, high in zip(types, rows, lower, upper, strict=True):
         side = high if kind == "L" else low
         if kind != "N" and side:
@@ -206,9 +241,8 @@ def _limits(
         yield "", "RANGE", rows[k], repr(upper[k] - lower[k])
 
 
-def _bounds(form: ExtensiveForm, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
+def _bounds(matrices: Matrices, columns: Sequence[str]) -> Iterator[tuple[str, ...]]:
     yield ("BOUNDS",)
-    matrices = form.matrices
     bounds = zip(matrices.lower.tolist(), matrices.upper.tolist(), matrices.integer.tolist(), strict=True)
     for name, (lower, upper, whole) in zip(columns, bounds, strict=True):
         if lower == upper:

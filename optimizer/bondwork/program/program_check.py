@@ -140,7 +140,50 @@ def faults_of_program(program: StochasticProgram) -> list[Fault]:
     return [*_faults_of_depth(program), *_faults_of_sums(program)] or [
         *_faults_of_widths(program),
         *_faults_of_changes(program),
+        *_faults_of_linking(program),
     ]
+
+
+def _faults_of_linking(program: StochasticProgram) -> Iterator[Fault]:
+    linking = program.linking
+    yield from _repeated("$.linking.rows.name", linking.rows)
+    for name in ("lower", "upper"):
+        values = getattr(linking, f"row_{name}")
+        for k in np.flatnonzero(~_is_allowed(name, values))[:MOST_FAULTS].tolist():
+            yield Fault(f"$.linking.rows.{name}[{k}]", preview(float(values[k])), _LOWER)
+    for k in np.flatnonzero(linking.row_lower > linking.row_upper)[:MOST_FAULTS].tolist():
+        expected = f"at most the upper limit {linking.row_upper[k]:g}"
+        yield Fault(f"$.linking.rows.lower[{k}]", f"{linking.row_lower[k]:g}", expected)
+    value = linking.entry_value
+    for k in np.flatnonzero(~_is_allowed("entries", value))[:MOST_FAULTS].tolist():
+        yield Fault(f"$.linking.entries.value[{k}]", preview(float(value[k])), _NUMBER)
+    row = linking.entry_row
+    for k in np.flatnonzero((row < 0) | (row >= len(linking)))[:MOST_FAULTS].tolist():
+        expected = f"a row from 0 to {len(linking) - 1}"
+        yield Fault(f"$.linking.entries.row[{k}]", str(row[k]), expected)
+    places = (row, linking.entry_node, linking.entry_column)
+    yield from _faults_of_places(program, "$.linking.entries", *places[1:])
+    yield from _faults_of_places(program, "$.linking.joint", linking.joint_node, linking.joint_column)
+    order = np.lexsort(places)
+    same = np.ones(max(len(order) - 1, 0), dtype=bool)
+    for each in places:
+        same &= each[order][1:] == each[order][:-1]
+    for k in order[1:][same][:MOST_FAULTS].tolist():
+        found = f"row {row[k]}, node {places[1][k]}, column {places[2][k]}"
+        yield Fault(f"$.linking.entries.row[{k}]", found, "each place once")
+
+
+def _faults_of_places(
+    program: StochasticProgram, path: str, node: IntArray, column: IntArray
+) -> Iterator[Fault]:
+    """Columns of nodes that there are not."""
+    width = np.array([len(each.columns) for each in program.templates])[program.template]
+    known = (node >= 0) & (node < len(program))
+    for k in np.flatnonzero(~known)[:MOST_FAULTS].tolist():
+        yield Fault(f"{path}.node[{k}]", str(node[k]), f"a node from 0 to {len(program) - 1}")
+    most = width[np.where(known, node, 0)]
+    for k in np.flatnonzero(known & ((column < 0) | (column >= most)))[:MOST_FAULTS].tolist():
+        yield Fault(f"{path}.column[{k}]", str(column[k]), f"a column from 0 to {most[k] - 1} of the node")
 
 
 def _faults_of_depth(program: StochasticProgram) -> Iterator[Fault]:

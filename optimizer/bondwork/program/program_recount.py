@@ -86,7 +86,21 @@ def recount(program: StochasticProgram, values: Sequence[FloatArray]) -> Recount
         violations += _outside(columns, own, part["lower"], part["upper"], np.abs(own))
         for k in np.flatnonzero(template.integer & (own != np.round(own))).tolist():
             violations.append(Violation(what=columns[k], found=f"{own[k]:.12g}", expected="a whole number"))
+    violations += _links_broken(program, values)
     return Recount(math.fsum(terms), tuple(violations[:MOST_VIOLATIONS]))
+
+
+def _links_broken(program: StochasticProgram, values: Sequence[FloatArray]) -> Iterator[Violation]:
+    """Rows over several nodes that do not hold."""
+    linking, count = program.linking, len(program.linking)
+    offsets = np.cumsum([0] + [len(each) for each in values])
+    along = np.concatenate(values)
+    products = linking.entry_value * along[offsets[linking.entry_node] + linking.entry_column]
+    activity = sum_by_owner(linking.entry_row, products, count)
+    size = sum_by_owner(linking.entry_row, np.abs(products), count)
+    np.maximum.at(size, linking.entry_row, np.abs(linking.entry_value))
+    names = [f"linking row {name}" for name in linking.rows]
+    yield from _outside(names, activity, linking.row_lower, linking.row_upper, size)
 
 
 def _outside(

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bondwork.problem.document import collection_paused, parse_document
 from bondwork.problem.faults import Fault, InvalidInput, faults_of_schema
+from bondwork.program.linking import Linking
 from bondwork.program.stochastic import StochasticProgram
 from bondwork.program.template import FIELDS, NodeTemplate
 
@@ -103,6 +104,41 @@ class Node(_Record):
     changes: Changes = Changes()
 
 
+class LinkingRows(_Record):
+    """Rows over the columns of any nodes, one item each."""
+
+    name: list[str] = []
+    lower: _Limits | None = Field(None, description="Left out: no limits. null: no limit.")
+    upper: _Limits | None = None
+    informational: list[_Position] = Field(
+        [], description="Positions of the rows that only keep decisions from what nobody observes."
+    )
+
+
+class LinkingEntries(_Record):
+    """Entries of linking rows, one item each."""
+
+    row: list[_Position] = []
+    node: list[_Position] = []
+    column: list[_Position] = Field([], description="Of the node.")
+    value: list[float] = Field([], description="As it stands, not weighted by probability.")
+
+
+class JointColumns(_Record):
+    """Columns that are no decisions but numbers of a measure over all scenarios, one item each."""
+
+    node: list[_Position] = []
+    column: list[_Position] = []
+
+
+class LinkingPart(_Record):
+    """Rows over the columns of any nodes: limits on the whole distribution, and on what may be known."""
+
+    rows: LinkingRows = LinkingRows()
+    entries: LinkingEntries = LinkingEntries()
+    joint: JointColumns = JointColumns()
+
+
 class Program(_Record):
     """A stochastic program in matrix form by tree node."""
 
@@ -112,6 +148,7 @@ class Program(_Record):
     stages: list[str] = Field(description="Name of each stage.")
     templates: list[Template]
     nodes: list[Node] = Field(description="Stage by stage, in the order of their parents.")
+    linking: LinkingPart | None = Field(None, description="Rows that link nodes. Left out: none.")
 
 
 def load_program(source: str | Path | bytes | BinaryIO | Mapping[str, Any]) -> StochasticProgram:
@@ -159,6 +196,8 @@ def _program(read: Program) -> StochasticProgram:
                 path = f"$.nodes[{number}].changes.{name}.value"
                 expected = f"{len(change.at)}, one for each position in at"
                 faults.append(Fault(path, f"{len(change.value)} values", expected))
+    if read.linking is not None:
+        faults += _faults_of_links(read.linking)
     if faults:
         raise InvalidInput(faults)
     templates = [_template(each) for each in read.templates]
@@ -194,6 +233,47 @@ def _program(read: Program) -> StochasticProgram:
         change_start=np.cumsum([0, *counts], dtype=np.int64),
         change_position=np.array(positions, dtype=np.int64),
         change_value=np.concatenate(values) if values else np.zeros(0),
+        linking=Linking.none() if read.linking is None else _linking(read.linking),
+    )
+
+
+def _faults_of_links(read: LinkingPart) -> list[Fault]:
+    rows, entries, joint = read.rows, read.entries, read.joint
+    sized: list[tuple[str, list[Any] | None, int, str]] = [
+        ("rows.lower", rows.lower, len(rows.name), "row"),
+        ("rows.upper", rows.upper, len(rows.name), "row"),
+        ("entries.node", entries.node, len(entries.row), "row of an entry"),
+        ("entries.column", entries.column, len(entries.row), "row of an entry"),
+        ("entries.value", entries.value, len(entries.row), "row of an entry"),
+        ("joint.column", joint.column, len(joint.node), "node"),
+    ]
+    faults = [
+        Fault(f"$.linking.{name}", f"an array of {len(each)}", f"an array of {size}, one for each {what}")
+        for name, each, size, what in sized
+        if each is not None and len(each) != size
+    ]
+    for k, at in enumerate(rows.informational):
+        if at >= len(rows.name):
+            expected = f"a position from 0 to {len(rows.name) - 1}"
+            faults.append(Fault(f"$.linking.rows.informational[{k}]", str(at), expected))
+    return faults
+
+
+def _linking(read: LinkingPart) -> Linking:
+    rows, entries, joint = read.rows, read.entries, read.joint
+    informational = np.zeros(len(rows.name), dtype=bool)
+    informational[rows.informational] = True
+    return Linking(
+        tuple(rows.name),
+        _limits(rows.lower, len(rows.name), "row_lower"),
+        _limits(rows.upper, len(rows.name), "row_upper"),
+        informational,
+        np.array(entries.row, dtype=np.int64),
+        np.array(entries.node, dtype=np.int64),
+        np.array(entries.column, dtype=np.int64),
+        np.array(entries.value, dtype=np.float64),
+        np.array(joint.node, dtype=np.int64),
+        np.array(joint.column, dtype=np.int64),
     )
 
 
@@ -258,13 +338,34 @@ def _limits(values: _Limits | None, size: int, name: str) -> FloatArray:
 
 def write_program(program: StochasticProgram) -> dict[str, Any]:
     """Return a program as a document of ``bondwork.program/1``."""
-    return {
+    document: dict[str, Any] = {
         "format": PROGRAM_FORMAT,
         "name": program.name,
         "sense": program.sense,
         "stages": list(program.stages),
         "templates": [_written_template(each) for each in program.templates],
         "nodes": [_written_node(program, node) for node in range(len(program))],
+    }
+    if len(program.linking) or len(program.linking.joint_node):
+        document["linking"] = _written_linking(program.linking)
+    return document
+
+
+def _written_linking(linking: Linking) -> dict[str, Any]:
+    return {
+        "rows": {
+            "name": list(linking.rows),
+            "lower": _written(linking.row_lower),
+            "upper": _written(linking.row_upper),
+            "informational": np.flatnonzero(linking.informational).tolist(),
+        },
+        "entries": {
+            "row": linking.entry_row.tolist(),
+            "node": linking.entry_node.tolist(),
+            "column": linking.entry_column.tolist(),
+            "value": linking.entry_value.tolist(),
+        },
+        "joint": {"node": linking.joint_node.tolist(), "column": linking.joint_column.tolist()},
     }
 
 

@@ -5,7 +5,8 @@ At a node n with path root = a(0), ..., a(t) = n the rows are
     row_lower  <=  sum over k < t of T[k] @ x[a(k)]  +  W @ x[n]  <=  row_upper
 
 and the program is to maximise or minimise the sum over the nodes of probability * (constant + cost @ x).
-A node has one decision, which all scenarios through it share: non-anticipativity needs no rows.
+A node has one decision, which all scenarios through it share: non-anticipativity needs no rows. Rows over the
+columns of any nodes may link them further; see `bondwork.program.linking`.
 
 References
 ----------
@@ -24,6 +25,7 @@ from scipy.sparse import csr_array
 
 from bondwork.arrays import freeze_fields, frozen
 from bondwork.problem.faults import InvalidInput
+from bondwork.program.linking import Linking
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,6 +90,8 @@ class StochasticProgram:
     change_start, change_position, change_value
         Shapes (N + 1,), (D,), (D,). Node i has ``change_value[k]`` at ``change_position[k]`` of its
         template's ``values``, for k from ``change_start[i]`` to before ``change_start[i + 1]``.
+    linking
+        Rows over the columns of any nodes; none where left out.
     stage, probability
         Shape (N,). Derived: stage of a node from 0, and its probability.
     ancestors
@@ -128,6 +132,7 @@ class StochasticProgram:
     change_start: IntArray
     change_position: IntArray
     change_value: FloatArray
+    linking: Linking = field(default_factory=Linking.none)
     stage: IntArray = field(init=False, repr=False)
     probability: FloatArray = field(init=False, repr=False)
     ancestors: IntArray = field(init=False, repr=False)
@@ -183,6 +188,9 @@ class StochasticProgram:
         arrays += [self.change_start, self.change_position, self.change_value]
         for each in self.templates:
             arrays += [each.integer, each.entry_row, each.entry_stage, each.entry_column, each.values]
+        if len(self.linking) or len(self.linking.joint_node):
+            digest.update(json.dumps(self.linking.rows).encode())
+            arrays += [getattr(self.linking, name) for name in Linking.__slots__ if name != "rows"]
         for array in arrays:
             digest.update(f"{array.dtype.str}{array.shape}".encode())
             digest.update(np.ascontiguousarray(array).data)
@@ -201,6 +209,7 @@ class StochasticProgram:
         changes: list[Mapping[tuple[str, int], float]],
         nodes: list[str] | None = None,
         stages: list[str] | None = None,
+        linking: Linking | None = None,
     ) -> StochasticProgram:
         """Make a program of nodes that each say in which fields, and where in them, they differ.
 
@@ -210,6 +219,8 @@ class StochasticProgram:
             One mapping a node: (field, position in it) to value; fields as in `template.FIELDS`.
         nodes, stages
             Names; numbers where left out.
+        linking
+            Rows over the columns of any nodes.
 
         Raises
         ------
@@ -234,6 +245,7 @@ class StochasticProgram:
             change_start=np.cumsum([0, *map(len, changes)], dtype=np.int64),
             change_position=np.array(positions, dtype=np.int64),
             change_value=np.array([value for own in changes for value in own.values()], dtype=np.float64),
+            linking=linking or Linking.none(),
         )
 
     @classmethod

@@ -13,6 +13,10 @@ Maximising, WS >= RP >= EEV, EVPI = WS - RP >= 0 and VSS = RP - EEV >= 0; all re
 depends on which of several optima of a mean problem is found, and is null where one of the mean problems is
 infeasible: whole columns and equalities often leave nothing between two scenarios.
 
+Where rows link the nodes of a program, WS relaxes non-anticipativity only: every scenario has decisions of
+its own, and the linking rows hold over all of them together (`bondwork.program.joint_paths`). The mean
+problem has no such rows to hold, so EV and EEV are null.
+
 References
 ----------
 A. Madansky, Inequalities for stochastic linear programming problems, Management Science 6 (1960) 197-204.
@@ -33,6 +37,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from bondwork.program.highs import solve_program
+from bondwork.program.joint_paths import joint_paths
 from bondwork.program.matrices import Matrices
 from bondwork.program.program_solution import StochasticValue
 from bondwork.program.strengthening import strengthen
@@ -41,7 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bondwork.arrays import FloatArray, IntArray
-    from bondwork.contracts import Observer, Options
+    from bondwork.contracts import Observer, Options, Status
     from bondwork.program.program_solution import ProgramSolution
     from bondwork.program.stochastic import StochasticProgram
     from bondwork.program.template import NodeTemplate
@@ -50,12 +55,16 @@ if TYPE_CHECKING:
 ROUNDING = 1e-9
 
 
-class _NoValue(Exception):
-    """A value is not defined, or could not be found; the reason is its text."""
+class NoValue(Exception):
+    """A value is not defined, or could not be found: why, in words, and the solver's status if it said so."""
+
+    def __init__(self, reason: str, status: Status | None = None) -> None:
+        self.status = status
+        super().__init__(reason)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Found:
+class Found:
     """Solution of the problem of one path, in the sense of the program."""
 
     objective: float
@@ -75,7 +84,7 @@ def stochastic_value(
     solution
         Of the program itself: RP.
     """
-    paths = _Paths(program, options, observer)
+    paths = Paths(program, options, observer)
     notes: list[str] = []
     ws = ws_bound = ev = eev = None
     rp = solution.objective
@@ -83,15 +92,15 @@ def stochastic_value(
     if not rp_is_optimum:
         notes.append(f"rp: {solution.status.replace('_', ' ')}")
     try:
-        ws, ws_bound = _wait_and_see(program, paths)
-    except _NoValue as reason:
+        ws, ws_bound = wait_and_see(program, paths)
+    except NoValue as reason:
         notes.append(f"ws: {reason}")
     ws_is_optimum = paths.take_note("ws", notes)
     try:
-        root = _plan_with_means(program, 0, [], paths)
+        root = plan_with_means(program, 0, [], paths)
         ev = root.objective
-        eev = _expected_result(program, root, paths)
-    except _NoValue as reason:
+        eev, _ = carry_out_means(program, root, paths)
+    except NoValue as reason:
         notes.append(f"eev: {reason}")
     eev_is_optimum = paths.take_note("eev", notes)
     sign = 1.0 if program.sense == "max" else -1.0
@@ -116,8 +125,11 @@ def _difference(sign: float, better: float | None, worse: float | None) -> float
     return 0.0 if abs(difference) <= ROUNDING * max(abs(better), abs(worse)) else difference
 
 
-def _wait_and_see(program: StochasticProgram, paths: _Paths) -> tuple[float, float | None]:
+def wait_and_see(program: StochasticProgram, paths: Paths) -> tuple[float, float | None]:
     """Expected optimum over the scenarios, and the expectation of their bounds."""
+    if len(program.linking):
+        joint = paths.solve_matrices(joint_paths(program), "the problem of all scenarios")
+        return joint.objective, joint.bound if math.isfinite(joint.bound) else None
     values, bounds = [], []
     for leaf in program.leaves.tolist():
         weight = float(program.probability[leaf])
@@ -133,26 +145,31 @@ def _wait_and_see(program: StochasticProgram, paths: _Paths) -> tuple[float, flo
     return math.fsum(values), bound if math.isfinite(bound) else None
 
 
-def _expected_result(program: StochasticProgram, root: _Found, paths: _Paths) -> float:
-    """Value of planning with means at every node, from the plan at the root."""
+def carry_out_means(
+    program: StochasticProgram, root: Found, paths: Paths, *, everywhere: bool = False
+) -> tuple[float, list[FloatArray]]:
+    """Plan with means at every node, from the plan at the root on: the value of that, and the decisions.
+
+    ``everywhere`` decides at nodes that cannot happen, too.
+    """
     decided: list[FloatArray] = []
     terms: list[float] = []
     for node in range(len(program)):
-        if program.probability[node] == 0.0:
+        if program.probability[node] == 0.0 and not everywhere:
             decided.append(np.zeros(len(program.template_of(node).columns)))  # counts nothing
             continue
         past = [decided[ancestor] for ancestor in program.ancestors[node, : program.stage[node]]]
-        found = _plan_with_means(program, node, past, paths) if node else root
+        found = plan_with_means(program, node, past, paths) if node else root
         decided.append(found.x[0])
         own = {name: program.values(node)[span] for name, span in program.template_of(node).spans.items()}
         terms.append(float(program.probability[node] * (own["constant"][0] + own["cost"] @ found.x[0])))
-    return math.fsum(terms)
+    return math.fsum(terms), decided
 
 
-def _plan_with_means(
-    program: StochasticProgram, node: int, past: Sequence[FloatArray], paths: _Paths
-) -> _Found:
+def plan_with_means(program: StochasticProgram, node: int, past: Sequence[FloatArray], paths: Paths) -> Found:
     """Solve for a node's own numbers and the means of every later stage below it."""
+    if len(program.linking):
+        raise NoValue("rows link the scenarios, which a mean problem cannot hold")
     stage, last = int(program.stage[node]), len(program.stages) - 1
     kinds, numbers = [program.template_of(node)], [program.values(node)]
     for later in range(stage + 1, last + 1):
@@ -169,7 +186,7 @@ def _common_template(program: StochasticProgram, nodes: IntArray) -> NodeTemplat
     kinds = np.unique(program.template[nodes])
     if len(kinds) > 1:
         stage = program.stages[program.stage[nodes[0]]]
-        raise _NoValue(f"nodes of {stage} differ in their columns and rows, so they have no mean")
+        raise NoValue(f"nodes of {stage} differ in their columns and rows, so they have no mean")
     return program.templates[int(kinds[0])]
 
 
@@ -193,7 +210,7 @@ def _mean(program: StochasticProgram, nodes: IntArray, template: NodeTemplate) -
     return mean
 
 
-class _Paths:
+class Paths:
     """Solves the problems of single paths through the tree, one after the other, against one clock."""
 
     def __init__(self, program: StochasticProgram, options: Options, observer: Observer) -> None:
@@ -219,7 +236,7 @@ class _Paths:
         numbers: Sequence[FloatArray],
         past: Sequence[FloatArray],
         what: str,
-    ) -> _Found:
+    ) -> Found:
         """Solve the problem of stages ``first`` and later.
 
         Parameters
@@ -233,10 +250,14 @@ class _Paths:
 
         Raises
         ------
-        _NoValue
+        NoValue
             It has no solution, or none was found in time.
         """
         matrices, starts = _path_matrices(first, kinds, numbers, past, self.sign)
+        return self.solve_matrices(matrices, what, starts)
+
+    def solve_matrices(self, matrices: Matrices, what: str, starts: IntArray | None = None) -> Found:
+        """Solve one program; ``starts`` says where the columns of each stage begin."""
         stronger, _ = strengthen(matrices)
         left = max(self.deadline - time.perf_counter(), 0.0)
         answer = solve_program(
@@ -244,11 +265,13 @@ class _Paths:
         )
         reason = answer.status.replace("_", " ").replace("dual infeasible", "unbounded")
         if answer.x is None or answer.status == "dual_infeasible":
-            raise _NoValue(f"{what} is {reason}" if "limit" not in reason else f"{what}: {reason}")
+            told = f"{what} is {reason}" if "limit" not in reason else f"{what}: {reason}"
+            raise NoValue(told, answer.status)
         if answer.status != "optimal":
             self.unfinished.add(reason)
         objective = self.sign * matrices.value(answer.x)
-        return _Found(objective, self.sign * answer.bound, np.split(answer.x, starts[1:-1]))
+        parts = [answer.x] if starts is None else np.split(answer.x, starts[1:-1])
+        return Found(objective, self.sign * answer.bound, parts)
 
 
 def _path_matrices(
