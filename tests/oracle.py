@@ -1,8 +1,9 @@
 """What a round is worth, by trying every choice: a second opinion that shares nothing with the package.
 
 Reads the JSON document itself and reckons in exact integers, so that its answers carry no rounding. Written
-from MODEL.md: sections 1, 2.1 to 2.5, 2.8 to 2.10 and the expected loss of section 5. One executor for each
-task; offers of the second stage are never chosen.
+from MODEL.md: sections 1, 2.1 to 2.6, 2.8 to 2.10 and the expected loss of section 5. Outcomes are
+independent; those of several executors of a task are gone through one by one. Offers of the second stage are
+never chosen.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cache
+from itertools import combinations, product
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -38,10 +41,21 @@ class Choice:
     executor: str
     gain: Fraction
     uses: dict[str, Fraction]
+    p: Fraction
+    cost: Fraction
 
     @property
     def key(self) -> tuple[str, str, str]:
         return self.offer, self.operator, self.executor
+
+
+@dataclass(frozen=True)
+class Team:
+    """Executors who do a task together: what they bring, and what they take of which limit."""
+
+    choices: tuple[Choice, ...]
+    gain: Fraction
+    uses: dict[str, Fraction]
 
 
 @dataclass(frozen=True)
@@ -89,6 +103,38 @@ class Oracle:
             for name, t in self.tasks.items()
             if name not in self.committed
         }
+
+    # what can be done together
+
+    def teams(self, task: str) -> list[Team]:
+        """List every way to do a task: executors of one operator, as many as quorum and replicas allow."""
+        least, most = (self.tasks[task].get(word, 1) for word in ("quorum", "replicas"))
+        mine = [choice for choice in self.choices if choice.task == task]
+        sets = [some for size in range(least, most + 1) for some in combinations(mine, size)]
+        return [
+            self.team(some)
+            for some in sets
+            if len({c.executor for c in some}) == len(some) and len({c.operator for c in some}) == 1
+        ]
+
+    def team(self, choices: tuple[Choice, ...]) -> Team:
+        """Put choices of one task together."""
+        first, quorum = choices[0], self.tasks[choices[0].task].get("quorum", 1)
+        if len(choices) == quorum == 1:
+            return Team(choices, first.gain, first.uses)
+        reward, slashing = self.claims[first.task, first.operator]
+        success, blame = chances(tuple(c.p for c in choices), quorum)
+        uses: dict[str, Fraction] = Counter()
+        for choice, fault in zip(choices, blame, strict=True):
+            for label, amount in choice.uses.items():
+                if not label.startswith(("expected loss", "stake")):
+                    uses[label] += amount
+            if choice.executor in self.coprocessors:
+                uses[f"expected loss of {choice.executor}"] = slashing * fault
+        uses |= {f"expected loss of {who}": slashing * (1 - success) for who in ("network", first.operator)}
+        uses[f"stake of {first.operator}"] = slashing
+        gain = reward * success - slashing * (1 - success) - sum(c.cost for c in choices)
+        return Team(choices, gain, dict(uses))
 
     # what can be chosen
 
@@ -151,7 +197,7 @@ class Oracle:
                 uses[f"due {executor}"] = exact(task["deadline"])  # replaced once all deadlines are known
                 uses[f"duration {executor}"] = exact(offer.get("duration"))
         gain = reward * p - paid - slashing * (1 - p) + back
-        return Choice(id_, task["id"], v, executor, gain, uses)
+        return Choice(id_, task["id"], v, executor, gain, uses, p, paid - back)
 
     def _losses(
         self, v: str, executor: str, slashing: Fraction, p: Fraction
@@ -202,15 +248,39 @@ class Oracle:
                         choice.uses[deadline_label(c, each)] = duration
 
     def _hold_commitments(self) -> None:
-        for held in self.document.get("commitments", []):
+        teams: dict[tuple[str, str], list[Choice]] = {}
+        for number, held in enumerate(self.document.get("commitments", [])):
             v, executor = held["operator"], held["executor"]
-            slashing = self.claims[held["task"], v][1]
-            uses = dict(self._losses(v, executor, slashing, probability(held["success_probability"])))
+            slashing, p = self.claims[held["task"], v][1], probability(held["success_probability"])
+            uses = dict(self._losses(v, executor, slashing, p))
             for resource, amount in held.get("work", {}).items():
                 uses[f"capacity {resource} of {executor}"] = exact(amount)
-            for label, amount in uses.items():
+            zero = Fraction()
+            one = Choice(str(number), held["task"], v, executor, zero, uses, p, zero)
+            teams.setdefault((held["task"], v), []).append(one)
+        for team in teams.values():
+            for label, amount in self._held(team).items():
                 if label in self.limits:
                     self.limits[label].used += amount
+
+    def _held(self, choices: list[Choice]) -> dict[str, Fraction]:
+        """What commitments of one claim take together; where the quorum is more than there are, all must."""
+        quorum = min(self.tasks[choices[0].task].get("quorum", 1), len(choices))
+        if len(choices) == 1:
+            return choices[0].uses
+        slashing = self.claims[choices[0].task, choices[0].operator][1]
+        success, blame = chances(tuple(c.p for c in choices), quorum)
+        uses: dict[str, Fraction] = Counter()
+        for choice, fault in zip(choices, blame, strict=True):
+            for label, amount in choice.uses.items():
+                if label.startswith("capacity"):
+                    uses[label] += amount
+            if choice.executor in self.coprocessors:
+                uses[f"expected loss of {choice.executor}"] += slashing * fault
+        operator = choices[0].operator
+        uses |= {f"expected loss of {who}": slashing * (1 - success) for who in ("network", operator)}
+        uses[f"stake of {operator}"] = slashing
+        return dict(uses)
 
     # answers
 
@@ -221,25 +291,34 @@ class Oracle:
         held = {label: limit for label, limit in self.limits.items() if limits is None or label in limits}
         must = self.required if required is None else set(required)
         row = {label: number for number, label in enumerate(held)}
-        scale = [_denominator([held[label].bound - held[label].used, *self._amounts(label)]) for label in row]
+        teams = {name: self.teams(name) for name in self.cost}
+        every = [team for some in teams.values() for team in some]
+        scale = [
+            _denominator(
+                [
+                    held[label].bound - held[label].used,
+                    *(team.uses[label] for team in every if label in team.uses),
+                ]
+            )
+            for label in row
+        ]
         room = [int((held[label].bound - held[label].used) * scale[i]) for label, i in row.items()]
         if any(left < 0 for left in room):
             return None
-        money = _denominator([*self.cost.values(), *(choice.gain for choice in self.choices)])
-        options: list[list[tuple[int, list[tuple[int, int]], Choice | None]]] = []
+        money = _denominator([*self.cost.values(), *(team.gain for team in every)])
+        options: list[Ways] = []
         for name, cost in self.cost.items():
-            ways: list[tuple[int, list[tuple[int, int]], Choice | None]] = [
+            ways: Ways = [
                 (
-                    int(choice.gain * money),
+                    int(team.gain * money),
                     [
                         (row[label], int(a * scale[row[label]]))
-                        for label, a in choice.uses.items()
+                        for label, a in team.uses.items()
                         if label in row
                     ],
-                    choice,
+                    team,
                 )
-                for choice in self.choices
-                if choice.task == name
+                for team in teams[name]
             ]
             if name not in must:
                 ways.append((int(-cost * money), [], None))
@@ -248,10 +327,9 @@ class Oracle:
         if found is None:
             return None
         value, taken = found
-        return Best(Fraction(value, money), tuple(choice for choice in taken if choice is not None))
-
-    def _amounts(self, label: str) -> list[Fraction]:
-        return [choice.uses[label] for choice in self.choices if label in choice.uses]
+        return Best(
+            Fraction(value, money), tuple(c for team in taken if team is not None for c in team.choices)
+        )
 
     def conflicts(self, labels: Iterable[str]) -> bool:
         """Whether limits, named as a plan's conflict names them, cannot hold together."""
@@ -267,33 +345,57 @@ class Oracle:
         return found
 
     def value(self, taken: Iterable[Choice]) -> Fraction:
-        """Objective of a set of choices, one a task, that keeps every limit."""
-        chosen = list(taken)
-        done = Counter(choice.task for choice in chosen)
-        assert all(count == 1 for count in done.values()), "a task has two executors"
-        assert self.required <= set(done), "a required task is left"
+        """Objective of a set of choices, a team a task, that keeps every limit."""
+        by_task: dict[str, list[Choice]] = {}
+        wanted = [choice.key for choice in taken]
+        assert len(set(wanted)) == len(wanted), "an offer is chosen twice"
+        for choice in self.choices:
+            if choice.key in wanted:
+                by_task.setdefault(choice.task, []).append(choice)
+        chosen = []
+        for task, choices in by_task.items():
+            known = [team for team in self.teams(task) if team.choices == tuple(choices)]
+            assert known, f"task {task} has executors that cannot do it together"
+            chosen += known
+        assert self.required <= set(by_task), "a required task is left"
         for label, limit in self.limits.items():
-            used = limit.used + sum(choice.uses.get(label, 0) for choice in chosen)
+            used = limit.used + sum(team.uses.get(label, 0) for team in chosen)
             assert used <= limit.bound, f"{label}: {used} of {limit.bound}"
-        left = sum(cost for name, cost in self.cost.items() if name not in done)
-        return sum((choice.gain for choice in chosen), Fraction()) - left
+        left = sum(cost for name, cost in self.cost.items() if name not in by_task)
+        return sum((team.gain for team in chosen), Fraction()) - left
 
 
 def deadline_label(coprocessor: str, deadline: Fraction) -> str:
     return f"deadline {float(deadline):.15g} of {coprocessor}"
 
 
+@cache
+def chances(p: tuple[Fraction, ...], quorum: int) -> tuple[Fraction, list[Fraction]]:
+    """Chance that a quorum succeeds, and that it does not and each one fails: outcome by outcome."""
+    success, blame = Fraction(), [Fraction() for _ in p]
+    for outcome in product((True, False), repeat=len(p)):
+        chance = math.prod(
+            (each if works else 1 - each for each, works in zip(p, outcome, strict=True)), start=Fraction(1)
+        )
+        if sum(outcome) >= quorum:
+            success += chance
+            continue
+        for number, works in enumerate(outcome):
+            blame[number] += 0 if works else chance
+    return success, blame
+
+
 def _denominator(values: Iterable[Fraction]) -> int:
     return math.lcm(*(value.denominator for value in values))
 
 
-Ways = list[tuple[int, list[tuple[int, int]], Choice | None]]
+Ways = list[tuple[int, list[tuple[int, int]], Team | None]]
 
 
-def _search(options: list[Ways], room: list[int]) -> tuple[int, list[Choice | None]] | None:
+def _search(options: list[Ways], room: list[int]) -> tuple[int, list[Team | None]] | None:
     """Try each way of each task in turn. Only what already breaks a limit is cut off: nothing gives back."""
-    best: tuple[int, list[Choice | None]] | None = None
-    taken: list[Choice | None] = []
+    best: tuple[int, list[Team | None]] | None = None
+    taken: list[Team | None] = []
 
     def descend(depth: int, value: int) -> None:
         nonlocal best
@@ -301,12 +403,12 @@ def _search(options: list[Ways], room: list[int]) -> tuple[int, list[Choice | No
             if best is None or value > best[0]:
                 best = value, taken.copy()
             return
-        for gain, uses, choice in options[depth]:
+        for gain, uses, team in options[depth]:
             if any(room[i] < amount for i, amount in uses):
                 continue
             for i, amount in uses:
                 room[i] -= amount
-            taken.append(choice)
+            taken.append(team)
             descend(depth + 1, value + gain)
             taken.pop()
             for i, amount in uses:

@@ -148,14 +148,19 @@ def _self_execution(draw: st.DrawFn, tasks: list[Document]) -> list[Document]:
 
 
 def _commitments(
-    draw: st.DrawFn, tasks: list[Document], coprocessors: list[Document], resources: list[str]
+    draw: st.DrawFn,
+    tasks: list[Document],
+    coprocessors: list[Document],
+    resources: list[str],
+    *,
+    replicas: bool,
 ) -> list[Document]:
     result: list[Document] = []
     for number in range(draw(st.sampled_from([0, 0, 0, 1, 2])) if tasks else 0):
         task = draw(st.sampled_from(tasks))
         operator = draw(st.sampled_from(_claimants(task)))
-        if any((k["task"], k["operator"]) == (task["id"], operator) for k in result):
-            continue  # several executors of one task: beside stake limits a solve refuses that
+        if not replicas and any((k["task"], k["operator"]) == (task["id"], operator) for k in result):
+            continue
         executor = draw(st.sampled_from([{"id": operator}, *coprocessors]))
         p = draw(st.integers(0, 8)) / 8
         result.append(
@@ -210,14 +215,26 @@ def _add_what_changes_nothing(draw: st.DrawFn, document: Document) -> None:
         task = next(t for t in document["tasks"] if offers and t["id"] == offers[0]["task"]) if offers else {}
         if offers and not task.get("required") and not task.get("unassigned_cost"):
             rescue = offers[0] | {"id": "rescue", "stage": 2, "bid": 1000.0, "collateral": 0.0}
+            rescue["success_probability"] = 0.0  # a sure failure rescues nothing, whatever losses may be
             document["offers"].append(rescue)
             break
     document["uncertainty"] = {"dependence": {"common": 0.25}, "scenarios": 16}
 
 
+def _add_replicas(draw: st.DrawFn, tasks: list[Document]) -> None:
+    for task in tasks:
+        most = draw(st.sampled_from([1, 2, 2, 3, 3, 4]))
+        if most > 1:
+            task |= {"replicas": most, "quorum": min(most, draw(st.sampled_from([1, 1, 2, 3])))}
+
+
 @st.composite
-def rounds(draw: st.DrawFn, *, tails: bool = True) -> Document:
-    """Draw the JSON document of a round; ``tails``: some with a tail limit that nothing can reach."""
+def rounds(draw: st.DrawFn, *, tails: bool = True, replicas: bool = False) -> Document:
+    """Draw the JSON document of a round.
+
+    ``tails``: some with a tail limit that nothing can reach; ``replicas``: most tasks may have several
+    executors, and so may what is held.
+    """
     resources = draw(st.sampled_from([["compute"], [], ["compute", "memory"]]))
     operators = _operators(draw, resources)
     coprocessors = _coprocessors(draw, resources)
@@ -230,14 +247,16 @@ def rounds(draw: st.DrawFn, *, tails: bool = True) -> Document:
         "tasks": tasks,
         "offers": _offers(draw, tasks, coprocessors, resources),
         "self_execution": _self_execution(draw, tasks),
-        "commitments": _commitments(draw, tasks, coprocessors, resources),
+        "commitments": _commitments(draw, tasks, coprocessors, resources, replicas=replicas),
         "risk": _risk(draw, names, [c["id"] for c in coprocessors], tails=tails),
     }
     if draw(st.booleans()):
         document["now"] = draw(quarters(4))
     if draw(st.booleans()):
         document["terms"] = _terms(draw)
-    if _sometimes(draw, 4):
+    if replicas:
+        _add_replicas(draw, tasks)
+    elif _sometimes(draw, 4):
         _add_what_changes_nothing(draw, document)
     return document
 
@@ -365,6 +384,8 @@ def loosenings(document: Document) -> list[tuple[str, Callable[[Document], None]
             add("tasks", number, "deadline", value=task["deadline"] + 2.25)
         if "minimum_collateral" in task:
             add("tasks", number, "minimum_collateral")
+        if "replicas" in task:
+            add("tasks", number, "replicas", value=task["replicas"] + 1)
     for number, limit in enumerate(document["risk"]):
         add("risk", number, "budget", value=limit["budget"] + 0.5)
     return ways

@@ -1,0 +1,323 @@
+"""Teams: the sets of executors that a task may be given to (MODEL 2.6).
+
+A task with replicas is done by several executors of one operator, and done when a quorum of them succeeds.
+What such a set is worth is no sum over its members, but it is a number: deciding about teams instead of
+offers keeps objective and limits linear, and every strategy picks at most one team a task. A task without
+replicas has teams of one: its offers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import chain, combinations, product
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bondwork.arrays import freeze_fields
+from bondwork.problem.values import expected_cost, is_eligible, net_reward
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from bondwork.arrays import FloatArray, IntArray
+    from bondwork.problem.instance import Instance
+
+#: Teams of two and more that a round may have: a column of the program each.
+MOST_TEAMS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Teams:
+    """Sets of executors, n of them with m members in all, each for one claim.
+
+    Attributes
+    ----------
+    start
+        Shape (n + 1,). The members of team j are ``member[start[j]:start[j + 1]]``.
+    member
+        Shape (m,). Offers of the instance (or commitments, for teams of earlier rounds), ascending in a team.
+    claim
+        Shape (n,). The pair (operator, task) that the team works for.
+    quorum
+        Shape (n,). How many members must succeed.
+    success
+        Shape (n,). Probability that they do.
+    blame
+        Shape (m,). Probability that the task fails and this member with it: times the slashing, the loss of
+        the work that was given to the member.
+    """
+
+    start: IntArray
+    member: IntArray
+    claim: IntArray
+    quorum: IntArray
+    success: FloatArray
+    blame: FloatArray
+
+    def __post_init__(self) -> None:
+        freeze_fields(self, *self.__slots__)
+
+    def __len__(self) -> int:
+        return len(self.claim)
+
+    @property
+    def sizes(self) -> IntArray:
+        """Number of members of each team. Shape (n,)."""
+        return np.diff(self.start)
+
+    @property
+    def first(self) -> IntArray:
+        """First member of each team: it tells the team's task and operator. Shape (n,)."""
+        return self.member[self.start[:-1]]
+
+    @property
+    def team(self) -> IntArray:
+        """Team of each member. Shape (m,)."""
+        return np.repeat(np.arange(len(self)), self.sizes)
+
+    @property
+    def is_single(self) -> bool:
+        """Whether no team has more than one member."""
+        return len(self.member) == len(self)
+
+    def select(self, teams: ArrayLike) -> Teams:
+        """Return some of the teams, by index (in that order) or mask."""
+        chosen = np.arange(len(self))[np.asarray(teams)]
+        sizes = self.sizes[chosen]
+        start = np.concatenate([[0], np.cumsum(sizes)])
+        places = np.arange(start[-1]) + np.repeat(self.start[chosen] - start[:-1], sizes)
+        return Teams(
+            start=start,
+            member=self.member[places],
+            claim=self.claim[chosen],
+            quorum=self.quorum[chosen],
+            success=self.success[chosen],
+            blame=self.blame[places],
+        )
+
+
+def enumerate_teams(instance: Instance) -> Teams:
+    """List all teams that a round can choose from, their members' outcomes taken as independent.
+
+    First the teams of one, in the order of their offers; then the larger ones by claim, size and members. A
+    team has between ``quorum`` and ``replicas`` members, each another executor (an operator that executes the
+    task itself is one); of an executor's several offers for a claim it has one at most.
+
+    Raises
+    ------
+    ValueError
+        More than `MOST_TEAMS` teams of two and more: ask `count_teams` before.
+
+    Examples
+    --------
+    >>> import bondwork
+    >>> instance = bondwork.load({
+    ...     "format": "bondwork.round/1",
+    ...     "operators": [{"id": "op"}],
+    ...     "coprocessors": [{"id": "a"}, {"id": "b"}],
+    ...     "tasks": [{"id": "t", "operator": "op", "reward": 8, "slashing": 8, "replicas": 2}],
+    ...     "offers": [
+    ...         {"task": "t", "coprocessor": "a", "bid": 1, "success_probability": 0.5},
+    ...         {"task": "t", "coprocessor": "b", "bid": 1, "success_probability": 0.75},
+    ...     ],
+    ... })
+    >>> teams = enumerate_teams(instance)
+    >>> [teams.member[a:b].tolist() for a, b in zip(teams.start[:-1], teams.start[1:], strict=True)]
+    [[0], [1], [0, 1]]
+    >>> teams.success.tolist()
+    [0.5, 0.75, 0.875]
+    """
+    eligible = is_eligible(instance)
+    alone = np.flatnonzero(eligible & (instance.tasks.quorum[instance.offers.task] <= 1))
+    sets = [*_sets(instance, np.flatnonzero(eligible))]
+    return teams_of(instance, [alone[:, np.newaxis], *sets])
+
+
+def teams_of(instance: Instance, tables: list[IntArray]) -> Teams:
+    """Make teams of tables of offers, shape (teams, members) each, a row's offers ascending."""
+    sizes = np.concatenate([np.zeros(0, dtype=np.int64), *(np.full(len(t), t.shape[1]) for t in tables)])
+    member = np.concatenate([np.zeros(0, dtype=np.int64), *(table.ravel() for table in tables)])
+    start = np.concatenate([[0], np.cumsum(sizes)])
+    claim = instance.offers.claim[member[start[:-1]]]
+    # a team of one that a heuristic left behind may be short of its quorum: it then cannot succeed
+    quorum = instance.tasks.quorum[instance.claims.task[claim]]
+    return _with_chances(start, member, claim, quorum, instance.offers.success_probability)
+
+
+def teams_of_offers(instance: Instance, chosen: IntArray) -> Teams:
+    """Return the teams that chosen offers form: those of one claim are one team, claims in order."""
+    offers = instance.offers
+    order = np.lexsort((chosen, offers.claim[chosen]))
+    claims, first = np.unique(offers.claim[chosen][order], return_index=True)
+    rows = np.split(chosen[order], first[1:]) if len(claims) else []
+    return teams_of(instance, [row[np.newaxis] for row in rows])
+
+
+def held_teams(instance: Instance) -> Teams:
+    """Return the teams that commitments form: those of one claim, with the members still at work.
+
+    The task is slashed once, if fewer than its quorum of them succeed; where fewer are still held than the
+    quorum asks for, all of them have to.
+    """
+    held = instance.commitments
+    order = np.argsort(held.claim, kind="stable")
+    claims, first = np.unique(held.claim[order], return_index=True)
+    start = np.append(first, len(order))
+    quorum = np.minimum(instance.tasks.quorum[instance.claims.task[claims]], np.diff(start))
+    return _with_chances(start, order, claims, quorum, held.success_probability)
+
+
+def count_teams(instance: Instance) -> dict[int, int]:
+    """Count the teams of two and more of each claim that has any, without listing them."""
+    return {
+        claim: sum(_ways(groups)[least : most + 1])
+        for claim, groups, least, most in _groups(instance, np.flatnonzero(is_eligible(instance)))
+    }
+
+
+def has_tied_outcomes(instance: Instance) -> bool:
+    """Whether outcomes of different executors depend on each other.
+
+    Their own factors, outages and uncertain probabilities do not tie them: only the common factor does, or
+    the rounds of a history.
+    """
+    return instance.uncertainty.common > 0.0 or instance.uncertainty.sampling == "bootstrap"
+
+
+def has_dependent_teams(instance: Instance) -> bool:
+    """Whether there is a team of two and more whose outcomes depend on each other."""
+    if not has_tied_outcomes(instance):
+        return False
+    return len(_groups(instance, np.flatnonzero(is_eligible(instance)))) > 0
+
+
+def team_value(instance: Instance, teams: Teams) -> FloatArray:
+    """Expected net reward of each team, in currency. Shape (n,).
+
+    ``r*P - s*(1-P)``, P the probability that the quorum succeeds, less what each member costs by its own
+    payment terms (MODEL 2.5, 2.6).
+    """
+    alone = net_reward(instance)[teams.first]
+    if teams.is_single:
+        return alone
+    costs = np.bincount(teams.team, expected_cost(instance)[teams.member], minlength=len(teams))
+    together: FloatArray = team_benefit(instance, teams) - costs
+    return np.where(teams.sizes == 1, alone, together)
+
+
+def team_benefit(instance: Instance, teams: Teams) -> FloatArray:
+    """Share of each team in B[v], ``r*P - s*(1-P)``, bids not deducted. Shape (n,)."""
+    benefit: FloatArray = instance.claims.reward[teams.claim] * teams.success - team_slashing(instance, teams)
+    return benefit
+
+
+def team_slashing(instance: Instance, teams: Teams) -> FloatArray:
+    """Expected amount slashed, ``s*(1-P)``: once a task. Shape (n,)."""
+    slashing: FloatArray = instance.claims.slashing[teams.claim] * (1.0 - teams.success)
+    return slashing
+
+
+def member_slashing(instance: Instance, teams: Teams) -> FloatArray:
+    """Expected slashing of the work given to each member: that of tasks it failed in. Shape (m,)."""
+    slashing: FloatArray = np.repeat(instance.claims.slashing[teams.claim], teams.sizes) * teams.blame
+    return slashing
+
+
+def distribution(p: FloatArray) -> FloatArray:
+    """Probabilities of 0 to k successes of independent trials (Poisson binomial).
+
+    Parameters
+    ----------
+    p
+        Shape (n, k). Success probabilities of each row's trials.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (n, k + 1).
+
+    Examples
+    --------
+    >>> distribution(np.array([[0.5, 0.75]])).tolist()
+    [[0.125, 0.5, 0.375]]
+    """
+    rows, trials = p.shape
+    counts = np.zeros((rows, trials + 1))
+    counts[:, 0] = 1.0
+    for trial in range(trials):
+        hit = p[:, trial, np.newaxis]
+        counts[:, 1 : trial + 2] = counts[:, 1 : trial + 2] * (1.0 - hit) + counts[:, : trial + 1] * hit
+        counts[:, 0] *= 1.0 - hit[:, 0]
+    return counts
+
+
+_Group = tuple[int, "list[list[int]]", int, int]
+
+
+def _groups(instance: Instance, eligible: IntArray) -> list[_Group]:
+    """Claims with teams of two and more: claim, offers by executor, fewest and most members."""
+    offers, tasks = instance.offers, instance.tasks
+    several = eligible[tasks.replicas[offers.task[eligible]] > 1]
+    by_claim: dict[int, dict[int, list[int]]] = {}
+    claim, executor = offers.claim[several].tolist(), offers.coprocessor[several].tolist()
+    for c, e, offer in zip(claim, executor, several.tolist(), strict=True):
+        by_claim.setdefault(c, {}).setdefault(e, []).append(offer)
+    found: list[_Group] = []
+    for c, by_executor in sorted(by_claim.items()):
+        task = instance.claims.task[c]
+        least = max(int(tasks.quorum[task]), 2)
+        most = min(int(tasks.replicas[task]), len(by_executor))
+        if least <= most:
+            found.append((c, list(by_executor.values()), least, most))
+    return found
+
+
+def _ways(groups: list[list[int]]) -> list[int]:
+    """How many teams of each size there are: elementary symmetric polynomials of the group sizes."""
+    ways = [1]
+    for group in groups:
+        longer = [*ways, 0]
+        for size in range(len(ways)):
+            longer[size + 1] += ways[size] * len(group)
+        ways = longer
+    return ways
+
+
+def _sets(instance: Instance, eligible: IntArray) -> list[IntArray]:
+    """Teams of two and more, a table (teams, members) for each claim and size."""
+    tables, total = [], 0
+    for _, groups, least, most in _groups(instance, eligible):
+        ways = _ways(groups)
+        total += sum(ways[least : most + 1])
+        if total > MOST_TEAMS:
+            raise ValueError(f"more than {MOST_TEAMS:,} teams")
+        for size in range(least, most + 1):
+            teams = chain.from_iterable(product(*some) for some in combinations(groups, size))
+            flat = np.fromiter(chain.from_iterable(teams), dtype=np.int64, count=ways[size] * size)
+            tables.append(np.sort(flat.reshape(-1, size), axis=1))
+    return tables
+
+
+def _with_chances(
+    start: IntArray, member: IntArray, claim: IntArray, quorum: IntArray, p: FloatArray
+) -> Teams:
+    """Teams with the chances of independent outcomes; those of one size and quorum are reckoned together."""
+    sizes = np.diff(start)
+    success = np.zeros(len(claim))
+    blame = np.zeros(len(member))
+    kind = sizes * (int(quorum.max(initial=0)) + 1) + quorum
+    for each in np.unique(kind):
+        chosen = np.flatnonzero(kind == each)
+        size, needed = int(sizes[chosen[0]]), int(quorum[chosen[0]])
+        places = start[chosen, np.newaxis] + np.arange(size)
+        chances = p[member[places]]
+        if size == needed == 1:
+            success[chosen] = chances[:, 0]
+            blame[places] = 1.0 - chances
+            continue
+        success[chosen] = np.minimum(distribution(chances)[:, needed:].sum(axis=1), 1.0)
+        for position in range(size):
+            others = distribution(np.delete(chances, position, axis=1))
+            blame[places[:, position]] = (1.0 - chances[:, position]) * others[:, :needed].sum(axis=1)
+    return Teams(start=start, member=member, claim=claim, quorum=quorum, success=success, blame=blame)
