@@ -19,12 +19,24 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from bondwork.uncertainty.seeds import seed_sequence, stream
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bondwork.arrays import BoolArray, FloatArray, IntArray
     from bondwork.market.bidding import Bidding
     from bondwork.market.lots import Lots
+
+
+#: Stream of the tie rule under a seed.
+_TIES = 71
+
+
+def tie_order(seed: int, columns: int) -> IntArray:
+    """The tie rule: a random order of the columns. Whoever stands first in it is served first."""
+    order: IntArray = stream(seed_sequence(seed), _TIES).permutation(columns)
+    return order
 
 
 class Room(Protocol):

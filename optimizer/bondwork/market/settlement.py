@@ -8,7 +8,7 @@ full pays what there is, and the shortfall is told.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 #: What amounts may be given as; floats are taken by their shortest decimal form.
 Amount: TypeAlias = int | float | str | Decimal
+
+#: Digits enough for the largest amount of a round in the smallest unit; Python's default of 28 is not.
+_EXACT = Context(prec=500)
 
 
 class Insolvent(ValueError):
@@ -121,7 +124,7 @@ class Ledger:
         number = Decimal(repr(amount)) if isinstance(amount, float) else Decimal(amount)
         if not number.is_finite() or number < 0:
             raise ValueError(f"amount is {amount!r}, expected a number >= 0")
-        return int(number.scaleb(self.decimals).to_integral_value(ROUND_HALF_EVEN))
+        return int(number.scaleb(self.decimals, _EXACT).to_integral_value(ROUND_HALF_EVEN, _EXACT))
 
     # --- money that comes and goes ------------------------------------------------------------------------
 
@@ -261,7 +264,7 @@ class Ledger:
 
     def amount(self, units: int) -> Decimal:
         """Turn smallest units into currency, exactly."""
-        return Decimal(units).scaleb(-self.decimals)
+        return Decimal(units).scaleb(-self.decimals, _EXACT)
 
     def _pay(self, operator: str, executor: str | None, units: int) -> tuple[int, int]:
         """Pay from an operator's balance, then from its stake; return what was paid and what was not.
