@@ -1,0 +1,186 @@
+"""From a two-stage decision to a plan: what is done now, and what is done once failures are seen."""
+
+from __future__ import annotations
+
+import math
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bondwork.plan.building import count_ineligible, list_assignments, list_shares
+from bondwork.plan.loads import load_shares
+from bondwork.plan.plan import Assignment, NodeDecision, Plan, Provenance, RiskValue, Unassigned
+from bondwork.problem.teams import teams_of_offers
+from bondwork.problem.values import is_committed
+from bondwork.program.bounds import gap
+from bondwork.program.filling import Filling
+from bondwork.program.rescue_assessment import in_sample_objective
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bondwork.arrays import FloatArray
+    from bondwork.problem.instance import Instance
+    from bondwork.program.program import Program
+    from bondwork.program.redelegation import Redelegation
+    from bondwork.two_stages import TwoStageDecision, TwoStageRoad
+
+
+def build_two_stage_plan(
+    found: TwoStageDecision,
+    road: TwoStageRoad,
+    *,
+    formulation: str,
+    options: Mapping[str, bool | int | float | str | None],
+) -> Plan:
+    """Write a two-stage decision down as a plan, not yet verified."""
+    instance, decision = road.instance, found.decision
+    settled, x, rescued = found.settled, found.x, found.rescued
+    bound = decision.bound if math.isfinite(decision.bound) else None
+    objective = None
+    if settled is not None and x is not None and rescued is not None:
+        objective = in_sample_objective(settled, x, rescued)
+        bound = None if bound is None else max(bound, objective)
+    status = decision.status
+    if objective is None and status == "optimal":
+        # a strategy that proves a bound and decides nothing has not solved the round
+        status = "locally_solved" if decision.root is None else "other_error"
+    plan = Plan(
+        status=status,
+        solution="none" if objective is None else "optimal" if status == "optimal" else "feasible",
+        strategy=decision.strategy or ("extensive" if road.strategy == "auto" else road.strategy),
+        formulation=formulation,
+        objective=objective,
+        bound=bound,
+        gap=None if objective is None or bound is None else gap(objective, bound),
+        ineligible_offers=count_ineligible(instance),
+        conflict=found.conflict,
+        stochastic=found.stochastic,
+        evaluation=found.evaluation,
+        timing=found.timing,
+        provenance=Provenance(
+            bondwork=version("bondwork"),
+            highs=version("highspy"),
+            input_sha256=instance.sha256,
+            tree_sha256=found.model.outcomes.tree(instance.offers.ids).sha256,
+            seed=road.seed,
+            options=dict(options),
+            notes=list(found.notes),
+        ),
+    )
+    if settled is None or x is None or rescued is None:
+        return plan
+    chosen = _chosen(settled.first, x)
+    teams = teams_of_offers(instance, chosen)
+    return plan.model_copy(
+        update={
+            "assignments": list_assignments(instance, teams),
+            "recourse": _recourse(settled, x, rescued),
+            "unassigned": _left(instance, settled.first, x),
+            "operators": list_shares(instance, teams),
+            "loads": load_shares(instance, chosen),
+            "risk": _risk_values(instance, found),
+        }
+    )
+
+
+def _chosen(first: Program, x: FloatArray) -> np.ndarray:
+    return np.sort(first.columns[: first.choices][x[: first.choices] > 0.5])
+
+
+def _recourse(model: Redelegation, x: FloatArray, rescued: FloatArray) -> list[NodeDecision]:
+    """What is done in each outcome that can be told from the others; where nothing is, nothing is said."""
+    instance, outcomes = model.instance, model.outcomes
+    tasks, held = instance.tasks.ids, instance.commitments.ids
+    said = []
+    for k in np.argsort(-outcomes.probability, kind="stable").tolist():
+        failed = sorted(instance.offers.task[outcomes.offers[outcomes.failed[k]]].tolist())
+        lost = np.flatnonzero(outcomes.lost[k]).tolist()
+        names = [f"{tasks[a]} failed" for a in failed] + [f"{held[i]} lost" for i in lost]
+        said.append(
+            NodeDecision(
+                node=", ".join(names) or "nothing failed",
+                stage=1,
+                probability=min(float(outcomes.probability[k]), 1.0),
+                failed=[tasks[a] for a in failed],
+                failed_commitments=[held[i] for i in lost],
+                assignments=_rescues(model, rescued[k]),
+            )
+        )
+    return said
+
+
+def _rescues(model: Redelegation, rescued: FloatArray) -> list[Assignment]:
+    instance = model.instance
+    offers, slashing = instance.offers, instance.claims.slashing
+    gain = np.concatenate([model.rescues.after_failure[model.over], model.rescues.when_left[model.up]])
+    late = model.rescues.offers[np.concatenate([model.over, model.up])]
+    columns = np.flatnonzero(rescued > 0.5)
+    found = []
+    for j in columns[np.lexsort((late[columns], offers.task[late[columns]]))].tolist():
+        o = int(late[j])
+        p = float(offers.success_probability[o])
+        found.append(
+            Assignment(
+                offer=offers.ids[o],
+                task=instance.tasks.ids[offers.task[o]],
+                operator=instance.operators.ids[offers.operator[o]],
+                executor=instance.coprocessors.ids[offers.coprocessor[o]],
+                kind="delegated",
+                bid=float(offers.bid[o]),
+                price=float(offers.bid[o]),
+                collateral=float(offers.collateral[o]),
+                success_probability=p,
+                expected_net_reward=float(gain[j]),
+                expected_slashing=float(slashing[offers.claim[o]]) * (1.0 - p),
+            )
+        )
+    return found
+
+
+def _left(instance: Instance, first: Program, x: FloatArray) -> list[Unassigned]:
+    """Why tasks have no executor in the first stage, limits on losses left aside."""
+    filling = Filling(first, x[: first.choices])
+    core = filling.program
+    task_of = instance.offers.task[core.columns]
+    left = ~is_committed(instance)
+    left[task_of[x[: first.choices] > 0.5]] = False
+    offered = np.bincount(task_of, minlength=len(left)) > 0
+    worth: dict[int, list[set[int]]] = {}
+    for column in np.flatnonzero(left[task_of] & (core.objective > 0.0)).tolist():
+        full = set(filling.rows_without_room(column).tolist())
+        worth.setdefault(int(task_of[column]), []).append(full)
+    found = []
+    for task in np.flatnonzero(left).tolist():
+        name = instance.tasks.ids[task]
+        if not offered[task]:
+            found.append(Unassigned(task=name, reason="no_eligible_offer"))
+        elif task not in worth:
+            found.append(Unassigned(task=name, reason="not_worth_it"))
+        elif all(worth[task]):
+            rows = sorted(set().union(*worth[task]))
+            labels = list(dict.fromkeys(first.limits.label(row) for row in rows))
+            found.append(Unassigned(task=name, reason="no_room", limits=labels))
+        else:
+            found.append(Unassigned(task=name, reason="kept_for_later"))
+    return found
+
+
+def _risk_values(instance: Instance, found: TwoStageDecision) -> list[RiskValue]:
+    """What every limit on losses measures after the rescues."""
+    return [
+        RiskValue(
+            measure=instance.risk[each.limit].measure,
+            of=each.of,
+            budget=each.ceiling,
+            in_sample=each.in_sample,
+            out_of_sample=each.out_of_sample,
+            standard_error=each.standard_error,
+            holds=each.holds,
+            calibrated=each.ceiling * found.tightening[each.limit]
+            if each.limit in found.tightening
+            else None,
+        )
+        for each in found.assessments
+    ]

@@ -1,0 +1,294 @@
+"""The check of a plan whose failed tasks are given away again: both stages against the round."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from bondwork.plan.recount import LIMIT_TOLERANCE, SUM_TOLERANCE, label
+from bondwork.plan.recount_contingency import FreshRescues
+from bondwork.plan.recount_rescues import Outcome, RescueRecount, tail_value
+from bondwork.plan.verify import _Check
+from bondwork.risk.assessment import FRESH_SCENARIOS
+
+if TYPE_CHECKING:
+    from bondwork.plan.plan import Assignment, NodeDecision, Plan, RiskValue
+    from bondwork.plan.recount import Account, Key
+    from bondwork.plan.recount_rescues import Seen
+    from bondwork.problem.instance import Instance, RiskLimit
+
+_FRESH_FIELDS = ("out_of_sample", "standard_error", "scenarios")
+
+
+class TwoStageCheck(_Check):
+    """Checks what a plan does at once as in a round of one stage, and what it does when failures are seen.
+
+    Parameters
+    ----------
+    rescues
+        The second stage of the round.
+    """
+
+    def __init__(self, instance: Instance, plan: Plan, rescues: RescueRecount) -> None:
+        super().__init__(instance, plan)
+        self.rescues = rescues
+        self.outcomes: dict[Seen, Outcome] = {}
+        self.before: dict[Key, Account] = {}
+
+    @cached_property
+    def fresh(self) -> FreshRescues:
+        """What a follower of the plan does in fresh scenarios."""
+        return FreshRescues(self.rescues, self.chosen, self.outcomes, self.before)
+
+    def check_one_stage(self) -> None:
+        """Check nothing: the plan has two stages."""
+
+    def check_stages(self) -> None:
+        """Check that the outcomes are those that were planned for, and what is done in each."""
+        tree = self.rescues.outcomes.tree(self.instance.offers.ids).sha256
+        if self.plan.provenance.tree_sha256 != tree:
+            self.wrong("provenance.tree_sha256", self.plan.provenance.tree_sha256, tree)
+        if self.plan.solution == "none":
+            for name in ("recourse", "evaluation"):
+                if getattr(self.plan, name):
+                    self.wrong(name, "a value", "none, as solution is none")
+            return
+        expected = self.rescues.what_is_seen(self.chosen)
+        before = self.before = self.round.accounts(self.chosen)
+        for place, given in enumerate(self.plan.recourse):
+            self.check_node(f"recourse[{place}]", given, expected, before)
+        for seen in expected:
+            if seen not in self.outcomes:
+                self.wrong("recourse", "nothing", f"what is done when {self._names(seen)}")
+
+    def check_node(
+        self, where: str, given: NodeDecision, expected: dict[Seen, float], before: dict[Key, Account]
+    ) -> None:
+        """Check what is done in one outcome."""
+        tasks = {name: a for a, name in enumerate(self.instance.tasks.ids)}
+        held = {name: i for i, name in enumerate(self.instance.commitments.ids)}
+        seen: Seen = (
+            frozenset(tasks.get(name, -1) for name in given.failed),
+            frozenset(held.get(name, -1) for name in given.failed_commitments),
+        )
+        chance = expected.get(seen)
+        if chance is None or seen in self.outcomes or given.stage != 1 or given.period is not None:
+            self.wrong(where, self._names(seen), "each outcome that can be seen, once")
+            return
+        if abs(given.probability - chance) > SUM_TOLERANCE:
+            self.wrong(f"{where}.probability", given.probability, chance)
+        outcome = self.outcomes[seen] = Outcome(chance)
+        holder = {self.round.task[offer]: offer for offer in self.chosen}
+        for number, each in enumerate(given.assignments):
+            self.check_rescue(f"{where}.assignments[{number}]", each, seen, holder, outcome)
+        rescued = Counter(self.round.task[offer] for offer in (*outcome.over, *outcome.up))
+        for task, times in rescued.items():
+            if times > 1:
+                self.wrong(where, f"{times} rescues of {self.instance.tasks.ids[task]}", "one at most")
+        for key, account in self.rescues.accounts(self.chosen, before, outcome).items():
+            if account.excess() > account.tolerance():
+                self.wrong(
+                    f"{label(key)} in {where}", math.fsum(account.terms), f"at most {account.bound:.12g}"
+                )
+
+    def check_rescue(
+        self, where: str, given: Assignment, seen: Seen, holder: dict[int, int], outcome: Outcome
+    ) -> None:
+        """Check one rescue: whether it may be done, and what it is said to be worth."""
+        operators = {name: v for v, name in enumerate(self.instance.operators.ids)}
+        key = (given.offer, operators.get(given.operator, -1))
+        offer = self._late_offers().get(key)
+        if offer is None or given.kind != "delegated":
+            self.wrong(f"{where}.offer", f"{given.offer} of {given.operator}", "an offer of the second stage")
+            return
+        task = self.round.task[offer]
+        failed = task in seen[0]
+        allowed = self.rescues.follows.get(offer, set())
+        if failed and holder.get(task) not in allowed:
+            self.wrong(where, given.offer, "one that may follow the executor that failed")
+            return
+        if not failed and (task in holder or offer not in self.rescues.takes_up):
+            self.wrong(where, f"a rescue of {given.task}", "of a task that failed or was left")
+            return
+        (outcome.over if failed else outcome.up).append(offer)
+        facts = {
+            "task": self.instance.tasks.ids[task],
+            "executor": self.round.executor_id(offer),
+            "bid": self.round.bid[offer],
+            "price": self.round.bid[offer],
+            "collateral": self.round.collateral[offer],
+            "success_probability": self.round.p[offer],
+        }
+        for name, fact in facts.items():
+            if getattr(given, name) != fact:
+                self.wrong(f"{where}.{name}", getattr(given, name), fact)
+        self.check_sum(
+            f"{where}.expected_net_reward",
+            given.expected_net_reward,
+            self.rescues.terms(offer, failed=failed),
+        )
+        left = self.round.slashing[offer] * (1.0 - self.round.p[offer])
+        self.check_sum(f"{where}.expected_slashing", given.expected_slashing, [left])
+
+    def _late_offers(self) -> dict[tuple[str, int], int]:
+        ids = self.instance.offers.ids
+        able = self.rescues.follows.keys() | self.rescues.takes_up
+        return {(ids[offer], self.round.operator[offer]): offer for offer in able}
+
+    def _names(self, seen: Seen) -> str:
+        tasks, held = self.instance.tasks.ids, self.instance.commitments.ids
+        names = [f"{tasks[a]} failed" if a >= 0 else "an unknown task failed" for a in sorted(seen[0])]
+        names += [f"{held[i]} lost" if i >= 0 else "an unknown commitment lost" for i in sorted(seen[1])]
+        return ", ".join(names) or "nothing failed"
+
+    def check_limits(self, accounts: dict[Key, Account]) -> None:
+        """Check the limits of the first stage; those on losses hold after the rescues."""
+        super().check_limits({key: each for key, each in accounts.items() if key[0] != "expected loss"})
+
+    def check_objective(self) -> None:
+        """Check the objective: both stages, or mean-risk of them."""
+        done = {self.round.task[offer] for offer in self.chosen} | self.round.committed
+        price = {offer: each.price for offer, each in zip(self.chosen, self.plan.assignments, strict=False)}
+        terms = [
+            term for team in self.round.teams.group(self.chosen) for term in self.round.net_terms(team, price)
+        ]
+        terms += [-each for task, each in enumerate(self.rescues.cost) if task not in done]
+        first_stage = list(terms)
+        for outcome in self.outcomes.values():
+            for rescued, failed in ((outcome.over, True), (outcome.up, False)):
+                for offer in rescued:
+                    worth = self.rescues.terms(offer, failed=failed)
+                    terms += [outcome.probability * term for term in worth]
+        weight, level = self.instance.objective.risk_weight, self.instance.objective.risk_level
+        if weight > 0.0:
+            losses = self.rescues.losses("network", self.chosen, self.outcomes)
+            risk = tail_value(losses, "cvar", level, math.inf)
+            terms = [*((1.0 - weight) * term for term in terms), -weight * risk]
+        self.objective = math.fsum(terms)
+        self.check_sum("objective", self.plan.objective, terms)
+        given = self.plan.evaluation
+        if given is None or given.in_sample != self.plan.objective:
+            found = None if given is None else given.in_sample
+            self.wrong("evaluation.in_sample", found, self.plan.objective)
+        if given is not None and self.rescues.measured and self.is_complete():
+            fresh = self.fresh.objective(first_stage)
+            facts = (fresh.value, fresh.standard_error, FRESH_SCENARIOS)
+            stated = (given.out_of_sample, given.standard_error, given.scenarios)
+            for name, one, other in zip(_FRESH_FIELDS, stated, facts, strict=True):
+                if not _near(one, other, abs(fresh.value)):
+                    self.wrong(f"evaluation.{name}", one, other)
+
+    def is_complete(self) -> bool:
+        """Whether the plan says what is done in every outcome: without that, nobody can follow it."""
+        return set(self.rescues.what_is_seen(self.chosen)) == self.outcomes.keys()
+
+    def check_reasons(self, accounts: dict[Key, Account]) -> None:
+        """Check why tasks have no executor in the first stage, limits on losses left aside."""
+        done = {self.round.task[offer] for offer in self.chosen} | self.round.committed
+        left = {name: a for a, name in enumerate(self.instance.tasks.ids) if a not in done}
+        if Counter(each.task for each in self.plan.unassigned) != Counter(list(left)):
+            self.wrong("unassigned", f"{len(self.plan.unassigned)} tasks", f"the {len(left)} that are left")
+            return
+        offers: dict[int, list[int]] = {}
+        for offer, able in enumerate(self.round.eligible):
+            if able:
+                offers.setdefault(self.round.task[offer], []).append(offer)
+        for given in self.plan.unassigned:
+            reasons = self._reasons(offers.get(left[given.task], []), accounts)
+            if given.reason not in reasons:
+                self.wrong(f"reason of {given.task}", given.reason, " or ".join(sorted(reasons)))
+            if (given.reason == "no_room") != bool(given.limits):
+                self.wrong(f"limits of {given.task}", given.limits, "some for no_room, none else")
+
+    def _reasons(self, offers: list[int], accounts: dict[Key, Account]) -> set[str]:
+        """Reasons that may be given for a task; several where rounding decides."""
+        if not offers:
+            return {"no_eligible_offer"}
+        found: set[str] = set()
+        worth = False
+        for offer in offers:
+            terms = self.round.net_terms((offer,), {offer: self.round.bid[offer]})
+            terms.append(self.rescues.cost[self.round.task[offer]])
+            gain, noise = math.fsum(terms), SUM_TOLERANCE * math.fsum(map(abs, terms))
+            if gain <= noise:
+                found.add("not_worth_it")
+            if gain > -noise:
+                worth |= gain > noise
+                found |= self._room(offer, accounts)
+        if worth:
+            found.discard("not_worth_it")
+        return found
+
+    def _room(self, offer: int, accounts: dict[Key, Account]) -> set[str]:
+        found = {"kept_for_later"}
+        for key, amount in self.round.uses((offer,)):
+            if key not in accounts or key[0] == "expected loss" or amount <= 0.0:
+                continue
+            account = accounts[key]
+            over, margin = account.excess() + amount, LIMIT_TOLERANCE * max(abs(account.bound), amount)
+            if over > -margin:
+                found.add("no_room")
+            if over > margin:
+                return {"no_room"}
+        return found
+
+    def check_risk(self) -> None:
+        """Check every limit on losses, after the rescues."""
+        if self.plan.solution == "none":
+            if self.plan.risk:
+                self.wrong("risk", f"{len(self.plan.risk)} values", "none, as solution is none")
+            return
+        expected = [
+            (limit, name)
+            for limit in self.instance.risk
+            for name in self.round.members(limit.scope, limit.member)
+        ]
+        if [(r.measure, r.of) for r in self.plan.risk] != [(limit.measure, name) for limit, name in expected]:
+            self.wrong("risk", f"{len(self.plan.risk)} values", f"the {len(expected)} limits of the round")
+            return
+        for given, (limit, name) in zip(self.plan.risk, expected, strict=True):
+            what = f"{given.measure} of {name}"
+            value = self._value(limit, name)
+            ceiling = limit.probability if limit.measure == "chance" else limit.budget
+            slack = LIMIT_TOLERANCE * max(abs(ceiling), abs(value), 1e-3)
+            if abs(given.in_sample - value) > 1e-3 * slack + SUM_TOLERANCE * abs(value):
+                self.wrong(f"in_sample of {what}", given.in_sample, value)
+            if value > ceiling + slack:
+                self.wrong(what, value, f"at most {ceiling:.12g}")
+            if given.budget != ceiling:
+                self.wrong(f"budget of {what}", given.budget, ceiling)
+            self.check_calibrated(what, given, limit, value)
+            if self.rescues.is_exact or not self.is_complete():
+                facts: tuple[float | None, float | None, bool] = (None, None, value <= ceiling + slack)
+            else:
+                reading = self.fresh.read(limit, name)
+                facts = reading.value, reading.standard_error, reading.holds(ceiling)
+            for word, fact in zip(("out_of_sample", "standard_error", "holds"), facts, strict=True):
+                if not _near(getattr(given, word), fact, max(abs(ceiling), abs(value))):
+                    self.wrong(f"{word} of {what}", getattr(given, word), fact)
+
+    def check_calibrated(self, what: str, given: RiskValue, limit: RiskLimit, value: float) -> None:
+        """Check that a tightened budget is one, and that the plan keeps it."""
+        tight = given.calibrated
+        if tight is None:
+            return
+        if not limit.calibrate or tight > given.budget:
+            self.wrong(f"calibrated of {what}", tight, "none, or a tighter budget")
+        if value > tight + LIMIT_TOLERANCE * max(abs(tight), 1e-3):
+            self.wrong(f"calibrated of {what}", tight, f"at least {value:.12g}")
+
+    def _value(self, limit: RiskLimit, name: str) -> float:
+        if limit.measure == "expected":
+            outcomes = list(self.outcomes.values())
+            return math.fsum(self.rescues.expected_terms(name, self.chosen, outcomes))
+        losses = self.rescues.losses(name, self.chosen, self.outcomes)
+        return tail_value(losses, limit.measure, limit.level, limit.budget)
+
+
+def _near(found: float | None, fact: float | None, size: float) -> bool:
+    """Whether a stated number is the recounted one, but for sums of numbers of about ``size``."""
+    if found is None or fact is None:
+        return found is fact
+    return abs(found - fact) <= SUM_TOLERANCE * max(abs(found), abs(fact), size)

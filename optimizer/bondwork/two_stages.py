@@ -1,0 +1,394 @@
+"""The road of a round whose tasks can be given away again once their executors have failed (MODEL 4).
+
+round -> rescues -> outcomes that may be seen -> first stage by the formulation -> stochastic program
+      -> strategy -> first stage, settled -> best second stage for what is seen of it -> fresh scenarios
+      -> tighter limits, and once more, where calibrated ones do not hold there
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bondwork.contracts import ProgramDecision
+from bondwork.plan.conflict import find_conflict
+from bondwork.plan.plan import Conflict, Evaluation, Timing
+from bondwork.plan.two_stage_building import build_two_stage_plan
+from bondwork.problem.faults import Refusal
+from bondwork.problem.rescues import find_rescues
+from bondwork.program.extensive import extensive_form
+from bondwork.program.recourse import SecondStage, decide_second_stage, expected_gain
+from bondwork.program.redelegation import (
+    Redelegation,
+    keep_unseen_apart,
+    observe,
+    redelegate,
+    without_risk,
+)
+from bondwork.program.rescue_assessment import assess_rescues, in_sample_objective, measure_fresh
+from bondwork.program.rescue_evaluation import evaluate_rescues
+from bondwork.program.stochastic_value import stochastic_value
+from bondwork.program.two_stage_search import is_large, search
+from bondwork.registry import load_strategy, strategy_names
+from bondwork.road import MOST_CALIBRATIONS, tighter_factors
+from bondwork.settings import read_settings
+from bondwork.strategies.extensive import Extensive
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from bondwork.arrays import FloatArray, IntArray
+    from bondwork.contracts import Formulation, Observer, Options, Strategy
+    from bondwork.plan.plan import Plan
+    from bondwork.problem.instance import Instance
+    from bondwork.program.contingency import FreshRecourse
+    from bondwork.program.program import Program
+    from bondwork.risk.assessment import Assessment
+
+#: Seconds, and share of the time limit, that the second stage of what was found and its evaluation each get
+#: where the strategy has used its time up.
+GRACE, GRACE_SHARE = 0.4, 0.02
+
+#: Rows added, over all nodes, to keep decisions from what nobody observes.
+MOST_UNSEEN_ROWS = 200_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TwoStageDecision:
+    """What came of a two-stage round.
+
+    Attributes
+    ----------
+    model
+        The program of all outcomes.
+    decision
+        What the strategy said of it.
+    settled
+        The program of what is seen of the chosen first stage; ``None`` without one.
+    x, rescued
+        First stage, and decisions of the nodes of ``settled``; ``None`` where there are none.
+    """
+
+    model: Redelegation
+    decision: ProgramDecision
+    settled: Redelegation | None
+    x: FloatArray | None
+    rescued: FloatArray | None
+    assessments: tuple[Assessment, ...]
+    tightening: Mapping[int, float]
+    evaluation: Evaluation | None
+    stochastic: dict[str, float | str | None] | None
+    conflict: Conflict | None
+    timing: Timing
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Found:
+    """One walk: what was decided, what it does in each outcome, and what it measures."""
+
+    model: Redelegation
+    decision: ProgramDecision
+    settled: Redelegation | None = None
+    x: FloatArray | None = None
+    second: SecondStage | None = None
+    fresh: FreshRecourse | None = None
+    assessments: tuple[Assessment, ...] = ()
+
+    @property
+    def plan(self) -> tuple[Redelegation, FloatArray, FloatArray] | None:
+        """Settled model, first stage and rescues, where there is a plan."""
+        if self.settled is None or self.x is None or self.second is None or self.second.rescued is None:
+            return None
+        return self.settled, self.x, self.second.rescued
+
+
+class TwoStageRoad:
+    """A round with second-stage offers, and all that is needed to decide it.
+
+    Parameters
+    ----------
+    instance, formulation, options, observer, seed
+        As for `bondwork.road.Road`.
+    strategy
+        Name of an installed one. One that decides stochastic programs decides both stages together; another
+        decides the first stage without regard to the second, which is then the best one for that.
+    value
+        Work out WS, EEV, EVPI and VSS as well.
+    """
+
+    def __init__(
+        self,
+        instance: Instance,
+        strategy: str,
+        formulation: Formulation,
+        options: Options,
+        observer: Observer,
+        *,
+        seed: int,
+        value: bool = False,
+    ) -> None:
+        self.instance = instance
+        self.strategy = strategy
+        self.formulation = formulation
+        self.options = options
+        self.observer = observer
+        self.seed = seed
+        self.value = value
+
+    def decide(self) -> TwoStageDecision:
+        """Walk the road."""
+        start = time.perf_counter()
+        rescues = find_rescues(self.instance)
+        outcomes = observe(self.instance, rescues, self.seed)
+        sampled = time.perf_counter()
+        # limits on losses hold after the rescues: they are none of the first stage's
+        first = self.formulation.build(without_risk(self.instance))
+        model = redelegate(self.instance, first, outcomes, rescues)
+        built = time.perf_counter()
+        self.ends = built + self.options.time_limit
+        found = self._walk(model)
+        found, tightening, said = self._calibrated(found)
+        notes = [*_how(found.model), *found.decision.notes, *said]
+        if found.second is not None and found.second.rescued is None:
+            notes.append("no second stage was found that keeps every limit")
+        conflict = self._conflict(model) if found.decision.status == "infeasible" else None
+        plan, evaluation = found.plan, None
+        if plan is not None:
+            options = dataclasses.replace(self.options, time_limit=self._grace())
+            evaluation, more = evaluate_rescues(*plan, found.fresh, self.seed, options, self.observer)
+            notes += more
+        worth = self._worth(model, found.decision, plan) if self.value else None
+        timing = Timing(
+            read=self.instance.read_seconds,
+            sample=sampled - start,
+            build=built - sampled,
+            solve=time.perf_counter() - built,
+        )
+        return TwoStageDecision(
+            found.model,
+            found.decision,
+            found.settled,
+            None if plan is None else plan[1],
+            None if plan is None else plan[2],
+            found.assessments,
+            tightening,
+            evaluation,
+            worth,
+            conflict,
+            timing,
+            tuple(notes),
+        )
+
+    def _walk(self, model: Redelegation) -> _Found:
+        """Decide a model, its second stage for what is seen of that, and measure both on fresh scenarios."""
+        model, decision, x = self._first_stage(model)
+        if x is None:
+            return _Found(model, decision)
+        settled, second = self._second_stage(model, decision, x)
+        # limits may have been tightened: what is told is about those of the round
+        settled = dataclasses.replace(settled, instance=self.instance)
+        if second.rescued is None:
+            return _Found(model, decision, settled, x, second)
+        fresh = measure_fresh(settled, x, second.rescued, self.seed)
+        assessments = assess_rescues(settled, x, second.rescued, fresh)
+        return _Found(model, decision, settled, x, second, fresh, tuple(assessments))
+
+    def _calibrated(self, found: _Found) -> tuple[_Found, dict[int, float], list[str]]:
+        """Tighten limits that do not hold on fresh scenarios, until they do; factors by limit, and notes."""
+        tightening: dict[int, float] = {}
+        notes: list[str] = []
+        for _ in range(MOST_CALIBRATIONS):
+            factors = tighter_factors(self.instance, found.assessments, tightening)
+            late = time.perf_counter() >= self.ends or self.observer.should_stop()
+            if not factors or late:
+                break
+            model = found.model
+            limited = _tightened(self.instance, factors)
+            again = self._walk(redelegate(limited, model.first, model.outcomes, model.rescues))
+            if again.plan is None:
+                notes.append(f"calibration gave up: tightened limits ended with {again.decision.status}")
+                break
+            found, tightening = again, factors
+        if tightening:
+            notes.append(
+                "limits were tightened to hold on fresh scenarios; the bound is that of tighter ones"
+            )
+        return found, tightening, notes
+
+    def _first_stage(self, model: Redelegation) -> tuple[Redelegation, ProgramDecision, FloatArray | None]:
+        kind: type[Any] = Extensive if self.strategy == "auto" else load_strategy(self.strategy)
+        read_settings(kind(), self.options.settings, f"strategy {self.strategy}")
+        if getattr(kind, "knows_outcomes", False):
+            lucky = redelegate(model.instance, model.first, model.outcomes, model.rescues, luck=True)
+            return model, kind().solve_program(lucky.program, self.options, self.observer), None
+        if hasattr(kind, "solve_program"):
+            return self._together(model, kind())
+        if not hasattr(kind, "solve"):
+            raise Refusal([f"strategy {self.strategy} decides no rounds; these do: {strategy_names()}"])
+        if hasattr(kind, "at_round"):
+            raise Refusal([f"strategy {self.strategy} agrees on prices, and rescues are paid their bids"])
+        strategy: Strategy = kind()
+        alone = strategy.solve(model.first, self.options, self.observer)
+        note = (
+            f"{self.strategy} decided the first stage without regard to the second, which is the best one "
+            "for it; no bound"
+        )
+        status = "locally_solved" if alone.status == "optimal" else alone.status
+        decision = ProgramDecision(status, math.inf, alone.x, None, (*alone.notes, note))
+        return model, decision, alone.x
+
+    def _together(
+        self, model: Redelegation, strategy: Any
+    ) -> tuple[Redelegation, ProgramDecision, FloatArray | None]:
+        """Decide both stages, again where a solution sees what nobody observes."""
+        added, rounds = 0, 0
+        write = getattr(self.formulation, "extensive_form", extensive_form)
+        if hasattr(strategy, "write"):
+            strategy.write = write
+        while True:
+            left = dataclasses.replace(self.options, time_limit=max(self.ends - time.perf_counter(), 0.0))
+            decision: ProgramDecision
+            if isinstance(strategy, Extensive) and is_large(model):
+                compact = redelegate(model.instance, model.first, model.outcomes, model.rescues, compact=True)
+                decision = search(compact, left, self.observer, write)
+            else:
+                decision = strategy.solve_program(model.program, left, self.observer)
+            if decision.root is None:
+                return model, decision, None
+            x = np.round(decision.root[: model.first.choices])
+            limited = bool(np.any(~model.program.linking.informational))
+            if not limited or decision.nodes is None:
+                break
+            apart = keep_unseen_apart(model, decision.nodes, _chosen(model.first, x))
+            if apart is None:
+                break
+            added += len(apart.program.linking) - len(model.program.linking)
+            if added > MOST_UNSEEN_ROWS or decision.status != "optimal":
+                note = "its bound is that of a second stage that may see outcomes of offers not chosen"
+                status = "iteration_limit" if decision.status == "optimal" else decision.status
+                return model, dataclasses.replace(decision, status=status, notes=(*decision.notes, note)), x
+            model, rounds = apart, rounds + 1
+        if added:
+            note = f"{added} rows added in {rounds} rounds that keep decisions from what nobody observes"
+            decision = dataclasses.replace(decision, notes=(*decision.notes, note))
+        return model, decision, x
+
+    def _grace(self) -> float:
+        """Seconds for what follows the strategy: what it has left, and a little where that is nothing."""
+        left = self.ends - time.perf_counter()
+        return max(left, GRACE + GRACE_SHARE * self.options.time_limit)
+
+    def _second_stage(
+        self, model: Redelegation, decision: ProgramDecision, x: FloatArray
+    ) -> tuple[Redelegation, SecondStage]:
+        """The best second stage for what is seen of the chosen first stage; at least what is known of it."""
+        seen, which = model.outcomes.seen(_chosen(model.first, x))
+        settled = redelegate(model.instance, model.first, seen, model.rescues)
+        known = None
+        if decision.nodes is not None:
+            known = _known(model, decision.nodes, which, len(seen))
+        options = dataclasses.replace(self.options, time_limit=self._grace(), mip_rel_gap=0.0)
+        second = decide_second_stage(settled, x, options, self.observer, known)
+        if second.status != "optimal" and known is not None and len(model.program.linking):
+            some = [each for each in (second.rescued, known) if each is not None]
+            kept = [each for each in some if _keeps(settled, x, each)]
+            best = max(kept, key=lambda each: in_sample_objective(settled, x, each), default=None)
+            second = dataclasses.replace(second, rescued=best)
+        return settled, second
+
+    def _worth(
+        self,
+        model: Redelegation,
+        decision: ProgramDecision,
+        plan: tuple[Redelegation, FloatArray, FloatArray] | None,
+    ) -> dict[str, float | str | None]:
+        """WS, RP, EEV, EVPI and VSS of the tree of outcomes."""
+        objective = None if plan is None else in_sample_objective(*plan)
+        lucky = redelegate(self.instance, model.first, model.outcomes, model.rescues, luck=True)
+        bound = decision.bound if math.isfinite(decision.bound) else None
+        worth = stochastic_value(
+            lucky.program, self.options, self.observer, _Known(decision.status, objective, bound)  # type: ignore[arg-type]
+        )  # fmt: skip
+        found: dict[str, float | str | None] = {
+            name: getattr(worth, name)
+            for name in ("ws", "ws_bound", "rp", "rp_bound", "ev", "eev", "evpi", "vss")
+        }
+        known = "ws knows the outcomes of the tree: those that the second stage could see"
+        found["notes"] = "; ".join([known, *worth.notes])
+        return found
+
+    def _conflict(self, model: Redelegation) -> Conflict | None:
+        first = Extensive().solve(
+            model.first, dataclasses.replace(self.options, mip_rel_gap=1.0), self.observer
+        )
+        if first.status == "infeasible":
+            return find_conflict(model.first, self.options, self.observer)
+        linking = model.program.linking
+        names = [linking.rows[row] for row in np.flatnonzero(~linking.informational).tolist()]
+        worst = [
+            f"worst_case of {limit.scope}" for limit in self.instance.risk if limit.measure == "worst_case"
+        ]
+        return Conflict(limits=[*names, *worst] or ["second stage"], minimal=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the value of a model asks of a solution."""
+
+    status: str
+    objective: float | None
+    bound: float | None
+
+
+def _chosen(first: Program, x: FloatArray) -> IntArray:
+    return np.sort(first.columns[: first.choices][x[: first.choices] > 0.5])
+
+
+def _tightened(instance: Instance, factors: Mapping[int, float]) -> Instance:
+    """The round with smaller budgets; of chance limits smaller probabilities."""
+    limits = []
+    for number, limit in enumerate(instance.risk):
+        factor = factors.get(number, 1.0)
+        if limit.measure == "chance":
+            limits.append(dataclasses.replace(limit, probability=limit.probability * factor))
+        else:
+            limits.append(dataclasses.replace(limit, budget=limit.budget * factor))
+    return dataclasses.replace(instance, risk=tuple(limits))
+
+
+def _known(model: Redelegation, nodes: Sequence[FloatArray], which: IntArray, size: int) -> FloatArray:
+    """What a strategy decided, for outcomes that look alike one decision: the one that adds the most."""
+    decided = np.round(np.array([node[: model.decisions] for node in nodes[1:]]))
+    order = np.lexsort((-expected_gain(model, decided), which))
+    _, first = np.unique(which[order], return_index=True)
+    found: FloatArray = decided[order[first]]
+    return found.reshape(size, model.decisions)
+
+
+def _keeps(settled: Redelegation, x: FloatArray, rescued: FloatArray) -> bool:
+    """Whether every limit on losses holds on the outcomes of the plan."""
+    return all(each.holds for each in assess_rescues(settled, x, rescued, None))
+
+
+def _how(model: Redelegation) -> list[str]:
+    """How the outcomes came about."""
+    outcomes = model.outcomes
+    if outcomes.scenarios:
+        said = f"second stage on {len(outcomes)} distinct outcomes of {outcomes.scenarios} scenarios"
+    else:
+        said = f"second stage on all {len(outcomes)} outcomes, with their exact probabilities"
+    leaves = len(outcomes.leaf_probability)
+    return [said + (f", {leaves} leaves behind each" if leaves else "")]
+
+
+def solve_two_stages(
+    road: TwoStageRoad, *, formulation: str, options: Mapping[str, bool | int | float | str | None]
+) -> Plan:
+    """Decide a two-stage round and write the decision down as a plan, not yet verified."""
+    return build_two_stage_plan(road.decide(), road, formulation=formulation, options=options)
