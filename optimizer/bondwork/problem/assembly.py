@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bondwork.market.load_curve import LoadIncentive
 from bondwork.problem import schema
 from bondwork.problem.checks import SUM_TOLERANCE, check_claim_form, check_outage, check_sum
+from bondwork.problem.columns import amounts_by_resource, or_unlimited, task_columns
 from bondwork.problem.faults import Fault, json_path, preview
 from bondwork.problem.instance import (
     NOBODY,
@@ -25,7 +27,7 @@ from bondwork.problem.instance import (
     Uncertainty,
 )
 from bondwork.problem.offers import OfferColumns, assemble_offers
-from bondwork.problem.periods import check_periods
+from bondwork.problem.periods import PeriodReader, resources_of_periods
 from bondwork.problem.references import References
 from bondwork.problem.sections import Index, Section, Sections
 
@@ -85,9 +87,9 @@ class Assembly:
         terms = self._terms(head.terms)
         uncertainty = self._uncertainty(head.uncertainty)
         coprocessors = self._coprocessors(outage)
-        periods = check_periods(
-            sections.periods, self.operators, self.coprocessors, outage, head.now, self.faults
-        )
+        periods = PeriodReader(
+            sections, self.operators, self.coprocessors, self.resources, outage, self.faults
+        ).periods()
         self.faults += References(self.operators, self.coprocessors, self.tasks).faults(sections)
         if self.faults:
             return None
@@ -99,7 +101,7 @@ class Assembly:
             resources=self.resources,
             operators=Operators(
                 tuple(o.id for o in sections.operators.entries),
-                _or_unlimited([o.stake for o in sections.operators.entries]),
+                or_unlimited([o.stake for o in sections.operators.entries]),
                 self._amounts_by_resource([o.capacity for o in sections.operators.entries], np.inf),
             ),
             coprocessors=coprocessors,
@@ -126,33 +128,20 @@ class Assembly:
             [t.work for t in sections.tasks.entries],
             [o.work for o in sections.offers.entries if o.work is not None],
             [k.work for k in sections.commitments.entries],
+            resources_of_periods(sections.periods),
         ):
             for each in group:
                 names.update(dict.fromkeys(each))
         return tuple(names)
 
     def _amounts_by_resource(self, entries: Sequence[dict[str, float]], absent: float) -> FloatArray:
-        table = np.full((len(entries), len(self.resources)), absent)
-        number = {name: k for k, name in enumerate(self.resources)}
-        for row, each in enumerate(entries):
-            for name, amount in each.items():
-                table[row, number[name]] = amount
-        return table
+        return amounts_by_resource(entries, self.resources, absent)
 
     def _tasks(self) -> tuple[Tasks, FloatArray]:
         entries = self.sections.tasks.entries
         check_claim_form(self.sections.tasks, self.faults)
         work = self._amounts_by_resource([t.work for t in entries], 0.0)
-        tasks = Tasks(
-            ids=tuple(t.id for t in entries),
-            minimum_collateral=np.array([t.minimum_collateral for t in entries], dtype=float),
-            deadline=_or_unlimited([t.deadline for t in entries]),
-            required=np.array([t.required for t in entries], dtype=bool),
-            unassigned_cost=np.array([t.unassigned_cost for t in entries], dtype=float),
-            replicas=np.array([t.replicas for t in entries], dtype=np.int64),
-            quorum=np.array([t.quorum for t in entries], dtype=np.int64),
-        )
-        return tasks, work
+        return task_columns(entries), work
 
     def _claims(self) -> Claims:
         """Number the pairs (task, operator), task by task."""
@@ -191,7 +180,7 @@ class Assembly:
         return Coprocessors(
             ids=tuple(c.id for c in entries),
             capacity=self._amounts_by_resource([c.capacity for c in entries], np.inf),
-            free_collateral=_or_unlimited([c.free_collateral for c in entries]),
+            free_collateral=or_unlimited([c.free_collateral for c in entries]),
             outage_probability=outage,
             serial=np.array([c.serial for c in entries], dtype=bool),
             free_at=np.array([now if c.free_at is None else c.free_at for c in entries], dtype=float),
@@ -209,28 +198,24 @@ class Assembly:
             )
             return None
         if curve.weight != 0.0:
-            self._check_continuity(path, curve)
+            self._check_load_curve(path, LoadIncentive(*curve.parameters()))
+            if coprocessor.capacity[curve.resource] == 0.0:
+                expected = "a capacity above 0: load is a share of it"
+                self._fault(f"{path}.resource", "a capacity of 0", expected)
         resource = self.resources.index(curve.resource)
         return LoadCurve(resource, curve.scale, curve.weight, curve.parameters())
 
-    def _check_continuity(self, path: str, curve: schema.LoadCurve) -> None:
+    def _check_load_curve(self, path: str, curve: LoadIncentive) -> None:
         """Refuse a load curve that jumps where the optimiser must follow it (MODEL 2.7)."""
-        if curve.B == 0.0 or curve.F < curve.B:
+        if not curve.is_sound():
             self._fault(path, f"B = {curve.B:g}, F = {curve.F:g}", "B other than 0 and F >= B")
             return
-        middle_end = curve.D + (curve.F - curve.B) * curve.E
-        # the last branch is open at F: its limit from above
-        last = max(curve.G * (curve.F - curve.H) ** 2 + curve.I, 0.0)
-        for name, at, left, right in (
-            ("B", curve.B, curve.A - curve.C, curve.D),
-            ("F", curve.F, middle_end, last),
-        ):
-            if abs(left - right) > SUM_TOLERANCE * max(1.0, abs(left), abs(right)):
-                self._fault(
-                    f"{path}.{name}",
-                    f"a jump at {at:g} from {left:g} to {right:g}",
-                    "a continuous curve where its weight is not 0",
-                )
+        for jump in curve.jumps():
+            self._fault(
+                f"{path}.{jump.name}",
+                f"a jump at {jump.at:g} from {jump.left:g} to {jump.right:g}",
+                "a continuous curve where its weight is not 0",
+            )
 
     def _commitments(self, outage: FloatArray) -> Commitments:
         section = self.sections.commitments
@@ -264,7 +249,7 @@ class Assembly:
             collateral=np.array([k.collateral for k in entries], dtype=float),
             work=self._amounts_by_resource([k.work for k in entries], 0.0),
             success_probability=p,
-            release_at=_or_unlimited([k.release_at for k in entries]),
+            release_at=or_unlimited([k.release_at for k in entries]),
         )
 
     def _check_commitment(self, number: int, entry: schema.Commitment) -> None:
@@ -333,10 +318,6 @@ class Assembly:
             uncertainty.scenarios,
             uncertainty.seed,
         )
-
-
-def _or_unlimited(values: Sequence[float | None]) -> FloatArray:
-    return np.array([np.inf if value is None else value for value in values], dtype=float)
 
 
 def _claims_of(task: schema.Task) -> list[tuple[tuple[int | str, ...], str, float, float]]:

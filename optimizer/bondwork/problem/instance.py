@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from bondwork.arrays import freeze_fields
+from bondwork.market.load_curve import LoadIncentive
 
 if TYPE_CHECKING:
     from bondwork.arrays import BoolArray, FloatArray, IntArray
+    from bondwork.uncertainty.laws import Law
 
 #: Index that stands for "nobody" where an index is expected.
 NOBODY = -1
@@ -50,13 +52,23 @@ class LoadCurve:
     """The nine-parameter load incentive f(x) of a coprocessor (paper, section 5; MODEL 2.7).
 
     ``x`` is expected work over capacity of ``resource`` (an index), commitments included. ``scale`` is in
-    currency; ``weight`` is how much of f the objective adds.
+    currency; ``weight`` is how much of f the objective adds. ``parameters`` are A to I.
     """
 
     resource: int
     scale: float
     weight: float
     parameters: tuple[float, float, float, float, float, float, float, float, float]
+
+    @property
+    def incentive(self) -> LoadIncentive:
+        """The curve itself."""
+        return LoadIncentive(*self.parameters)
+
+    @property
+    def amount(self) -> float:
+        """What f = 1 adds to the objective, in currency."""
+        return self.weight * self.scale
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -290,27 +302,91 @@ class Objective:
     risk_level: float = 0.95
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class PastRates:
+    """What a history says about the executors of a round; see `bondwork.uncertainty.bootstrap`.
+
+    Attributes
+    ----------
+    rates
+        Shape (T, coprocessors + operators). Failure rate of each in each of T past rounds.
+    sha256
+        Digest of the history.
+    """
+
+    rates: FloatArray
+    sha256: str
+
+    def __post_init__(self) -> None:
+        freeze_fields(self, "rates")
+
+
 @dataclass(frozen=True, slots=True)
 class Uncertainty:
-    """How outcomes depend on each other and how they are sampled (MODEL 3)."""
+    """How outcomes depend on each other and how they are sampled (MODEL 3).
+
+    ``history`` is no part of the round: scenarios are resampled from it where it is given.
+    """
 
     common: float = 0.0
     coprocessor: float = 0.0
     sampling: str = "sobol"
     scenarios: int = 1024
     seed: int = 0
+    history: PastRates | None = None
 
 
 @dataclass(frozen=True, slots=True)
+class AmountLaw:
+    """An amount of a later period that is random: one draw for all its ``targets``.
+
+    Attributes
+    ----------
+    kind
+        What is random. Targets of ``reward`` and ``slashing`` are claims of the period, those of ``bid`` are
+        offers: the triples that come from one offer of the input.
+    targets
+        Indices.
+    law
+        In currency; not negative, and no constant.
+    """
+
+    kind: Literal["reward", "slashing", "bid"]
+    targets: tuple[int, ...]
+    law: Law
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Period:
-    """A later node of the round's own tree (MODEL 4): its place, and how much is decided there."""
+    """A later node of the round's own tree (MODEL 4): its place, and what is decided there.
+
+    Attributes
+    ----------
+    id
+        Its name.
+    parent, above
+        Id and index of the period before it; ``None`` and `NOBODY` where that is the round itself. Parents
+        stand before their children.
+    at
+        Clock time of the decision, in seconds.
+    probability
+        Given the parent.
+    tasks, claims, offers
+        As in `Instance`, with indices of their own among themselves and those of the round for operators,
+        coprocessors and resources. Random amounts stand here with their means.
+    laws
+        The amounts that are random; they become known before the period's decision.
+    """
 
     id: str
     parent: str | None
+    above: int
     at: float
     probability: float
-    tasks: int
-    offers: int
+    tasks: Tasks
+    claims: Claims
+    offers: Offers
+    laws: tuple[AmountLaw, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

@@ -1,53 +1,231 @@
-"""Later periods of a round: checked at the boundary like everything else, and summed up for the instance."""
+"""Later periods of a round: a tree of decisions to come, checked and made arrays like the round itself."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import dataclasses
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from bondwork.problem import schema
-from bondwork.problem.checks import SUM_TOLERANCE, check_claim_form, check_outage, check_sum
+from bondwork.problem.checks import SUM_TOLERANCE, check_claim_form, check_sum
+from bondwork.problem.columns import amounts_by_resource, task_columns
 from bondwork.problem.faults import Fault, preview
-from bondwork.problem.instance import Period
-from bondwork.problem.sections import Index, Section, whole_section
+from bondwork.problem.instance import NOBODY, AmountLaw, Claims, Commitments, Instance, Period
+from bondwork.problem.offers import OfferColumns, assemble_offers
+from bondwork.problem.sections import Index, Section, Sections, whole_section
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Literal
+
     from bondwork.arrays import FloatArray
+    from bondwork.uncertainty.laws import Law
+
+_Amount: TypeAlias = "float | schema.LognormalLaw | schema.ValuesLaw"
+
+#: A claim of a period's task: steps to it inside the task, its operator's id, reward, slashing.
+_Claim: TypeAlias = "tuple[tuple[int | str, ...], str, _Amount, _Amount]"
 
 
-def check_periods(
-    section: Section[schema.Period],
-    operators: Index,
-    coprocessors: Index,
-    outage: FloatArray,
-    now: float,
-    faults: list[Fault],
-) -> tuple[Period, ...]:
-    """Check the tree of periods and what each holds (MODEL 4); return its nodes in the order of the input."""
-    index = Index.of(section, "a period", faults)
-    _check_tree(section, index, now, faults)
-    for number, period in enumerate(section.entries):
+def resources_of_periods(section: Section[schema.Period]) -> list[dict[str, float]]:
+    """Every ``work`` of the periods, for the names of the resources."""
+    works = [task.work for period in section.entries for task in period.tasks]
+    return works + [o.work for period in section.entries for o in period.offers if o.work is not None]
+
+
+class PeriodReader:
+    """Makes arrays of the periods, gathering faults on the way (MODEL 4).
+
+    Parameters
+    ----------
+    sections
+        The round.
+    operators, coprocessors
+        Whom the periods refer to; their tasks and offers are their own.
+    resources, outage
+        Names of the resources, and the coprocessors' outage probabilities.
+    faults
+        Where faults go. After faults the periods are not complete and must not be used.
+    """
+
+    def __init__(
+        self,
+        sections: Sections,
+        operators: Index,
+        coprocessors: Index,
+        resources: tuple[str, ...],
+        outage: FloatArray,
+        faults: list[Fault],
+    ) -> None:
+        self.sections = sections
+        self.operators = operators
+        self.coprocessors = coprocessors
+        self.resources = resources
+        self.outage = outage
+        self.faults = faults
+
+    def periods(self) -> tuple[Period, ...]:
+        """Check the tree and what its nodes hold; return them in the order of the input."""
+        section = self.sections.periods
+        index = Index.of(section, "a period", self.faults)
+        _check_tree(section, index, self.sections.head.now, self.faults)
+        return tuple(self._period(number, index) for number in range(len(section.entries)))
+
+    def _period(self, number: int, index: Index) -> Period:
+        section = self.sections.periods
+        period = section.entries[number]
         place = (*section.path, section.places[number])
         tasks = whole_section(period.tasks, *place, "tasks")
-        task_index = Index.of(tasks, "a task", faults)
-        _check_tasks(tasks, operators, faults)
-        _check_offers(
-            whole_section(period.offers, *place, "offers"),
-            task_index,
-            operators,
-            coprocessors,
-            outage,
-            faults,
-        )
+        offers = whole_section(period.offers, *place, "offers")
+        task_index = Index.of(tasks, "a task", self.faults)
+        check_claim_form(tasks, self.faults)
+        laws: list[AmountLaw] = []
+        claims, claim_number = self._claims(tasks, laws)
+        means = [self._mean(offers.at(i, "bid"), o.bid) for i, o in enumerate(offers.entries)]
+        known = [o.model_copy(update={"bid": mean}) for o, mean in zip(offers.entries, means, strict=True)]
         own = whole_section(period.self_execution, *place, "self_execution")
-        for position, entry in enumerate(own.entries):
-            task_index.find(entry.task, own.at(position, "task"), faults)
-            operators.find(entry.operator, own.at(position, "operator"), faults)
-    return tuple(
-        Period(p.id, p.parent, p.at, p.probability, len(p.tasks), len(p.offers) + len(p.self_execution))
-        for p in section.entries
+        columns = OfferColumns(
+            # the offers' arrays come from where the round's own do; only lists and places differ
+            dataclasses.replace(
+                self.sections,
+                tasks=tasks,  # type: ignore[arg-type]
+                offers=dataclasses.replace(offers, entries=known),  # type: ignore[arg-type]
+                self_execution=own,
+            ),
+            self.operators,
+            self.coprocessors,
+            task_index,
+            claim_number,
+            amounts_by_resource([task.work for task in tasks.entries], self.resources, 0.0),
+            self.resources,
+        )
+        made = assemble_offers(columns, claims, self.outage, self.faults)
+        if not self.faults:
+            laws += _bid_laws(offers, made.ids[: int(np.count_nonzero(~made.is_self))])
+        return Period(
+            id=period.id,
+            parent=period.parent,
+            above=NOBODY if period.parent is None else index.number.get(period.parent, NOBODY),
+            at=period.at,
+            probability=period.probability,
+            tasks=task_columns(tasks.entries),
+            claims=claims,
+            offers=made,
+            laws=tuple(laws),
+        )
+
+    def _claims(
+        self, section: Section[schema.PeriodTask], laws: list[AmountLaw]
+    ) -> tuple[Claims, dict[tuple[int, int], int]]:
+        """Number the pairs (task, operator), task by task; random amounts go to ``laws``."""
+        numbers: dict[tuple[int, int], int] = {}
+        rows: list[tuple[int, int, float, float]] = []
+        for number, task in enumerate(section.entries):
+            for steps, operator_id, reward, slashing in _claims_of(task):
+                path = section.at(number, *steps, "operator")
+                operator = self.operators.find(operator_id, path, self.faults)
+                means = [
+                    self._mean(section.at(number, *steps, name), amount)
+                    for name, amount in (("reward", reward), ("slashing", slashing))
+                ]
+                if operator < 0:
+                    continue
+                key = (number, operator)
+                if numbers.setdefault(key, len(rows)) != len(rows):
+                    again = Fault(
+                        path, f"{preview(operator_id)} again", "each operator once among a task's claims"
+                    )
+                    self.faults.append(again)
+                    continue
+                if not self.faults:
+                    laws += _laws("reward", reward, (len(rows),))
+                    laws += _laws("slashing", slashing, (len(rows),))
+                rows.append((number, operator, means[0], means[1]))
+        table = np.array(rows, dtype=float).reshape(-1, 4)
+        columns = (table[:, 0].astype(np.int64), table[:, 1].astype(np.int64), table[:, 2], table[:, 3])
+        return Claims(*columns), numbers
+
+    def _mean(self, path: str, amount: _Amount) -> float:
+        """Check an amount and return its mean; any number where it is at fault."""
+        if isinstance(amount, schema.LognormalLaw):
+            return amount.mean
+        if not isinstance(amount, schema.ValuesLaw):
+            return amount
+        if len(amount.values) != len(amount.probabilities):
+            self.faults.append(
+                Fault(
+                    f"{path}.probabilities",
+                    f"{len(amount.probabilities)} probabilities",
+                    f"one for each of the {len(amount.values)} values",
+                )
+            )
+            return 0.0
+        check_sum(f"{path}.probabilities", amount.probabilities, "probabilities", self.faults)
+        return float(np.dot(amount.values, amount.probabilities))
+
+
+def instance_of_period(instance: Instance, number: int) -> Instance:
+    """Return a later period as a round of its own: one stage, at its time, nothing committed.
+
+    Random amounts have their means. Free collateral, capacity and stake are those of the round: what earlier
+    decisions hold of them is for the tree to say. Only limits on the expected loss stay.
+    """
+    period = instance.periods[number]
+    none, nothing = np.zeros(0, dtype=np.int64), np.zeros(0)
+    return dataclasses.replace(
+        instance,
+        name=period.id,
+        now=period.at,
+        tasks=period.tasks,
+        claims=period.claims,
+        offers=period.offers,
+        commitments=Commitments(
+            (), none, none, none, none, nothing, np.zeros((0, len(instance.resources))), nothing, nothing
+        ),
+        risk=tuple(limit for limit in instance.risk if limit.measure == "expected"),
+        periods=(),
+        sha256="",
     )
+
+
+def is_staged(instance: Instance) -> bool:
+    """Whether a later period of the round has anything to decide, or a task that costs something."""
+    return any(
+        len(period.offers) or period.tasks.required.any() or period.tasks.unassigned_cost.any()
+        for period in instance.periods
+    )
+
+
+def _bid_laws(section: Section[schema.PeriodOffer], ids: tuple[str, ...]) -> Iterator[AmountLaw]:
+    """Laws of the bids; an offer's triples follow each other, and no other offer has its id."""
+    targets: dict[str, list[int]] = {}
+    for number, id_ in enumerate(ids):
+        targets.setdefault(id_, []).append(number)
+    for offer in section.entries:
+        default = f"{offer.task}/{offer.coprocessor}"
+        default += "" if offer.operator is None else f"/{offer.operator}"
+        yield from _laws("bid", offer.bid, tuple(targets.get(offer.id or default, ())))
+
+
+def _laws(
+    kind: Literal["reward", "slashing", "bid"], amount: _Amount, targets: tuple[int, ...]
+) -> Iterator[AmountLaw]:
+    from bondwork.uncertainty.laws import Lognormal, Values  # needs scipy, which most rounds do not
+
+    law: Law
+    if not targets or isinstance(amount, float | int):
+        return
+    if isinstance(amount, schema.LognormalLaw):
+        if amount.mean == 0.0 or amount.cv == 0.0:  # a number that is known
+            return
+        law = Lognormal(amount.mean, amount.cv)
+    else:
+        possible = [(v, p) for v, p in zip(amount.values, amount.probabilities, strict=True) if p > 0.0]
+        if len({value for value, _ in possible}) < 2:
+            return
+        law = Values(tuple(v for v, _ in possible), tuple(p for _, p in possible))
+    yield AmountLaw(kind, targets, law)
 
 
 def _check_tree(section: Section[schema.Period], index: Index, now: float, faults: list[Fault]) -> None:
@@ -80,54 +258,9 @@ def _check_tree(section: Section[schema.Period], index: Index, now: float, fault
             del total[period.parent]  # once for each parent
 
 
-def _check_tasks(section: Section[schema.PeriodTask], operators: Index, faults: list[Fault]) -> None:
-    check_claim_form(section, faults)
-    for number, task in enumerate(section.entries):
-        named: list[tuple[tuple[int | str, ...], str]] = []
-        if task.operator is not None:
-            named.append((("operator",), task.operator))
-        for i, claim in enumerate(task.claims or []):
-            named.append((("claims", i, "operator"), claim.operator))
-            _check_law(section.at(number, "claims", i, "reward"), claim.reward, faults)
-            _check_law(section.at(number, "claims", i, "slashing"), claim.slashing, faults)
-        for steps, operator in named:
-            operators.find(operator, section.at(number, *steps), faults)
-        _check_law(section.at(number, "reward"), task.reward, faults)
-        _check_law(section.at(number, "slashing"), task.slashing, faults)
-
-
-def _check_offers(
-    section: Section[schema.PeriodOffer],
-    tasks: Index,
-    operators: Index,
-    coprocessors: Index,
-    outage: FloatArray,
-    faults: list[Fault],
-) -> None:
-    entries = section.entries
-    tasks.look_up([o.task for o in entries], lambda i: section.at(i, "task"), faults)
-    coprocessor = coprocessors.look_up(
-        [o.coprocessor for o in entries], lambda i: section.at(i, "coprocessor"), faults
-    )
-    for number, offer in enumerate(entries):
-        if offer.operator is not None:
-            operators.find(offer.operator, section.at(number, "operator"), faults)
-        _check_law(section.at(number, "bid"), offer.bid, faults)
-    p = [o.success_probability for o in entries]
-    mean = np.array([each if isinstance(each, float | int) else each.mean for each in p], dtype=float)
-    check_outage(section, mean, np.array(coprocessor, dtype=np.int64), outage, faults)
-
-
-def _check_law(path: str, amount: object, faults: list[Fault]) -> None:
-    if not isinstance(amount, schema.ValuesLaw):
-        return
-    if len(amount.values) != len(amount.probabilities):
-        faults.append(
-            Fault(
-                f"{path}.probabilities",
-                f"{len(amount.probabilities)} probabilities",
-                f"one for each of the {len(amount.values)} values",
-            )
-        )
-    else:
-        check_sum(f"{path}.probabilities", amount.probabilities, "probabilities", faults)
+def _claims_of(task: schema.PeriodTask) -> list[_Claim]:
+    if task.claims is not None:
+        return [(("claims", i), c.operator, c.reward, c.slashing) for i, c in enumerate(task.claims)]
+    if task.operator is not None:
+        return [((), task.operator, task.reward or 0.0, task.slashing or 0.0)]
+    return []

@@ -1,0 +1,115 @@
+"""The road from a round with later periods to a plan: tree, program, strategy, plan."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from bondwork.plan.horizon_building import build_horizon_plan, chosen_by_node
+from bondwork.plan.plan import Conflict
+from bondwork.program.highs import solve_program
+from bondwork.program.horizon import horizon_program
+from bondwork.program.program_solving import solve_stochastic
+from bondwork.registry import find_formulation
+from bondwork.risk.assessment import assess
+from bondwork.uncertainty.horizon import horizon_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bondwork.contracts import Observer, Options
+    from bondwork.plan.plan import Plan
+    from bondwork.problem.instance import Instance
+    from bondwork.program.program import Program
+
+
+def solve_horizon(
+    instance: Instance,
+    options: Options,
+    observer: Observer,
+    *,
+    strategy: str,
+    formulation: str,
+    seed: int,
+    told: Mapping[str, bool | int | float | str | None],
+    value: bool = False,
+) -> Plan:
+    """Decide a round together with its later periods; the plan is not yet verified.
+
+    Parameters
+    ----------
+    instance
+        A round for which `bondwork.problem.periods.is_staged` holds.
+    options, observer
+        See `bondwork.contracts`.
+    strategy, formulation
+        Names of installed ones that decide, and write, stochastic programs.
+    seed
+        Of the tree.
+    told
+        Options as the plan's provenance tells them.
+    value
+        Work out WS, EEV, EVPI and VSS as well.
+
+    Returns
+    -------
+    Plan
+        ``assignments`` are what to carry out now, ``recourse`` what every later node would do.
+
+    Raises
+    ------
+    Refusal
+        Strategy or formulation takes no stochastic programs, or the tree is too large for them.
+    """
+    start = time.perf_counter()
+    tree = horizon_tree(instance, seed=seed)
+    sampled = time.perf_counter()
+    made = horizon_program(tree)
+    built = time.perf_counter()
+    solution = solve_stochastic(
+        made.program,
+        options,
+        observer,
+        strategy=strategy,
+        formulation=formulation,
+        all_nodes=True,
+        value=value,
+    )
+    now = find_formulation("highs").build(instance)
+    conflict = None
+    if solution.status == "infeasible":
+        conflict = _conflict(instance, now, options, observer)
+    chosen = chosen_by_node(made, solution)
+    plan = build_horizon_plan(
+        instance,
+        made,
+        solution,
+        now=now if chosen else None,
+        formulation=formulation,
+        options=told,
+        seed=seed,
+        assessments=assess(instance, None, chosen[0], seed) if chosen else (),
+        conflict=conflict,
+    )
+    timing = solution.timing.model_copy(
+        update={
+            "read": instance.read_seconds,
+            "sample": sampled - start,
+            "build": built - sampled + solution.timing.build,
+        }
+    )
+    return plan.model_copy(update={"timing": timing})
+
+
+def _conflict(instance: Instance, now: Program, options: Options, observer: Observer) -> Conflict | None:
+    """Limits that cannot hold together: those of the round itself, or what later periods require."""
+    from bondwork.plan.conflict import find_conflict
+
+    if solve_program(now, options, observer).status == "infeasible":
+        return find_conflict(now, options, observer)
+    required = [
+        f"task {period.tasks.ids[task]} required in {period.id}"
+        for period in instance.periods
+        for task in period.tasks.required.nonzero()[0].tolist()
+    ]
+    return Conflict(limits=required, minimal=False)

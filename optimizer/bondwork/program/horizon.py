@@ -1,0 +1,315 @@
+"""A round with later periods as a stochastic program: a node for each period and what was seen (MODEL 4).
+
+Everything that is decided holds capacity, collateral and stake until it is released; a failure then forfeits
+collateral and stake for good. So at node n, with o over the offers chosen on the path and still held, and f
+over those released with a failure,
+
+    capacity     sum of work * x[o]                    <=  capacity - work of held commitments
+    collateral   sum of l * x[o]  +  sum of l * x[f]   <=  free + what commitments returned
+    stake        sum of s * x[o]  +  sum of s * x[f]   <=  stake - s of held and of failed commitments
+
+which is K[c,n] = K[c,m] - sum of l*x + sum of l*omega*x written out along the path. Offers are valued at
+their success probabilities; their outcomes decide over what is left for later. A limit on the expected loss
+is about what is held at a node.
+
+A serial coprocessor works by deadline, and what it was given at a period cannot start before: for every
+period j on the path and every deadline D, the durations of what was given from j on and is due by D fit
+between j and D. For jobs that may be interrupted when a later period brings an earlier deadline, that is
+exact (the demand criterion of Baruah, Mok & Rosier 1990); it is MODEL 2.9 where there is one period.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bondwork.arrays import frozen
+from bondwork.problem.instance import NOBODY
+from bondwork.problem.limits import LimitKind, Limits, enumerate_limits
+from bondwork.problem.release import THIS_ROUND
+from bondwork.problem.values import is_committed, is_eligible, net_reward
+from bondwork.program.horizon_entries import FORFEITABLE, Entries, entries_of
+from bondwork.program.horizon_values import NodeNumbers
+from bondwork.program.stochastic import StochasticProgram
+from bondwork.program.template import NodeTemplate
+from bondwork.uncertainty.horizon import ENDED, HorizonTree, unique_names
+
+if TYPE_CHECKING:
+    from bondwork.arrays import FloatArray, IntArray
+    from bondwork.problem.instance import Instance
+
+#: Numbers from here on are scaled down: HiGHS takes 1e20 for infinite, and wei come close.
+LARGEST_PLAIN = 1e15
+
+#: A bound of this size never binds where a row's entries add up to at most `LARGEST_PLAIN`.
+FAR_ABOVE = 1e19
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HorizonProgram:
+    """The stochastic program of a round with later periods, and what its columns mean.
+
+    Attributes
+    ----------
+    tree
+        The tree it was made of; its nodes are the program's.
+    program
+        A maximisation of the expected net reward over the whole horizon, in units of ``unit`` currency.
+    columns
+        By decision point, the offers its columns decide about.
+    unit
+        1, or a power of two where amounts are so large that the solver would take them for infinite.
+    """
+
+    tree: HorizonTree
+    program: StochasticProgram
+    columns: tuple[IntArray, ...]
+    unit: float
+
+
+def horizon_program(tree: HorizonTree) -> HorizonProgram:
+    """Write the program of a round with later periods down.
+
+    Parameters
+    ----------
+    tree
+        From `bondwork.uncertainty.horizon.horizon_tree`.
+
+    Notes
+    -----
+    Replicas, second-stage offers, weighted load curves and tail limits are not in it: whoever calls refuses
+    rounds where they would change the answer.
+
+    Examples
+    --------
+    A failure in this round costs the collateral that the next one needs; it is worth it only by its odds:
+
+    >>> import bondwork
+    >>> from bondwork.uncertainty.horizon import horizon_tree
+    >>> offer = {"task": "t", "coprocessor": "cp", "collateral": 2, "success_probability": 0.75}
+    >>> instance = bondwork.load({
+    ...     "format": "bondwork.round/1", "operators": [{"id": "op"}],
+    ...     "coprocessors": [{"id": "cp", "free_collateral": 3}],
+    ...     "tasks": [{"id": "t", "operator": "op", "reward": 4}], "offers": [offer],
+    ...     "periods": [{"id": "next", "at": 60, "tasks": [{"id": "t", "operator": "op", "reward": 8}],
+    ...                  "offers": [offer]}]})
+    >>> made = horizon_program(horizon_tree(instance))
+    >>> made.program.node(1).to_ancestors[0].toarray().tolist(), made.program.node(1).row_upper.tolist()
+    ([[0.0], [2.0]], [1.0, 3.0])
+    >>> made.program.node(2).to_ancestors[0].toarray().tolist()  # where it succeeded
+    [[0.0], [0.0]]
+    """
+    horizon = tree.horizon
+    columns = tuple(frozen(np.flatnonzero(is_eligible(each))) for each in horizon.rounds)
+    points = [THIS_ROUND, *horizon.reached]
+    gains = {point: _gains(tree, point, columns[point]) for point in points}
+    largest = max((float(np.abs(gain).max(initial=0.0)) for gain, _ in gains.values()), default=0.0)
+    unit = 2.0 ** np.ceil(np.log2(largest)) if largest > LARGEST_PLAIN else 1.0
+    templates: list[NodeTemplate] = []
+    number: dict[int, int] = {}
+    values: list[FloatArray] = [np.zeros(0)] * len(tree.names)
+    for point in points:
+        nodes = np.flatnonzero(tree.period == point)
+        builder = _Template(tree, point, columns)
+        number[point] = len(templates)
+        template, table = builder.write(nodes, gains[point][0] / unit, gains[point][1] / unit)
+        templates.append(template)
+        for node, row in zip(nodes.tolist(), table, strict=True):
+            values[node] = row
+    kind = np.array([number.get(point, -1) for point in tree.period.tolist()], dtype=np.int64)
+    for stage in np.unique(tree.tree.stage[tree.period == ENDED]).tolist():
+        kind[(tree.period == ENDED) & (tree.tree.stage == stage)] = len(templates)
+        templates.append(NodeTemplate.make(stage, [], cost=[]))
+    start, position, value = _changes(templates, kind, values)
+    program = StochasticProgram(
+        name=horizon.instance.name,
+        sense="max",
+        stages=tuple(f"decision {t + 1}" for t in range(horizon.stages)),
+        templates=tuple(templates),
+        template=kind,
+        parent=np.array(tree.tree.parent),
+        conditional=np.array(tree.tree.conditional),
+        nodes=tree.names,
+        change_start=start,
+        change_position=position,
+        change_value=value,
+    )
+    return HorizonProgram(tree, program, columns, unit)
+
+
+def _gains(tree: HorizonTree, point: int, columns: IntArray) -> tuple[FloatArray, FloatArray]:
+    """What each column earns, by realisation, and what leaving every task costs. Shapes (R, n) and (1,)."""
+    decided = tree.horizon.rounds[point]
+    cost = np.where(is_committed(decided), 0.0, decided.tasks.unassigned_cost)
+    count = len(tree.seen[point].probability) if point in tree.seen else 1
+    reward = np.stack([net_reward(tree.round_at(point, j))[columns] for j in range(count)])
+    return reward + cost[decided.offers.task[columns]], np.array([cost.sum()])
+
+
+class _Template:
+    """Writes the template of a decision point's nodes, and the numbers of each node."""
+
+    def __init__(self, tree: HorizonTree, point: int, columns: tuple[IntArray, ...]) -> None:
+        self.tree = tree
+        self.point = point
+        self.columns = columns
+        self.decided = tree.horizon.rounds[point]
+        self.path = tree.horizon.path(point)
+        self.limits, self.starts = self._limits()
+        self._find_entries()
+
+    def _limits(self) -> tuple[Limits, IntArray]:
+        """Return the limits, and for each the position on the path from which decisions count in it."""
+        limits = enumerate_limits(self.decided)
+        here = len(self.path) - 1
+        starts = np.zeros(len(limits), dtype=np.int64)
+        starts[limits.kind == LimitKind.TASK] = here
+        starts[limits.kind == LimitKind.DEADLINE] = here
+        if self.point == THIS_ROUND:
+            return limits, starts
+        own = entries_of(self.decided, self.columns[self.point], limits)
+        asked = np.isin(np.arange(len(limits)), own.row) | (limits.kind == LimitKind.TASK)
+        rows = [np.flatnonzero(asked)]
+        owners, deadlines, upper = [limits.owner[asked]], [limits.deadline[asked]], [limits.upper[asked]]
+        begins = [starts[asked]]
+        for owner, deadline, bound, start in self._windows(limits):
+            rows.append(np.array([limits.of_kind(LimitKind.DEADLINE)[0]]))
+            owners.append(np.array([owner]))
+            deadlines.append(np.array([deadline]))
+            upper.append(np.array([bound]))
+            begins.append(np.array([start]))
+        index = np.concatenate(rows)
+        made = Limits(
+            self.decided,
+            limits.kind[index],
+            np.concatenate(owners),
+            limits.detail[index],
+            np.concatenate(deadlines),
+            limits.lower[index],
+            np.concatenate(upper),
+        )
+        return made, np.concatenate(begins)
+
+    def _windows(self, limits: Limits) -> list[tuple[int, float, float, int]]:
+        """Windows of serial coprocessors that began before this period: owner, deadline, length, begin."""
+        horizon = self.tree.horizon
+        mine = limits.of_kind(LimitKind.DEADLINE)
+        windows = []
+        for owner in np.unique(limits.owner[mine]).tolist():
+            first = limits.deadline[mine[limits.owner[mine] == owner]].min()
+            deadlines: set[float] = set(limits.deadline[mine[limits.owner[mine] == owner]].tolist())
+            for begin in range(len(self.path) - 2, -1, -1):
+                decided = horizon.rounds[self.path[begin]]
+                chosen = self.columns[self.path[begin]]
+                chosen = chosen[decided.offers.coprocessor[chosen] == owner]
+                deadlines |= set(decided.tasks.deadline[decided.offers.task[chosen]].tolist()) - {np.inf}
+                free = max(float(decided.coprocessors.free_at[owner]), decided.now)
+                windows += [(owner, each, each - free, begin) for each in sorted(deadlines) if each >= first]
+        return windows
+
+    def _find_entries(self) -> None:
+        """List the entries of the path's decisions in the rows, task rows among them."""
+        horizon = self.tree.horizon
+        self.entries: list[tuple[int, Entries]] = []
+        forfeitable = np.isin(self.limits.kind, FORFEITABLE)
+        for position, point in enumerate(self.path):
+            found = entries_of(horizon.rounds[point], self.columns[point], self.limits)
+            counts = position >= self.starts[found.row]
+            if point != self.point:
+                # a serial coprocessor's past work is in its windows, whenever that is released
+                held = ~horizon.released(point, self.point)[found.offer]
+                busy = self.limits.kind[found.row] == LimitKind.DEADLINE
+                counts &= held | busy | forfeitable[found.row]
+            self.entries.append((position, found.select(counts)))
+        offers, mine = self.decided.offers, self.columns[self.point]
+        task_row = np.full(len(self.decided.tasks), NOBODY)
+        rows = self.limits.of_kind(LimitKind.TASK)
+        task_row[self.limits.owner[rows]] = rows
+        row = task_row[offers.task[mine]]
+        ones = np.ones(len(mine))
+        self.entries.append((len(self.path) - 1, Entries(row, mine, ones, np.zeros(len(mine), dtype=bool))))
+
+    def write(self, nodes: IntArray, gains: FloatArray, left: FloatArray) -> tuple[NodeTemplate, FloatArray]:
+        """Return the template, with the numbers of the first node, and the numbers of every node."""
+        numbers = NodeNumbers(self.tree, self.point, self.limits, nodes)
+        shares = [numbers.entries(self.path[position], found) for position, found in self.entries]
+        entries = np.concatenate(shares, axis=1)
+        upper = numbers.upper()
+        row = np.concatenate([found.row for _, found in self.entries]).astype(np.int64)
+        scale = _row_scale(row, np.abs(entries).max(axis=0, initial=0.0), len(self.limits))
+        upper = upper / scale
+        upper[upper >= FAR_ABOVE] = np.inf  # a row's entries add up to much less
+        entries = entries / scale[row]
+        mine = self.columns[self.point]
+        offers = self.decided.offers
+        operators = self.decided.operators.ids
+        names = unique_names([f"{offers.ids[o]} for {operators[offers.operator[o]]}" for o in mine.tolist()])
+        template = NodeTemplate.make(
+            len(self.path) - 1,
+            names,
+            unique_names([self.limits.label(k) for k in range(len(self.limits))]),
+            cost=gains[int(self.tree.realisation[nodes[0]])],
+            upper=1.0,
+            integer=True,
+            row_lower=self.limits.lower,
+            row_upper=upper[0],
+            constant=-float(left[0]),
+        )
+        stage = np.concatenate([np.full(len(found), position) for position, found in self.entries])
+        column = [np.searchsorted(self.columns[self.path[i]], found.offer) for i, found in self.entries]
+        count, n = len(nodes), len(mine)
+        table = np.concatenate(
+            [
+                np.full((count, 1), -float(left[0])),
+                gains[self.tree.realisation[nodes]],
+                np.zeros((count, n)),
+                np.ones((count, n)),
+                np.repeat(self.limits.lower[None], count, axis=0),
+                upper,
+                entries,
+            ],
+            axis=1,
+        )
+        whole = NodeTemplate(
+            template.stage,
+            template.columns,
+            template.rows,
+            np.ones(n, dtype=np.bool_),
+            row,
+            stage.astype(np.int64),
+            np.concatenate(column).astype(np.int64),
+            table[0].copy(),
+        )
+        return whole, table
+
+
+def _row_scale(row: IntArray, size: FloatArray, count: int) -> FloatArray:
+    """Power of two by which each row is divided; 1 but for rows of very large numbers. Shape (count,)."""
+    total = np.maximum(np.bincount(row, size, count), 1.0)
+    scale: FloatArray = np.where(total > LARGEST_PLAIN, 2.0 ** np.ceil(np.log2(total)), 1.0)
+    return scale
+
+
+def _changes(
+    templates: list[NodeTemplate], kind: IntArray, values: list[FloatArray]
+) -> tuple[IntArray, IntArray, FloatArray]:
+    """Where each node's numbers differ from those of its template."""
+    counts, positions, changed = [0], [], []
+    for each, mine in zip(kind.tolist(), values, strict=True):
+        base = templates[each].values
+        where = np.flatnonzero(mine != base) if len(mine) else np.zeros(0, dtype=np.int64)
+        counts.append(len(where))
+        positions.append(where)
+        changed.append(mine[where])
+    return (
+        np.cumsum(counts, dtype=np.int64),
+        np.concatenate(positions).astype(np.int64),
+        np.concatenate(changed),
+    )
+
+
+def rounds_of(made: HorizonProgram, node: int) -> Instance:
+    """Return the round that is decided at a node, its random amounts as they turned out there."""
+    return made.tree.round_at(int(made.tree.period[node]), int(made.tree.realisation[node]))

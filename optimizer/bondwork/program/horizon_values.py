@@ -1,0 +1,134 @@
+"""The numbers of the nodes of one period: what was seen on the way, put into rows and entries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bondwork.problem.instance import NOBODY
+from bondwork.problem.limits import ROUNDING, LimitKind
+from bondwork.problem.release import THIS_ROUND
+from bondwork.program.horizon_entries import FORFEITABLE
+
+if TYPE_CHECKING:
+    from bondwork.arrays import BoolArray, FloatArray, IntArray
+    from bondwork.problem.limits import Limits
+    from bondwork.program.horizon_entries import Entries
+    from bondwork.uncertainty.horizon import HorizonTree
+
+
+class NodeNumbers:
+    """Works out entries and bounds of all nodes of one decision point at once.
+
+    Parameters
+    ----------
+    tree
+        The tree.
+    point
+        The decision point.
+    limits
+        Its rows.
+    nodes
+        Its N nodes.
+    """
+
+    def __init__(self, tree: HorizonTree, point: int, limits: Limits, nodes: IntArray) -> None:
+        self.tree = tree
+        self.point = point
+        self.limits = limits
+        self.nodes = nodes
+        self.path = tree.horizon.path(point)
+        # realisation of every decision point of the path, by node
+        self.realisation: dict[int, IntArray] = {}
+        above = nodes
+        for each in self.path[::-1]:
+            self.realisation[each] = tree.realisation[above]
+            above = tree.tree.parent[above]
+
+    def entries(self, point: int, found: Entries) -> FloatArray:
+        """Values of the entries of a decision point of the path. Shape (N, E)."""
+        decided = self.tree.horizon.rounds[point]
+        amount = np.repeat(found.amount[None], len(self.nodes), axis=0)
+        if found.by_slashing.any():
+            claim = decided.offers.claim[found.offer[found.by_slashing]]
+            amount[:, found.by_slashing] *= self._slashing(point)[:, claim]
+        if point == self.point:
+            return amount
+        released = self.tree.horizon.released(point, self.point)[found.offer]
+        gone = released & np.isin(self.limits.kind[found.row], FORFEITABLE)
+        for k in np.unique(found.offer[gone]).tolist():
+            mine = gone & (found.offer == k)
+            failed = ~self._succeeded(point, k, float(decided.offers.success_probability[k]))
+            amount[:, mine] *= failed[:, None]
+        return amount
+
+    def _slashing(self, point: int) -> FloatArray:
+        """Slashing of every claim of a decision point, by node. Shape (N, L)."""
+        decided = self.tree.horizon.rounds[point]
+        table = np.repeat(decided.claims.slashing[None], len(self.nodes), axis=0)
+        if point != THIS_ROUND:
+            seen = self.tree.seen[point]
+            for column, law in enumerate(seen.laws):
+                if law.kind == "slashing":
+                    amounts = seen.amounts[self.realisation[point], column]
+                    table[:, list(law.targets)] = amounts[:, None]
+        return table
+
+    def _succeeded(self, point: int, item: int, p: float, *, commitment: bool = False) -> BoolArray:
+        """Whether something that has been released succeeded, by node. Shape (N,)."""
+        for each in self.path[1:]:
+            seen = self.tree.seen[each]
+            mine = (seen.item == item) & (seen.point == point) & (seen.is_commitment == commitment)
+            if mine.any():
+                column = int(np.flatnonzero(mine)[0])
+                succeeded: BoolArray = seen.outcomes[self.realisation[each], column]
+                return succeeded
+        # a certain outcome, or one that no later row asks for
+        return np.full(len(self.nodes), p >= 1.0)
+
+    def upper(self) -> FloatArray:
+        """Upper bounds of the rows, what commitments hold taken off. Shape (N, M)."""
+        limits = self.limits
+        upper = np.repeat(limits.upper[None], len(self.nodes), axis=0)
+        if self.point == THIS_ROUND:
+            return upper  # the round's own limits have taken them off already
+        held = self.tree.horizon.instance.commitments
+        slashing = self.tree.horizon.instance.claims.slashing[held.claim]
+        released = self.tree.horizon.commitments_released(self.point)
+        for k in range(len(held)):
+            p = float(held.success_probability[k])
+            succeeded = np.zeros(len(self.nodes), dtype=bool)
+            if released[k]:
+                succeeded = self._succeeded(THIS_ROUND, k, p, commitment=True)
+            for row in range(len(limits)):
+                if not self._concerns(row, k):
+                    continue
+                match LimitKind(int(limits.kind[row])):
+                    case LimitKind.CAPACITY | LimitKind.OPERATOR_CAPACITY:
+                        taken = 0.0 if released[k] else held.work[k, limits.detail[row]]
+                        upper[:, row] -= taken
+                    case LimitKind.COLLATERAL:
+                        upper[:, row] += np.where(succeeded, held.collateral[k], 0.0)
+                    case LimitKind.STAKE:
+                        upper[:, row] -= np.where(succeeded, 0.0, slashing[k])
+                    case _:
+                        upper[:, row] -= 0.0 if released[k] else slashing[k] * (1.0 - p)
+        rounding = np.abs(upper) <= ROUNDING * np.abs(limits.upper)
+        return np.where(rounding, 0.0, upper)
+
+    def _concerns(self, row: int, commitment: int) -> bool:
+        """Whether a limit is about a commitment."""
+        held, owner = self.tree.horizon.instance.commitments, int(self.limits.owner[row])
+        match LimitKind(int(self.limits.kind[row])):
+            case LimitKind.TASK | LimitKind.DEADLINE:
+                return False
+            case LimitKind.OPERATOR_CAPACITY:
+                own = bool(held.coprocessor[commitment] == NOBODY)
+                return own and owner == int(held.operator[commitment])
+            case LimitKind.STAKE | LimitKind.EXPECTED_LOSS_OPERATOR:
+                return owner == int(held.operator[commitment])
+            case LimitKind.EXPECTED_LOSS_NETWORK:
+                return True
+            case _:
+                return owner == int(held.coprocessor[commitment])

@@ -1,0 +1,217 @@
+"""Rounds with later periods: against every policy, by hand, and by what must hold of any of them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+import bondwork
+from horizon_oracle import best_policy, staged_rounds
+
+FEW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@FEW
+@given(staged_rounds())
+def test_the_solver_finds_the_best_policy_that_uses_what_it_sees(document):
+    expected = best_policy(document)
+    plan = bondwork.solve(bondwork.load(document), mip_rel_gap=0.0)
+    if expected is None:
+        assert plan.status == "infeasible"
+    else:
+        assert plan.objective == pytest.approx(expected, abs=1e-6)
+
+
+TASK = {"id": "t", "operator": "op", "reward": 4}
+
+
+def offer(**fields) -> dict:
+    return {"task": "t", "coprocessor": "cp", "collateral": 2, "success_probability": 0.75} | fields
+
+
+def document(*periods: dict, **fields) -> dict:
+    return {
+        "format": "bondwork.round/1",
+        "operators": [{"id": "op"}],
+        "coprocessors": [{"id": "cp", "free_collateral": 3}],
+        "tasks": [TASK],
+        "offers": [offer()],
+        "periods": list(periods),
+    } | fields
+
+
+def period(id_: str, at: float, parent: str | None = None, reward: float = 4, **fields) -> dict:
+    tasks = [TASK | {"reward": reward}]
+    return {"id": id_, "at": at, "parent": parent, "tasks": tasks, "offers": [offer()]} | fields
+
+
+def solved(given_: dict, **how) -> bondwork.Plan:
+    return bondwork.solve(bondwork.load(given_), **{"mip_rel_gap": 0.0} | how)
+
+
+def test_locked_released_and_slashed_by_hand():
+    # until 90 the round's choice locks 2 of 3; at 100 a success frees them, a failure took them for good
+    locks = document(period("a", 50, reward=6), period("b", 100, "a", reward=8), offers=[offer(duration=90)])
+    plan = solved(locks)
+    # now 3 and nothing at a; or nothing now and 4.5 at a; at b 6 if what was chosen before succeeded
+    assert plan.objective == pytest.approx(4.5 + 0.75 * 6)
+    assert (plan.assignments, [each.reason for each in plan.unassigned]) == ([], ["kept_for_later"])
+    dear = solved(locks | {"tasks": [TASK | {"reward": 12}]})
+    assert dear.objective == pytest.approx(9 + 0.75 * 6)
+    assert {node.period for node in dear.recourse if node.assignments} == {"b"}
+    # where the round's choice is done by then, all three may follow each other
+    soon = document(period("a", 50, reward=5), period("b", 100, "a", reward=8))
+    assert solved(soon).objective == pytest.approx(3 + 0.75 * 3.75 + 0.75 * 0.75 * 6)
+
+
+def test_stake_is_slashed_along_the_tree():
+    task = TASK | {"slashing": 6}
+    given_ = document(
+        period("a", 60, tasks=[task | {"reward": 9}]), tasks=[task | {"reward": 9}],
+        operators=[{"id": "op", "stake": 10}], coprocessors=[{"id": "cp"}],
+    )  # fmt: skip
+    # 0.75 * 9 - 0.25 * 6 = 5.25 now; after a failure 4 of the stake are left, too few for another 6
+    assert solved(given_).objective == pytest.approx(5.25 + 0.75 * 5.25)
+
+
+def test_a_commitment_comes_back_if_it_succeeds():
+    given_ = document(
+        period("a", 60, reward=8),
+        tasks=[{"id": "old", "operator": "op"}],
+        offers=[],
+        coprocessors=[{"id": "cp", "free_collateral": 1}],
+        commitments=[{"id": "k", "task": "old", "operator": "op", "executor": "cp", "collateral": 1,
+                      "success_probability": 0.5, "release_at": 60}],
+    )  # fmt: skip
+    plan = solved(given_)
+    assert plan.objective == pytest.approx(0.5 * 6)
+    assert [len(node.assignments) for node in plan.recourse] == [0, 1]
+    assert [node.failed_commitments for node in plan.recourse] == [["k"], []]
+    late = given_ | {"commitments": [given_["commitments"][0] | {"release_at": 61}]}
+    assert solved(late).objective == 0.0
+
+
+def test_what_was_seen_to_fail_is_named():
+    plan = solved(document(period("a", 60)))
+    assert [(node.node, node.failed) for node in plan.recourse] == [("a[0]", ["t"]), ("a[1]", [])]
+
+
+@FEW
+@given(staged_rounds())
+def test_empty_periods_change_nothing(document):
+    bare = document | {"periods": [{k: p[k] for k in ("id", "parent", "at", "probability") if k in p}
+                                   for p in document["periods"]]}  # fmt: skip
+    bare["periods"][0] |= {"tasks": [{"id": "x", "operator": "op", "unassigned_cost": 2}]}
+    alone = document | {"periods": []}
+    plan, one = solved(bare), solved(alone)
+    assert plan.status == one.status
+    if one.objective is not None:
+        cost = 2 * bare["periods"][0].get("probability", 1.0)
+        assert plan.objective == pytest.approx(one.objective - cost, abs=1e-6)
+
+
+@FEW
+@given(staged_rounds())
+def test_looser_collateral_never_earns_less(document):
+    plan = solved(document)
+    looser = [each | {"free_collateral": each["free_collateral"] + 2} for each in document["coprocessors"]]
+    more = solved(document | {"coprocessors": looser})
+    if plan.objective is not None:
+        assert more.objective >= plan.objective - 1e-6
+
+
+def test_wei_and_ether_give_the_same_plan():
+    given_ = document(period("a", 60, reward=5), operators=[{"id": "op", "stake": 320}])
+    given_["tasks"] = [TASK | {"slashing": 1}]
+    wei = document(period("a", 60, reward=5e18), operators=[{"id": "op", "stake": 320e18}])
+    wei["tasks"] = [TASK | {"reward": 4e18, "slashing": 1e18}]
+    for each in (wei["offers"], wei["periods"][0]["offers"]):
+        each[0]["collateral"] = 2e18
+    wei["coprocessors"] = [{"id": "cp", "free_collateral": 3e18}]
+    one, other = solved(given_), solved(wei)
+    assert other.objective == pytest.approx(one.objective * 1e18)
+    assert [len(node.assignments) for node in other.recourse] == [len(n.assignments) for n in one.recourse]
+
+
+def test_random_amounts_are_seen_before_the_decision():
+    law = {"law": "values", "values": [1, 9], "probabilities": [0.5, 0.5]}
+    dear = offer(bid={"law": "values", "values": [0, 5], "probabilities": [0.5, 0.5]}, collateral=0)
+    given_ = document(
+        {"id": "a", "at": 60, "tasks": [TASK | {"reward": law}], "offers": [dear]}, tasks=[], offers=[]
+    )
+    # 0.75, 6.75, nothing (0.75 - 5) and 1.75
+    assert solved(given_).objective == pytest.approx((0.75 + 6.75 + 0 + 1.75) / 4)
+
+
+def test_a_continuous_law_is_sampled_and_said_so():
+    law = {"law": "lognormal", "mean": 4, "cv": 0.5}
+    given_ = document(period("a", 60, tasks=[TASK | {"reward": law}])) | {"uncertainty": {"scenarios": 256}}
+    plan = solved(given_)
+    assert any("sample of 2" in note for note in plan.provenance.notes)
+    assert plan.objective == pytest.approx(3 + 0.75 * 3, rel=0.05)
+    other = solved(given_, seed=1)
+    assert other.provenance.tree_sha256 != plan.provenance.tree_sha256
+    assert solved(given_).model_copy(update={"timing": plan.timing}).to_json() == plan.to_json()
+
+
+def test_a_common_cause_strikes_what_is_released_together():
+    both = [offer(), offer(task="u")]
+    given_ = document(
+        period("a", 60, reward=12, offers=[offer(collateral=4)]),
+        tasks=[TASK, TASK | {"id": "u"}], offers=both,
+        coprocessors=[{"id": "cp", "free_collateral": 4}],
+    )  # fmt: skip
+    apart = solved(given_).objective
+    together = solved(given_ | {"uncertainty": {"dependence": {"coprocessor": 0.6}}})
+    # both must succeed for the last one: more likely where they fail together
+    assert apart == pytest.approx(max(6 + 0.75**2 * 9, 9 + 0))
+    assert together.objective > apart + 0.3
+
+
+REFUSED = {
+    "tails": {"risk": [{"measure": "worst_case", "budget": 1}]},
+    "mean-risk": {"objective": {"risk_weight": 0.5}},
+    "bootstrap": {"uncertainty": {"sampling": "bootstrap"}},
+    "second-stage": {"offers": [offer(stage=2, id="late")]},
+    "replicas": {"tasks": [TASK | {"replicas": 2}], "offers": [offer(), offer(coprocessor="other")],
+                 "coprocessors": [{"id": "cp"}, {"id": "other"}]},
+    "load curve": {"coprocessors": [{"id": "cp", "capacity": {"w": 2}, "load_curve": {"resource": "w",
+        "weight": 1, "A": 1, "B": 0.5, "C": 0, "D": 1, "E": 0, "F": 1, "G": 0, "H": 1, "I": 1}}]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_no_tree_honours_is_refused(what):
+    instance = bondwork.load(document(period("a", 60)) | REFUSED[what])
+    with pytest.raises(bondwork.Refusal, match=what):
+        bondwork.solve(instance)
+
+
+@pytest.mark.parametrize("strategy", ["auto", "extensive", "l-shaped"])
+def test_every_exact_strategy_for_programs_takes_it(strategy):
+    plan = solved(document(period("a", 60)), strategy=strategy)
+    assert plan.objective == pytest.approx(3 + 0.75 * 3)
+    assert plan.bound == pytest.approx(plan.objective)
+
+
+def test_a_strategy_that_only_bounds_makes_no_plan():
+    plan = solved(document(period("a", 60)), strategy="wait-and-see")
+    assert (plan.status, plan.solution, plan.assignments) == ("locally_solved", "none", [])
+    assert plan.bound >= 3 + 0.75 * 3
+
+
+def test_matrices_of_one_stage_are_refused():
+    with pytest.raises(bondwork.Refusal, match="later periods"):
+        bondwork.build(bondwork.load(document(period("a", 60))))
+
+
+def test_a_strategy_for_one_stage_is_refused():
+    with pytest.raises(bondwork.Refusal, match="greedy"):
+        solved(document(period("a", 60)), strategy="greedy")
+
+
+def test_what_later_periods_require_is_named_when_it_cannot_be():
+    given_ = document(period("a", 60, tasks=[TASK | {"required": True}], offers=[]))
+    plan = solved(given_)
+    assert plan.status == "infeasible"
+    assert plan.conflict.limits == ["task t required in a"]

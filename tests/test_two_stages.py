@@ -1,0 +1,297 @@
+"""Rounds whose failed and unassigned tasks can be given away again, from the document to the check."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from typer.testing import CliRunner
+
+import bondwork
+from bondwork.cli import app
+from bondwork.problem.faults import Refusal
+from bondwork.problem.generate import generate_round
+from bondwork.problem.rescues import find_rescues, has_rescues
+from bondwork.program.redelegation import observe
+from bondwork.uncertainty.first_stage import LEAVES
+from two_stage_oracle import Oracle, documents
+
+
+def toy(**changes: Any) -> dict[str, Any]:
+    """Two tasks at a coin's toss, each with a dear rescue by one who has room for one of them only."""
+    document: dict[str, Any] = {
+        "format": "bondwork.round/1",
+        "operators": [{"id": "op"}],
+        "coprocessors": [{"id": "cheap"}, {"id": "sure", "free_collateral": 10}],
+        "tasks": [
+            {"id": "t", "operator": "op", "reward": 8, "slashing": 4},
+            {"id": "u", "operator": "op", "reward": 6, "slashing": 4},
+        ],
+        "offers": [
+            {"task": a, "coprocessor": "cheap", "bid": 1, "success_probability": 0.5} for a in ("t", "u")
+        ]
+        + [
+            {"id": f"late {a}", "stage": 2, "task": a, "coprocessor": "sure", "bid": 3, "collateral": 10,
+             "success_probability": 1.0}
+            for a in ("t", "u")
+        ],
+    }  # fmt: skip
+    return document | changes
+
+
+def solved(document: dict[str, Any], **options: Any) -> bondwork.Plan:
+    return bondwork.solve(bondwork.load(document), mip_rel_gap=0.0, **options)
+
+
+def test_the_toy_by_hand() -> None:
+    # each offer earns r/2 - 1 - s/2: 1 and 0. A rescue of t adds 8 + 4 - 3 = 9, of u 6 + 4 - 3 = 7; left, t
+    # may be taken up for 8 - 3 = 5 and u for 3. One rescue fits.
+    # both chosen: 1 + 0 + (t failed: 9)/2 + (only u failed: 7)/4 = 7.25; t chosen and u left:
+    # 1 + (9 + 3)/2 = 7; u chosen and t left: 0 + (7 + 5)/2 = 6; nothing: 5.
+    plan = solved(toy())
+    assert plan.objective == pytest.approx(7.25)
+    assert plan.status == "optimal"
+    assert {each.task for each in plan.assignments} == {"t", "u"}
+    done = {node.node: [each.offer for each in node.assignments] for node in plan.recourse}
+    assert done == {
+        "nothing failed": [],
+        "t failed": ["late t"],
+        "u failed": ["late u"],
+        "t failed, u failed": ["late t"],
+    }
+    assert sum(node.probability for node in plan.recourse) == pytest.approx(1.0)
+    assert plan.evaluation is not None
+    assert plan.evaluation.in_sample == plan.objective
+    assert plan.evaluation.out_of_sample is not None
+    assert plan.evaluation.standard_error is not None
+    off = abs(plan.evaluation.out_of_sample - 7.25)
+    assert off <= 5.0 * plan.evaluation.standard_error
+
+
+@settings(
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+)
+@given(documents())
+def test_the_best_of_all_policies_of_observed_outcomes(document: dict[str, Any]) -> None:
+    """Feasible, of the same value, and verified, with and without limits on losses."""
+    instance = bondwork.load(document)
+    assume(has_rescues(instance))
+    expected = Oracle(document).best()
+    plan = bondwork.solve(instance, mip_rel_gap=0.0)
+    if expected is None:
+        assert plan.solution == "none"
+        assert plan.status == "infeasible"
+        assert plan.conflict is not None
+        return
+    assert plan.objective == pytest.approx(expected, abs=1e-6)
+    assert plan.bound == pytest.approx(expected, abs=1e-6)
+    assert bondwork.verify(instance, plan)
+
+
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+)
+@given(documents(risk=True))
+def test_the_value_of_the_stochastic_model(document: dict[str, Any]) -> None:
+    instance = bondwork.load(document)
+    assume(has_rescues(instance))
+    plan = bondwork.solve(instance, mip_rel_gap=0.0, value=True)
+    assume(plan.solution != "none")
+    worth = plan.stochastic
+    assert worth is not None
+    ws, eev = worth["ws"], worth["eev"]
+    assert worth["rp"] == plan.objective
+    assert plan.objective is not None
+    assert isinstance(ws, float)
+    assert ws >= plan.objective - 1e-6
+    if eev is None:
+        assert "eev" in str(worth["notes"])
+    else:
+        assert isinstance(eev, float)
+        assert plan.objective >= eev - 1e-6
+
+
+def test_perfect_information_by_hand() -> None:
+    # one task, a coin: known to succeed 8 - 1 = 7; known to fail: left and taken up, 8 - 3 = 5
+    document = toy()
+    document["tasks"] = document["tasks"][:1]
+    document["offers"] = [each for each in document["offers"] if each["task"] == "t"]
+    worth = solved(document, value=True).stochastic
+    assert worth is not None
+    assert worth["rp"] == pytest.approx(1.0 + 9.0 / 2.0)
+    assert worth["ws"] == pytest.approx((7.0 + 5.0) / 2.0)
+    assert worth["evpi"] == pytest.approx(0.5)
+    # half a failure is none to rescue: planning with means leaves the task and takes it up later, for 5
+    assert worth["eev"] == pytest.approx(5.0)
+    assert worth["vss"] == pytest.approx(0.5)
+
+
+def test_every_formulation_and_kind_of_strategy() -> None:
+    document = toy()
+    for formulation in ("highs", "pyomo", "cvxpy"):
+        assert solved(document, formulation=formulation).objective == pytest.approx(7.25)
+    assert solved(document, strategy="l-shaped").objective == pytest.approx(7.25)
+    greedy = solved(document, strategy="greedy")
+    # by itself u earns nothing, so that greedy leaves it: 7 by hand
+    assert greedy.objective == pytest.approx(7.0)
+    assert greedy.bound is None
+    assert greedy.status == "locally_solved"
+
+
+def test_a_sampled_round_of_some_size() -> None:
+    document = generate_round(6, 3, 2, 5, rescue=2, tightness=1.0)
+    document["uncertainty"]["scenarios"] = 32
+    instance = bondwork.load(document)
+    plan = bondwork.solve(instance, time_limit=20.0, mip_rel_gap=0.01)
+    assert plan.is_usable()
+    assert plan.provenance.tree_sha256 is not None
+    assert bondwork.verify(instance, plan)
+    again = bondwork.solve(instance, time_limit=20.0, mip_rel_gap=0.01)
+    if plan.status == "optimal" == again.status:
+        assert again.model_copy(update={"timing": plan.timing}).to_json() == plan.to_json()
+
+
+def test_alike_scenarios_are_one_and_the_sample_keeps_marginals() -> None:
+    document = generate_round(6, 3, 2, 1, rescue=1)
+    document["uncertainty"]["scenarios"] = 4096
+    instance = bondwork.load(document)
+    rescues = find_rescues(instance)
+    outcomes = observe(instance, rescues, 3)
+    assert len(outcomes) < 4096 == outcomes.scenarios
+    assert outcomes.probability.sum() == pytest.approx(1.0)
+    share = outcomes.probability @ outcomes.failed
+    p = instance.offers.success_probability[outcomes.offers]
+    assert np.abs(share - (1.0 - p)).max() < 5.0 * 0.5 / math.sqrt(4096)
+    alike, which = outcomes.seen(outcomes.offers[:1])
+    assert len(alike) == 2
+    assert alike.probability[which[0]] == pytest.approx(outcomes.probability[which == which[0]].sum())
+
+
+def test_leaves_are_sampled_where_rescues_depend_on_each_other() -> None:
+    document = generate_round(6, 3, 2, 1, rescue=1, risk_budget=50.0)
+    instance = bondwork.load(document)
+    outcomes = observe(instance, find_rescues(instance), 3)
+    assert outcomes.leaf_failed.shape == (len(outcomes.leaf_probability), len(find_rescues(instance)))
+    assert len(outcomes.leaf_probability) <= LEAVES
+    assert outcomes.tree(instance.offers.ids).stages == 3
+
+
+LIMITS = [{"measure": "cvar", "level": 0.5, "budget": 3.0}]
+
+MUTATIONS: list[tuple[list[Any], Any]] = [
+    (["recourse", 0, "probability"], 0.3),
+    (["recourse", 0, "failed"], ["t", "u"]),
+    (["recourse", 0, "failed"], ["nobody"]),
+    (["recourse", 0, "stage"], 2),
+    (["recourse", 1, "assignments", 0, "offer"], "t/cheap"),
+    (["recourse", 1, "assignments", 0, "bid"], 2.0),
+    (["recourse", 1, "assignments", 0, "executor"], "cheap"),
+    (["recourse", 1, "assignments", 0, "expected_net_reward"], 99.0),
+    (["recourse", 1, "assignments", 0, "expected_slashing"], 1.0),
+    (["recourse", 1, "assignments"], []),
+    (["recourse"], []),
+    (["evaluation"], None),
+    (["objective"], 7.0),
+    (["provenance", "tree_sha256"], None),
+    (["provenance", "seed"], None),
+]
+
+
+@pytest.mark.parametrize(("path", "value"), MUTATIONS)
+def test_verify_finds_what_is_not_so(path: list[Any], value: Any) -> None:
+    instance = bondwork.load(toy())
+    plan = json.loads(solved(toy()).to_json())
+    assert bondwork.verify(instance, plan)
+    changed = copy.deepcopy(plan)
+    place = changed
+    for step in path[:-1]:
+        place = place[step]
+    if path[-1] == "seed":
+        return_to_other_scenarios(changed)
+        return
+    place[path[-1]] = value
+    assert not bondwork.verify(instance, changed)
+
+
+def return_to_other_scenarios(plan: dict[str, Any]) -> None:
+    """Another seed is another tree, where outcomes are sampled."""
+    document = generate_round(4, 3, 2, 2, rescue=1)
+    instance = bondwork.load(document)
+    sampled = json.loads(bondwork.solve(instance, mip_rel_gap=0.0).to_json())
+    assert bondwork.verify(instance, sampled)
+    sampled["provenance"]["seed"] += 1
+    assert not bondwork.verify(instance, sampled)
+
+
+def test_verify_finds_a_second_stage_without_room() -> None:
+    instance = bondwork.load(toy())
+    plan = json.loads(solved(toy()).to_json())
+    both = next(node for node in plan["recourse"] if len(node["failed"]) == 2)
+    other = next(node for node in plan["recourse"] if node["failed"] == ["u"])
+    both["assignments"] += other["assignments"]
+    found = [str(each) for each in bondwork.verify(instance, plan).violations]
+    assert any(text.startswith("collateral of sure in recourse") for text in found), found
+
+
+def test_verify_finds_a_broken_limit_after_rescues() -> None:
+    document = toy(risk=[{"measure": "worst_case", "budget": 4.0}])
+    plan = solved(document)
+    # one rescue fits: with both chosen, both failures would leave 4 of slashing, which is just allowed
+    assert plan.objective == pytest.approx(7.25)
+    assert plan.risk[0].in_sample == pytest.approx(4.0)
+    tighter = toy(risk=[{"measure": "worst_case", "budget": 3.0}])
+    assert solved(tighter).objective == pytest.approx(7.0)
+    loose = json.loads(plan.to_json())
+    instance = bondwork.load(tighter)
+    loose["provenance"]["input_sha256"] = instance.sha256
+    found = [str(each) for each in bondwork.verify(instance, loose).violations]
+    assert any(text.startswith("worst_case of network") for text in found), found
+
+
+@pytest.mark.parametrize(
+    ("limit", "word"),
+    [
+        ({"measure": "ambiguous", "budget": 3.0, "radius": 0.1}, "ambiguous"),
+        ({"measure": "solvency", "probability": 0.1, "of": "coprocessor"}, "solvency"),
+        ({"measure": "cvar", "level": 0.5, "budget": 3.0, "of": "coprocessor"}, "of a coprocessor"),
+    ],
+)
+def test_refusals(limit: dict[str, Any], word: str) -> None:
+    with pytest.raises(Refusal, match=word):
+        solved(toy(risk=[limit]))
+
+
+def test_the_value_of_one_stage_is_refused() -> None:
+    document = toy()
+    document["offers"] = document["offers"][:2]
+    with pytest.raises(Refusal, match="one stage"):
+        solved(document, value=True)
+
+
+def test_a_required_task_does_not_lean_on_a_rescue() -> None:
+    document = toy()
+    document["tasks"][0]["required"] = True
+    document["offers"] = document["offers"][1:]
+    plan = solved(document)
+    assert plan.status == "infeasible"
+    assert plan.conflict is not None
+    assert plan.conflict.limits == ["task t required"]
+
+
+def test_command_line(tmp_path: Any) -> None:
+    path = tmp_path / "round.json"
+    path.write_text(json.dumps(toy()))
+    out = CliRunner().invoke(app, ["solve", str(path), "--value", "--mip-rel-gap", "0"])
+    assert out.exit_code == 0, out.output
+    assert "cheap failed" in out.output
+    assert "fresh scenarios" in out.output
+    made = CliRunner().invoke(
+        app, ["generate", "--tasks", "3", "--coprocessors", "2", "--offers", "1", "--rescue", "2"]
+    )
+    assert made.exit_code == 0
+    assert sum(each.get("stage") == 2 for each in json.loads(made.output)["offers"]) == 6
