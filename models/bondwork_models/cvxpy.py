@@ -11,9 +11,12 @@ from scipy.sparse import coo_array, csr_array, vstack
 
 from bondwork.problem.instance import NOBODY
 from bondwork.problem.limits import LimitKind, enumerate_limits
-from bondwork.problem.values import expected_slashing, is_committed, is_eligible, net_reward
-from bondwork.program.blocks import with_measures
-from bondwork_models._compiled import BOTH, LOWER, UPPER, program_of
+from bondwork.problem.teams import member_slashing, team_slashing, team_value
+from bondwork.problem.values import is_committed
+from bondwork.program.loads import Pieces, start_value, work_of_rows
+from bondwork.risk.teams import find_teams
+from bondwork_models._compiled import BOTH, LOWER, UPPER, Beside, program_of
+from bondwork_models._cvxpy_parts import Parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -21,12 +24,16 @@ if TYPE_CHECKING:
     from bondwork.arrays import FloatArray, IntArray
     from bondwork.problem.instance import Instance
     from bondwork.problem.limits import Limits
+    from bondwork.problem.teams import Teams
+    from bondwork.program.extensive import ExtensiveForm
     from bondwork.program.program import Program
+    from bondwork.program.stochastic import StochasticProgram
     from bondwork.risk.measure import Measure
 
 # CVXPY is imported without its types, and scipy's leave products and slices open: these say what is meant.
 Problem: TypeAlias = Any
 Variable: TypeAlias = Any
+Expression: TypeAlias = Any
 Matrix: TypeAlias = Any
 
 
@@ -65,60 +72,113 @@ class CvxpyFormulation:
     """
 
     def build(
-        self, instance: Instance, measures: Sequence[Measure] = (), in_rows: Collection[int] = ()
+        self,
+        instance: Instance,
+        measures: Sequence[Measure] = (),
+        in_rows: Collection[int] = (),
+        teams: Teams | None = None,
+        mean_risk: tuple[float, Measure] | None = None,
     ) -> Program:
         """Return the model of ``instance``; see `bondwork.contracts.Formulation`."""
         limits = enumerate_limits(instance)
-        columns = np.flatnonzero(is_eligible(instance))
+        teams = find_teams(instance) if teams is None else teams
         # CVXPY would list boolean entries one by one, twice: a quarter of its time. The program itself
         # says that every column is 0 or 1, so the relaxed problem is all that it has to compile.
-        problem, said = _problem(instance, limits, columns, cp.Variable(len(columns)))
-        return with_measures(_compile(problem, said, limits, columns), measures, in_rows)
+        parts = Parts(cp.Variable(len(teams)), plain=True)
+        beside = Beside.of(limits, teams, measures, in_rows, mean_risk)
+        problem, said = _problem(instance, limits, teams, parts, beside)
+        return beside.noted(_compile(problem, said, limits, teams, parts))
 
-    def problem(self, instance: Instance) -> Problem:
+    def stochastic_problem(self, program: StochasticProgram) -> Problem:
+        """Return a stochastic program as a ``cvxpy.Problem``; see `bondwork_models.stochastic_cvxpy`."""
+        from bondwork_models.stochastic_cvxpy import stochastic_problem
+
+        return stochastic_problem(program)
+
+    def extensive_form(self, program: StochasticProgram) -> ExtensiveForm:
+        """Compile a stochastic program to matrices; see `bondwork_models.stochastic_cvxpy`."""
+        from bondwork_models.stochastic_cvxpy import extensive_form
+
+        return extensive_form(program)
+
+    def problem(
+        self,
+        instance: Instance,
+        measures: Sequence[Measure] = (),
+        in_rows: Collection[int] | None = None,
+        teams: Teams | None = None,
+        *,
+        mean_risk: tuple[float, Measure] | None = None,
+    ) -> Problem:
         """Return the model of ``instance`` as a new ``cvxpy.Problem``.
 
-        Its only variable, ``x``, decides about the eligible offers in ascending order. Its constraints follow
-        the order of `bondwork.problem.limits.LimitKind`; a kind that does not occur has none, and within a
-        kind equalities come before upper and lower bounds.
+        Parameters
+        ----------
+        instance
+            The round.
+        measures, in_rows
+            Tail limits, from `bondwork.road.sample_risk`, and the numbers of those to write down: all
+            if left out.
+        teams
+            What the choices decide about; default: as `bondwork.solve` does.
+        mean_risk
+            Weight and measure of the mean-risk objective, from `bondwork.road.sample_risk`, too.
+
+        Notes
+        -----
+        The variable ``x`` decides about the teams of `bondwork.risk.teams.find_teams`: without replicas about
+        the eligible offers in ascending order. The constraints follow the order of
+        `bondwork.problem.limits.LimitKind`; a kind that does not occur has none, and within a kind equalities
+        come before upper and lower bounds. Then come those of load incentives, tail limits and the mean-risk
+        objective with their variables, see `bondwork_models._cvxpy_parts.Parts`.
         """
-        columns = np.flatnonzero(is_eligible(instance))
-        x = cp.Variable(len(columns), boolean=True, name="x")
-        problem, _ = _problem(instance, enumerate_limits(instance), columns, x)
-        return problem
+        limits = enumerate_limits(instance)
+        teams = find_teams(instance) if teams is None else teams
+        parts = Parts(cp.Variable(len(teams), boolean=True, name="x"), plain=False)
+        beside = Beside.of(limits, teams, measures, in_rows, mean_risk)
+        return _problem(instance, limits, teams, parts, beside)[0]
 
 
 #: What a constraint says, by its id: the rows that it bounds, and from which side.
 Said: TypeAlias = "dict[int, tuple[IntArray, int]]"
 
 
-def _problem(instance: Instance, limits: Limits, columns: IntArray, x: Variable) -> tuple[Problem, Said]:
-    offers, tasks = instance.offers, instance.tasks
-    operator, is_self = offers.operator[columns], offers.is_self[columns]
-    of_task = _incidence(offers.task[columns], len(tasks))
-    of_operator = _incidence(operator, len(instance.operators))
-    executed_by = _incidence(np.where(is_self, operator, NOBODY), len(instance.operators))
-    of_coprocessor = _incidence(offers.coprocessor[columns], len(instance.coprocessors))
-    work = offers.work[columns].T
-    slashing = instance.claims.slashing[offers.claim[columns]]
-    expected_loss = expected_slashing(instance)[columns]
+def _problem(
+    instance: Instance, limits: Limits, teams: Teams, parts: Parts, beside: Beside
+) -> tuple[Problem, Said]:
+    x = parts.x
+    offers, tasks, claims, member = instance.offers, instance.tasks, instance.claims, teams.member
+    # The task and the operator are the team's, of which some limits take; the rest take of each member.
+    of_task = _incidence(claims.task[teams.claim], len(tasks))
+    of_operator = _incidence(claims.operator[teams.claim], len(instance.operators))
+    slashing = claims.slashing[teams.claim]
+    expected_loss = team_slashing(instance, teams)
+    executing = np.where(offers.is_self[member], offers.operator[member], NOBODY)
+    executed_by = _incidence(executing, len(instance.operators))
+    of_coprocessor = _incidence(offers.coprocessor[member], len(instance.coprocessors))
+    work = offers.work[member].T
+    joined = _incidence(teams.team, len(teams)).T
 
     def due(coprocessor: IntArray, latest: FloatArray) -> Matrix:
-        return _until(of_coprocessor[coprocessor], tasks.deadline[offers.task[columns]], latest)
+        return _until(of_coprocessor[coprocessor], tasks.deadline[offers.task[member]], latest)
 
-    # What each offer takes of the limits of a kind, given the limits' owners, details and deadlines.
+    # What each team takes of the limits of a kind, given the limits' owners, details and deadlines.
     takes: dict[LimitKind, Callable[[IntArray, IntArray, FloatArray], Matrix]] = {
         LimitKind.TASK: lambda a, _, __: of_task[a],
-        LimitKind.CAPACITY: lambda c, k, _: _each(of_coprocessor, work)[k * len(instance.coprocessors) + c],
-        LimitKind.OPERATOR_CAPACITY: lambda v, k, _: _each(executed_by, work)[
-            k * len(instance.operators) + v
-        ],
-        LimitKind.COLLATERAL: lambda c, _, __: _times(of_coprocessor, offers.collateral[columns])[c],
+        LimitKind.CAPACITY: lambda c, k, _: (
+            _each(of_coprocessor, work)[k * len(instance.coprocessors) + c] @ joined
+        ),
+        LimitKind.OPERATOR_CAPACITY: lambda v, k, _: (
+            _each(executed_by, work)[k * len(instance.operators) + v] @ joined
+        ),
+        LimitKind.COLLATERAL: lambda c, _, __: _times(of_coprocessor, offers.collateral[member])[c] @ joined,
         LimitKind.STAKE: lambda v, _, __: _times(of_operator, slashing)[v],
-        LimitKind.DEADLINE: lambda c, _, latest: _times(due(c, latest), offers.duration[columns]),
+        LimitKind.DEADLINE: lambda c, _, latest: _times(due(c, latest), offers.duration[member]) @ joined,
         LimitKind.EXPECTED_LOSS_NETWORK: lambda _, i, __: csr_array(np.tile(expected_loss, (len(i), 1))),
         LimitKind.EXPECTED_LOSS_OPERATOR: lambda v, _, __: _times(of_operator, expected_loss)[v],
-        LimitKind.EXPECTED_LOSS_COPROCESSOR: lambda c, _, __: _times(of_coprocessor, expected_loss)[c],
+        LimitKind.EXPECTED_LOSS_COPROCESSOR: lambda c, _, __: (
+            _times(of_coprocessor, member_slashing(instance, teams))[c] @ joined
+        ),
     }
     constraints = []
     said: Said = {}
@@ -140,8 +200,31 @@ def _problem(instance: Instance, limits: Limits, columns: IntArray, x: Variable)
 
     # Whoever is given a task earns its net reward and saves what leaving the task would have cost.
     left = np.where(is_committed(instance), 0.0, tasks.unassigned_cost)
-    gained = (net_reward(instance)[columns] + left @ of_task) @ x - left.sum()
-    return cp.Problem(cp.Maximize(gained), constraints), said
+    gained = (team_value(instance, teams) + left @ of_task) @ x - left.sum()
+    objective = _with_beside(parts, gained, limits, teams, beside)
+    first = len(limits)
+    for constraint in parts.constraints:
+        # whichever way it was written, it is compiled as "at most"
+        side = BOTH if isinstance(constraint, cp.constraints.Equality) else UPPER
+        said[constraint.id] = first + np.arange(constraint.size), side
+        first += constraint.size
+    return cp.Problem(cp.Maximize(objective), constraints + parts.constraints), said
+
+
+def _with_beside(
+    parts: Parts, gained: Expression, limits: Limits, teams: Teams, beside: Beside
+) -> Expression:
+    """Write down what is beside choices and limits; return the objective."""
+    if beside.loads:
+        pieces = Pieces.of(beside.loads)
+        gained += parts.add_loads(pieces, work_of_rows(limits, teams, pieces.row))
+        gained += start_value(beside.loads)
+    for number in beside.in_rows:
+        parts.add_measure(beside.measures[number])
+    if beside.mean_risk is None:
+        return gained
+    weight, measure = beside.mean_risk
+    return (1.0 - weight) * gained - weight * parts.add_measure(measure, limited=False)
 
 
 def _incidence(owner: IntArray, size: int) -> Matrix:
@@ -168,24 +251,38 @@ def _until(theirs: Matrix, deadline: FloatArray, latest: FloatArray) -> Matrix:
     return csr_array((held.data[due], (held.row[due], held.col[due])), shape=held.shape)
 
 
-def _compile(problem: Problem, said: Said, limits: Limits, columns: IntArray) -> Program:
+def _compile(problem: Problem, said: Said, limits: Limits, teams: Teams, parts: Parts) -> Program:
     """Turn the problem into matrices, the constraints recognised by their ids."""
     # The fastest of CVXPY's backends for this model, and it keeps numbers of any size.
     data, _, inverse = problem.get_problem_data(cp.HIGHS, canon_backend="SCIPY", ignore_dpp=True)
     # CVXPY minimises A x <= b, and orders the constraints by cone: first the equalities, then the rest.
-    parts = [said[constraint.id] for constraint in data["param_prob"].constraints]
+    compiled = data["param_prob"]
+    known = [said[constraint.id] for constraint in compiled.constraints]
     empty = np.zeros(0, dtype=np.int64)
-    row = np.concatenate([empty, *(rows for rows, _ in parts)])
-    side = np.concatenate([empty, *(np.full(len(rows), side) for rows, side in parts)])
+    row = np.concatenate([empty, *(rows for rows, _ in known)])
+    side = np.concatenate([empty, *(np.full(len(rows), side) for rows, side in known)])
     sign = np.where(side == LOWER, -1.0, 1.0)
     entries = data["A"].tocoo()
+    # and it orders the variables by their ids, those without a size left out
+    made = [each for each in parts.all_variables() if each.size]
+    columns = [compiled.var_id_to_col[each.id] + np.arange(each.size) for each in made]
+    place = np.concatenate([empty, *columns])
+    column = np.empty_like(place)
+    column[place] = np.arange(len(place))
     return program_of(
         limits,
-        columns,
-        objective=-data["c"],
+        teams,
+        objective=-data["c"][place],
         offset=-float(inverse[-1]["offset"]),
-        matrix=coo_array((sign[entries.row] * entries.data, (entries.row, entries.col)), shape=entries.shape),
+        matrix=coo_array(
+            (sign[entries.row] * entries.data, (entries.row, column[entries.col])), shape=entries.shape
+        ),
         row=row,
         side=side,
         bound=sign * data["b"],
+        upper=np.concatenate([np.zeros(0), *(upper for _, upper, _ in parts.variables)]),
+        binary=np.repeat(
+            np.array([binary for _, _, binary in parts.variables], dtype=np.bool_),
+            [len(upper) for _, upper, _ in parts.variables],
+        ),
     )

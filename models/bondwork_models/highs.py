@@ -9,9 +9,12 @@ from scipy.sparse import coo_array
 
 from bondwork.problem.instance import NOBODY
 from bondwork.problem.limits import LimitKind, enumerate_limits
-from bondwork.problem.values import expected_slashing, is_committed, is_eligible, net_reward
-from bondwork.program.blocks import with_measures
+from bondwork.problem.teams import member_slashing, team_slashing, team_value
+from bondwork.problem.values import is_committed
+from bondwork.program.blocks import with_loads, with_mean_risk, with_measures
+from bondwork.program.loads import load_terms
 from bondwork.program.program import Program
+from bondwork.risk.teams import find_teams
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
     from bondwork.arrays import FloatArray, IntArray
     from bondwork.problem.instance import Instance
     from bondwork.problem.limits import Limits
+    from bondwork.problem.teams import Teams
+    from bondwork.program.extensive import ExtensiveForm
+    from bondwork.program.stochastic import StochasticProgram
     from bondwork.risk.measure import Measure
 
     #: Entries of the matrix: row, column and value of each.
@@ -61,17 +67,22 @@ class HighsFormulation:
     """
 
     def build(
-        self, instance: Instance, measures: Sequence[Measure] = (), in_rows: Collection[int] = ()
+        self,
+        instance: Instance,
+        measures: Sequence[Measure] = (),
+        in_rows: Collection[int] = (),
+        teams: Teams | None = None,
+        mean_risk: tuple[float, Measure] | None = None,
     ) -> Program:
         """Return the model of ``instance``; see `bondwork.contracts.Formulation`."""
         limits = enumerate_limits(instance)
-        columns = np.flatnonzero(is_eligible(instance))
-        parts = list(_entries(instance, limits, columns))
+        teams = find_teams(instance) if teams is None else teams
+        parts = list(_entries(instance, limits, teams))
         rows, places, values = (np.concatenate(part) for part in zip(*parts, strict=True))
-        n = len(columns)
+        n, first = len(teams), teams.first
         cost = instance.tasks.unassigned_cost
         program = Program(
-            objective=(net_reward(instance) + cost[instance.offers.task])[columns],
+            objective=team_value(instance, teams) + cost[instance.offers.task[first]],
             offset=-float(cost[~is_committed(instance)].sum()),
             matrix=coo_array((values, (rows, places)), shape=(len(limits), n)).tocsr(),
             row_lower=limits.lower,
@@ -79,36 +90,48 @@ class HighsFormulation:
             lower=np.zeros(n),
             upper=np.ones(n),
             integer=np.ones(n, dtype=np.bool_),
-            columns=columns,
+            columns=first,
             limits=limits,
+            teams=teams,
         )
-        return with_measures(program, measures, in_rows)
+        loaded = with_loads(program, load_terms(instance, limits, teams.member))
+        limited = with_measures(loaded, measures, in_rows)
+        return limited if mean_risk is None else with_mean_risk(limited, *mean_risk)
+
+    def extensive_form(self, program: StochasticProgram) -> ExtensiveForm:
+        """Write a stochastic program down as matrices; see `bondwork.program.extensive`."""
+        from bondwork.program.extensive import extensive_form
+
+        return extensive_form(program)
 
 
-def _entries(instance: Instance, limits: Limits, columns: IntArray) -> Iterator[Entries]:
-    offers, claims = instance.offers, instance.claims
-    task, operator, coprocessor = (
-        whose[columns] for whose in (offers.task, offers.operator, offers.coprocessor)
-    )
-    executing = np.where(offers.is_self[columns], operator, NOBODY)
-    slashing = claims.slashing[offers.claim[columns]]
-    loss = expected_slashing(instance)[columns]
+def _entries(instance: Instance, limits: Limits, teams: Teams) -> Iterator[Entries]:
+    offers, claims, member = instance.offers, instance.claims, teams.member
+    # What is the task's counts once a team, what is the executor's once a member.
+    column, column_of = np.arange(len(teams)), teams.team
+    task, operator = claims.task[teams.claim], claims.operator[teams.claim]
+    coprocessor = offers.coprocessor[member]
+    executing = np.where(offers.is_self[member], offers.operator[member], NOBODY)
+    loss = team_slashing(instance, teams)
 
-    yield _owned(limits, limits.of_kind(LimitKind.TASK), task, np.ones(len(columns)))
+    yield _owned(limits, limits.of_kind(LimitKind.TASK), column, task, np.ones(len(teams)))
     for kind, owner in ((LimitKind.CAPACITY, coprocessor), (LimitKind.OPERATOR_CAPACITY, executing)):
         for resource, rows in _by_detail(limits, kind):
-            yield _owned(limits, rows, owner, offers.work[columns, resource])
-    yield _owned(limits, limits.of_kind(LimitKind.COLLATERAL), coprocessor, offers.collateral[columns])
-    yield _owned(limits, limits.of_kind(LimitKind.STAKE), operator, slashing)
-    yield _due(limits, coprocessor, instance.tasks.deadline[task], offers.duration[columns])
-    for kind, owner in (
-        # Every offer is the network's, whose limit is owned by NOBODY: a limit's owner is its offers' owner.
-        (LimitKind.EXPECTED_LOSS_NETWORK, np.full(len(columns), NOBODY)),
-        (LimitKind.EXPECTED_LOSS_OPERATOR, operator),
-        (LimitKind.EXPECTED_LOSS_COPROCESSOR, coprocessor),
+            yield _owned(limits, rows, column_of, owner, offers.work[member, resource])
+    posted = offers.collateral[member]
+    yield _owned(limits, limits.of_kind(LimitKind.COLLATERAL), column_of, coprocessor, posted)
+    slashing = claims.slashing[teams.claim]
+    yield _owned(limits, limits.of_kind(LimitKind.STAKE), column, operator, slashing)
+    deadline = instance.tasks.deadline[offers.task[member]]
+    yield _due(limits, column_of, coprocessor, deadline, offers.duration[member])
+    for kind, columns, owner, lost in (
+        # Every team is the network's, whose limit is owned by NOBODY: a limit's owner is its teams' owner.
+        (LimitKind.EXPECTED_LOSS_NETWORK, column, np.full(len(teams), NOBODY), loss),
+        (LimitKind.EXPECTED_LOSS_OPERATOR, column, operator, loss),
+        (LimitKind.EXPECTED_LOSS_COPROCESSOR, column_of, coprocessor, member_slashing(instance, teams)),
     ):
         for _, rows in _by_detail(limits, kind):
-            yield _owned(limits, rows, owner, loss)
+            yield _owned(limits, rows, columns, owner, lost)
 
 
 def _by_detail(limits: Limits, kind: LimitKind) -> Iterator[tuple[int, IntArray]]:
@@ -118,19 +141,21 @@ def _by_detail(limits: Limits, kind: LimitKind) -> Iterator[tuple[int, IntArray]
         yield int(detail), rows[limits.detail[rows] == detail]
 
 
-def _owned(limits: Limits, rows: IntArray, owner: IntArray, values: FloatArray) -> Entries:
-    """Put the value of each column into the row of its owner, where there is one."""
+def _owned(limits: Limits, rows: IntArray, column: IntArray, owner: IntArray, values: FloatArray) -> Entries:
+    """Put each value into its column and the row of its owner, where there is one."""
     size = int(max(limits.owner[rows].max(initial=NOBODY), owner.max(initial=NOBODY))) + 1
     # One more place than there are owners: NOBODY, which is -1, reads and writes the last.
     row_of = np.full(size + 1, -1)
     row_of[limits.owner[rows]] = rows
     row = row_of[owner]
     kept = np.flatnonzero((row >= 0) & (values != 0.0))
-    return row[kept], kept, values[kept]
+    return row[kept], column[kept], values[kept]
 
 
-def _due(limits: Limits, coprocessor: IntArray, deadline: FloatArray, duration: FloatArray) -> Entries:
-    """Put the duration of each column into every row of its coprocessor that its deadline falls under."""
+def _due(
+    limits: Limits, column: IntArray, coprocessor: IntArray, deadline: FloatArray, duration: FloatArray
+) -> Entries:
+    """Put each duration into its column and every row of its coprocessor that its deadline falls under."""
     rows = limits.of_kind(LimitKind.DEADLINE)
     timed = np.flatnonzero(
         np.isin(coprocessor, limits.owner[rows]) & np.isfinite(deadline) & (duration != 0.0)
@@ -144,4 +169,4 @@ def _due(limits: Limits, coprocessor: IntArray, deadline: FloatArray, duration: 
     count = np.searchsorted(number, own + len(clock)) - first
     position = np.repeat(first + count - np.cumsum(count), count) + np.arange(count.sum())
     place = np.repeat(timed, count)
-    return rows[position], place, duration[place]
+    return rows[position], column[place], duration[place]
