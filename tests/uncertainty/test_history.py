@@ -35,13 +35,26 @@ def test_executors_without_history_are_refused_or_independent_as_asked():
 
 def test_all_faults_of_a_file_are_listed_with_their_lines(tmp_path):
     path = write(tmp_path, "round,executor,done,failed\n1,cp-1,4,5\n1,cp-1\n\n2,cp-1,-1,0\n2,cp-1,3,1\n")
-    with pytest.raises(ValueError, match=r"line 2: .*line 3: 2 fields.*line 5: "):
+    with pytest.raises(ValueError, match=r"(?s)line 2: .*line 3: found 2 fields.*line 5: "):
         read_history(path)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("", "line 1 is ''"), ("a,b\n", "line 1 is 'a,b'"), ("round,executor,done,failed\n", "no rows")],
+    [
+        ("", 'line 1: found ""'),
+        ("a,b\n", 'line 1: found "a,b"'),
+        ("round,executor,done,failed\n", "no rows"),
+        ("round,executor,done,failed\n1,cp,3,1\n", "1 round, expected at least 2"),
+        ("round,executor,done,failed\n,cp,3,1\n2,,3,1\n", "(?s)line 2: found an empty round.*empty executor"),
+        ('{"format": "bondwork.history/2", "outcomes": []}', r"(?s)\$.format: .*\$.outcomes: "),
+        (
+            '{"format": "bondwork.history/1", "outcomes": '
+            '[{"round": "1", "executor": "a", "done": 1, "failed": 2}, '
+            '{"round": "1", "executor": "a", "done": 1, "failed": 3}]}',
+            r"(?s)outcomes\[0\].failed.*outcomes\[1\].failed",
+        ),
+    ],
 )
 def test_files_of_another_form_are_refused(tmp_path, text, message):
     with pytest.raises(ValueError, match=message):

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from bondwork.uncertainty.points import SOBOL_DIMENSIONS, UnitPoints, uniforms
+from bondwork.uncertainty.points import UnitPoints, uniforms
+from bondwork.uncertainty.samplers import SOBOL_DIMENSIONS
 from bondwork.uncertainty.seeds import seed_sequence, stream
 
 METHODS = ["monte_carlo", "antithetic", "latin_hypercube", "sobol"]
@@ -66,7 +67,7 @@ def test_beyond_sobols_dimensions_points_are_random_numbers():
 
 
 def test_unknown_methods_and_empty_samples_are_refused():
-    with pytest.raises(ValueError, match="expected one of monte_carlo"):
+    with pytest.raises(ValueError, match="expected one of antithetic, latin_hypercube, monte_carlo"):
         uniforms("halton", 4, 1, seed=0)
     with pytest.raises(ValueError, match="at least 1"):
         uniforms("sobol", 0, 1, seed=0)

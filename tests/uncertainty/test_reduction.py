@@ -174,7 +174,7 @@ def test_forward_selection_of_a_fine_sample_comes_near_the_optimal_quantizer():
         ({"size": 3}, "expected 1 to 2"),
         ({"error": -1.0}, "error is -1.0"),
         ({"error": float("nan")}, "error is nan"),
-        ({"size": 1, "method": "random"}, "expected one of forward"),
+        ({"size": 1, "method": "random"}, "expected one of backward, forward"),
         ({"size": 1, "order": 0}, "order is 0"),
         ({"size": 1, "probability": [1.0]}, "2 numbers"),
     ],

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bondwork.problem.faults import InvalidInput
 from bondwork.uncertainty.laws import Lognormal, Normal, Values
 from bondwork.uncertainty.tree import ScenarioTree, TreeError
 from bondwork.uncertainty.tree_io import read_tree, tree_from_json, tree_to_json, write_tree
@@ -166,23 +167,40 @@ def faulty(**change):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "not JSON"),
-        ("[]", "format is 'list'"),
-        (faulty(format="bondwork.tree/2"), "expected 'bondwork.tree/1'"),
-        (faulty(extra=1), "unknown field 'extra'"),
-        ('{"format": "bondwork.tree/1"}', "missing field 'parent'"),
-        ('{"format": "bondwork.tree/1", "format": "bondwork.tree/1"}', "given twice"),
-        (faulty(sha256="0"), "but the content has"),
-        (faulty(stage=[0, 1.5, 1]), "whole numbers"),
-        (faulty(values=[[[]], [[2.0], ["x"]]]), "wrong kind"),
-        (faulty(values=[[[]], [[2.0], [6.0, 7.0]]]), "wrong kind"),
-        (faulty(values=3), "wrong kind"),
-        (faulty(conditional_probability=[1.0, 0.5, 0.4]), "have probability 0.9"),
+        ("{", "JSON"),
+        ("[]", r"^\$: found an array of 0"),
+        (faulty(format="bondwork.tree/2"), r"^\$.format: .*'bondwork.tree/1'"),
+        (faulty(extra=1), r"^\$.extra: "),
+        ('{"format": "bondwork.tree/1"}', r"\$.parent: found nothing"),
+        ('{"format": "bondwork.tree/1", "format": "bondwork.tree/1"}', "given twice|once"),
+        (faulty(sha256="0"), r"^\$.sha256: "),
+        (faulty(stage=[0, 1.5, 1]), r"^\$.stage\[1\]: found 1.5"),
+        (faulty(values=[[[]], [[2.0], ["x"]]]), r"^\$.values\[1\]\[1\]\[0\]: "),
+        (faulty(values=[[[]], [[2.0], [6.0, 7.0]]]), r"^\$.values\[1\]\[1\]: found 2 numbers, expected 1"),
+        (faulty(values=3), r"^\$.values: found 3"),
+        (faulty(values=[[[]]]), r"^\$.stage|values end"),
+        (faulty(conditional_probability=[1.0, 0.5, 0.4]), r"^\$.conditional_probability: .*0.9, expected 1"),
+        (faulty(parent=[-1, 0, 1]), r"^\$.parent\[2\]: node 2|^\$.parent\[2\]: found node 2"),
+        (faulty(names=[[], ["a", "b"]]), r"^\$.names\[1\]: "),
+        (faulty(names=[[], ["a"], []]), r"^\$.names: "),
     ],
 )
 def test_files_that_are_no_tree_are_refused(text, message):
-    with pytest.raises(TreeError, match=message):
+    with pytest.raises(InvalidInput, match=message):
         tree_from_json(text)
+
+
+def test_all_faults_of_a_file_are_listed():
+    with pytest.raises(InvalidInput) as error:
+        tree_from_json(
+            faulty(stage=[0, 1, "1"], parent=None, conditional_probability=[1.0, 2.0, 0.5], more=1)
+        )
+    assert [fault.path for fault in error.value.faults] == [
+        "$.stage[2]",
+        "$.parent",
+        "$.conditional_probability[1]",
+        "$.more",
+    ]
 
 
 def test_other_writers_may_leave_out_names_and_digest():
@@ -194,10 +212,10 @@ def test_other_writers_may_leave_out_names_and_digest():
 def test_npz_files_of_another_kind_are_refused(tmp_path):
     path = tmp_path / "x.npz"
     np.savez(path, a=np.zeros(3))
-    with pytest.raises(TreeError, match="lacks format"):
+    with pytest.raises(InvalidInput, match=r"\$.format: found nothing"):
         read_tree(path)
     path.write_bytes(b"PK nothing")
-    with pytest.raises(TreeError, match="not an npz"):
+    with pytest.raises(InvalidInput, match="an npz archive"):
         read_tree(path)
 
 

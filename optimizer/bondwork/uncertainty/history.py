@@ -2,19 +2,27 @@
 
 A file is CSV with the header ``round,executor,done,failed``: how many pieces of work an executor had in a
 round, and how many of them failed. Rows of one round and executor add up. Rounds are whatever labels the file
-uses.
+uses. Or it is JSON that says the same:
+
+    {"format": "bondwork.history/1",
+     "outcomes": [{"round": "1", "executor": "cp-1", "done": 4, "failed": 1}, ...]}
 """
 
 from __future__ import annotations
 
 import csv
+import io
+from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bondwork.arrays import freeze_fields
+from bondwork.problem.document import parse_document
+from bondwork.problem.faults import Fault, InvalidInput, preview
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,6 +30,9 @@ if TYPE_CHECKING:
     from bondwork.arrays import FloatArray, IntArray
 
 _HEADER = ["round", "executor", "done", "failed"]
+
+#: Rounds without which there is nothing to resample: one round would come out every time.
+LEAST_ROUNDS = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +85,19 @@ class OutcomeHistory:
             counts[1][at] += failed
         return cls(tuple(executors), counts[0], counts[1])
 
+    @property
+    def sha256(self) -> str:
+        """Digest of the content, whatever file it came from."""
+        digest = sha256(repr(("bondwork.history/1", self.executors)).encode())
+        for counts in (self.done, self.failed):
+            digest.update(np.ascontiguousarray(counts, dtype="<i8").tobytes())
+        return digest.hexdigest()
+
+    def without_work(self, executors: Iterable[str]) -> list[str]:
+        """Those of ``executors`` of which the history holds nothing, sorted."""
+        seen = {name for number, name in enumerate(self.executors) if self.done[:, number].any()}
+        return sorted(set(executors) - seen)
+
     def rates(self, executors: Sequence[str], *, missing: str = "refuse") -> FloatArray:
         """Failure rate of each executor in each round, shape (T, len(executors)), for `sample_outcomes`.
 
@@ -107,37 +131,85 @@ class OutcomeHistory:
         return rates
 
 
-def read_history(path: str | Path) -> OutcomeHistory:
-    """Read a history file; see the module for its form.
+def read_history(
+    source: str | Path | bytes | Mapping[str, Any], *, least_rounds: int = LEAST_ROUNDS
+) -> OutcomeHistory:
+    """Read a history; see the module for its two forms.
+
+    Parameters
+    ----------
+    source
+        Path of a CSV or JSON file, its bytes, or the JSON document as a mapping.
+    least_rounds
+        How many rounds are needed: to resample, two, as one round would come out every time.
 
     Raises
     ------
-    ValueError
-        With every fault of the file: its line, what was found and what was expected.
+    InvalidInput
+        With every fault: its line or JSON path, what was found and what was expected; too few rounds.
+    OSError
+        The file cannot be read.
+
+    Examples
+    --------
+    >>> rows = ["round,executor,done,failed", "1,cp-1,4,1", "2,cp-1,5,0"]
+    >>> read_history(chr(10).join(rows).encode()).rates(["cp-1"]).tolist()
+    [[0.25], [0.0]]
     """
-    faults: list[str] = []
+    from bondwork.uncertainty.history_schema import rows_of_document  # pydantic, for JSON only
+
+    if isinstance(source, Mapping):
+        rows = rows_of_document(dict(source))
+    else:
+        content = source if isinstance(source, bytes) else Path(source).read_bytes()
+        is_json = content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"["))
+        rows = rows_of_document(parse_document(content)) if is_json else _rows_of_csv(content)
+    rounds = len({label for label, *_ in rows})
+    if rounds < least_rounds:
+        raise InvalidInput([Fault("history", f"{rounds} round", f"at least {least_rounds} rounds")])
+    return OutcomeHistory.from_rows(rows)
+
+
+def _rows_of_csv(content: bytes) -> list[tuple[str, str, int, int]]:
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        at = content[: error.start].count(b"\n") + 1
+        raise InvalidInput([Fault(f"line {at}", "bytes that are not UTF-8", "UTF-8 text")]) from None
+    reader = csv.reader(io.StringIO(text, newline=""))
+    faults: list[Fault] = []
     rows: list[tuple[str, str, int, int]] = []
-    with Path(path).open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(file)
+    try:
         header = next(reader, [])
         if header != _HEADER:
-            raise ValueError(f"{path}: line 1 is {','.join(header)!r}, expected {','.join(_HEADER)!r}")
+            raise InvalidInput([Fault("line 1", preview(",".join(header)), preview(",".join(_HEADER)))])
         for row in reader:
             if not row:
                 continue
+            line = f"line {reader.line_num}"
             if len(row) != len(_HEADER):
-                faults.append(f"line {reader.line_num}: {len(row)} fields, expected {len(_HEADER)}")
+                faults.append(Fault(line, f"{len(row)} fields", f"{len(_HEADER)}"))
                 continue
             label, executor, done, failed = row
-            if not (done.isdecimal() and failed.isdecimal() and int(failed) <= int(done)):
-                faults.append(
-                    f"line {reader.line_num}: done {done!r}, failed {failed!r}, expected whole numbers with "
-                    "0 <= failed <= done"
-                )
+            faults += [
+                Fault(line, f"an empty {name}", "a name")
+                for name, given in (("round", label), ("executor", executor))
+                if not given
+            ]
+            counts = [int(each) if _is_count(each) else -1 for each in (done, failed)]
+            if not 0 <= counts[1] <= counts[0]:
+                found = f"done {preview(done)}, failed {preview(failed)}"
+                faults.append(Fault(line, found, "whole numbers with 0 <= failed <= done"))
                 continue
-            rows.append((label, executor, int(done), int(failed)))
+            rows.append((label, executor, counts[0], counts[1]))
+    except csv.Error as error:
+        faults.append(Fault(f"line {reader.line_num}", str(error), "comma-separated values"))
     if not rows and not faults:
-        faults.append("no rows, expected at least one")
+        faults.append(Fault("history", "no rows", "at least one"))
     if faults:
-        raise ValueError(f"{path}: " + "; ".join(faults))
-    return OutcomeHistory.from_rows(rows)
+        raise InvalidInput(faults)
+    return rows
+
+
+def _is_count(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 16

@@ -35,7 +35,7 @@ class OutcomeLaw:
     concentration
         Shape (O,), > 0. ``nu`` where the probability is a distribution, ``inf`` where it is a number. The
         distribution is that of p' = p / (1 - outage), with mean m' = mean / (1 - outage):
-        Beta(m'*nu, (1-m')*nu). So p' stays in [0, 1] and the mean of p stays what it was.
+        ``Beta(m'*nu, (1-m')*nu)``. So p' stays in [0, 1] and the mean of p stays what it was.
     outage_probability
         Shape (E,).
     dependence

@@ -1,37 +1,21 @@
-"""Points of the unit cube: the four ways in which a sample may fill it.
-
-| method | what it does | error of the mean of a smooth function |
-|---|---|---|
-| ``monte_carlo`` | independent points | n**-0.5 |
-| ``antithetic`` | pairs u, 1 - u | n**-0.5; 0 for odd functions |
-| ``latin_hypercube`` | each coordinate in n strata (McKay, Beckman & Conover 1979) | n**-0.5; sums faster |
-| ``sobol`` | scrambled Sobol sequence (Owen 1998; numbers of Joe & Kuo 2008) | near n**-1 and faster |
-"""
+"""Points of the unit cube, placed by a method that is found by name; ours are in `uncertainty.samplers`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from functools import cache
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from bondwork.uncertainty.seeds import Seed, child, seed_sequence, stream
+from bondwork.registry import find_sampler
+from bondwork.uncertainty.seeds import Seed, seed_sequence
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from bondwork.arrays import FloatArray
+    from bondwork.contracts import Sampler
 
-#: How points are placed.
-Method: TypeAlias = Literal["monte_carlo", "antithetic", "latin_hypercube", "sobol"]
-
-#: Dimensions that scipy's direction numbers cover.
-SOBOL_DIMENSIONS = 21_201
-
-_BITS = 32
-_BATCH = 1024
-_LAST = float(np.nextafter(1.0, 0.0))
-# A generator of its own for each coordinate; coordinate -1 would clash, so Sobol's scrambling is another key.
-_COORDINATES, _SCRAMBLE = 0, 1
+#: Name of an installed way to place points: monte_carlo, antithetic, latin_hypercube, sobol, or another.
+Method: TypeAlias = str
 
 
 class UnitPoints:
@@ -43,12 +27,12 @@ class UnitPoints:
     Parameters
     ----------
     method
-        See `Method`.
+        Name of an installed sampler; see `bondwork.uncertainty.samplers`.
     n
         Number of points, >= 1. Sobol is best at powers of two.
     dimensions
-        Number of coordinates. Under ``sobol``, those from `SOBOL_DIMENSIONS` on are plain random numbers: put
-        the coordinates that matter most first.
+        Number of coordinates. Under ``sobol``, those from `bondwork.uncertainty.samplers.SOBOL_DIMENSIONS` on
+        are plain random numbers: put the coordinates that matter most first.
     seed
         See `bondwork.uncertainty.seeds.seed_sequence`.
 
@@ -65,37 +49,18 @@ class UnitPoints:
     """
 
     def __init__(self, method: Method, n: int, dimensions: int, seed: Seed) -> None:
-        if method not in get_args(Method):
-            raise ValueError(f"sampling method is {method!r}, expected one of {', '.join(get_args(Method))}")
         if n < 1:
             raise ValueError(f"number of points is {n}, expected at least 1")
         self.method = method
         self.n = int(n)
         self.dimensions = dimensions
-        self._root = seed_sequence(seed)
-        self._sobol: NDArray[np.uint32] | None = None
-        if method == "sobol" and dimensions:
-            self._sobol = _sobol_integers(
-                self.n, min(dimensions, SOBOL_DIMENSIONS), child(self._root, _SCRAMBLE)
-            )
+        self._points = _sampler(method).points(self.n, dimensions, seed_sequence(seed))
 
     def coordinate(self, dimension: int) -> FloatArray:
         """Return one coordinate of all points, strictly inside (0, 1). Shape (n,)."""
         if not 0 <= dimension < self.dimensions:
             raise IndexError(f"coordinate {dimension} of {self.dimensions}")
-        if self._sobol is not None and dimension < self._sobol.shape[1]:
-            return (self._sobol[:, dimension].astype(np.float64) + 0.5) / 2.0**_BITS
-        rng = stream(self._root, _COORDINATES, dimension)
-        if self.method == "latin_hypercube":
-            # The sum may round up to the end of the last stratum, which is not inside (0, 1).
-            return np.minimum((rng.permutation(self.n) + _open(rng, self.n)) / self.n, _LAST)
-        if self.method == "antithetic":
-            half = _open(rng, (self.n + 1) // 2)
-            points = np.empty(self.n)
-            points[0::2] = half
-            points[1::2] = 1.0 - half[: self.n // 2]
-            return points
-        return _open(rng, self.n)
+        return self._points.coordinate(dimension)
 
     def all(self) -> FloatArray:
         """Return all coordinates. Shape (n, dimensions)."""
@@ -117,21 +82,7 @@ def uniforms(method: Method, n: int, dimensions: int, seed: Seed) -> FloatArray:
     return UnitPoints(method, n, dimensions, seed).all()
 
 
-def _open(rng: np.random.Generator, size: int) -> FloatArray:
-    """Uniform numbers in (0, 1): the normal quantile of an end would be infinite."""
-    return (rng.integers(0, 2**52, size=size).astype(np.float64) + 0.5) / 2.0**52
-
-
-def _sobol_integers(n: int, dimensions: int, seed: np.random.SeedSequence) -> NDArray[np.uint32]:
-    """First ``n`` scrambled Sobol points as integers of 32 bits: exact, at half the memory of doubles."""
-    from scipy.stats import qmc  # takes a second, and only Sobol needs it
-
-    engine = qmc.Sobol(dimensions, scramble=True, bits=_BITS, rng=np.random.default_rng(seed))
-    integers = np.empty((n, dimensions), dtype=np.uint32)
-    # scipy warns when the first batch is not a power of two; what matters is n, and the caller chose it.
-    start, batch = 0, 1 << min(n.bit_length() - 1, _BATCH.bit_length() - 1)
-    while start < n:
-        stop = min(start + batch, n)
-        integers[start:stop] = engine.random(stop - start) * 2.0**_BITS
-        start, batch = stop, _BATCH
-    return integers
+@cache
+def _sampler(method: Method) -> Sampler:
+    """Make the sampler of a name, once: trees ask for points at every node."""
+    return find_sampler(method)

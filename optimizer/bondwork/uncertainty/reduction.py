@@ -12,26 +12,32 @@ Which m to keep is NP-hard (a p-median problem). Three heuristics, all determini
 | ``forward`` | adds the point that lowers the distance most (Heitsch & Roemisch 2003) | few are kept |
 | ``backward`` | removes the point that raises it least (the same) | most are kept |
 | ``medoids`` | ``forward``, then swaps until none lowers it (Kaufman & Rousseeuw 1990) | best, slowest |
+
+They are found by name through entry points of the group ``bondwork.reductions``, as other people's are; see
+`bondwork.contracts.Reduction`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from functools import cache
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from bondwork.arrays import freeze_fields
+from bondwork.registry import find_reduction
 from bondwork.uncertainty.distance import Norm, as_points, as_probability, check_metric, pairwise_cost
-from bondwork.uncertainty.selection import cost_matrix, select_backward, select_forward, swap_medoids
+from bondwork.uncertainty.selection import cost_matrix
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from bondwork.arrays import FloatArray, IntArray
+    from bondwork.contracts import Reduction as Heuristic
 
-#: Names of the heuristics.
-ReductionMethod: TypeAlias = Literal["forward", "backward", "medoids"]
+#: Name of an installed heuristic: forward, backward, medoids, or another.
+ReductionMethod: TypeAlias = str
 
 _BLOCK = 1024
 
@@ -129,15 +135,9 @@ def reduce_scenarios(
         raise ValueError(f"size is {size}, expected 1 to {n}")
     if error is not None and not error >= 0.0:
         raise ValueError(f"error is {error}, expected a number >= 0")
-    if method not in get_args(ReductionMethod):
-        raise ValueError(f"method is {method!r}, expected one of {', '.join(get_args(ReductionMethod))}")
+    heuristic = _heuristic(method)
     cost = cost_matrix(points, order=order, norm=norm)
-    if method == "backward":
-        kept = select_backward(cost, mass, size=size, allowed=np.inf if error is None else error**order)
-    else:
-        kept = select_forward(cost, mass, size=size, allowed=0.0 if error is None else error**order)
-    if method == "medoids":
-        kept = swap_medoids(cost, mass, kept)
+    kept = heuristic.select(cost, mass, size=size, allowed=None if error is None else error**order)
     return redistribute(points, kept, mass, order=order, norm=norm)
 
 
@@ -187,3 +187,9 @@ def redistribute(
         order=order,
         norm=norm,
     )
+
+
+@cache
+def _heuristic(method: ReductionMethod) -> Heuristic:
+    """Make the heuristic of a name, once: trees are reduced at every node."""
+    return find_reduction(method)

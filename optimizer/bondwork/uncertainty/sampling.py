@@ -120,7 +120,8 @@ def sample_round(
     instance
         The round; ``instance.uncertainty`` gives what is left out here.
     scenarios, seed, method, threads, history
-        See `sample_outcomes`; columns of ``history`` are coprocessors, then operators.
+        See `sample_outcomes`; columns of ``history`` are coprocessors, then operators, and the rates of
+        `bondwork.uncertainty.bootstrap.with_history` serve where it is left out.
     offers
         Indices or mask. Draws these offers only, in this order: for fresh scenarios of a chosen plan. Another
         set of offers is another sample, of the same law.
@@ -133,16 +134,24 @@ def sample_round(
     total = len(instance.offers)
     chosen = np.arange(total) if offers is None else np.arange(total)[np.asarray(offers)]
     law = outcome_law(instance)
+    method = uncertainty.sampling if method is None else method
+    if method == "bootstrap" and history is None and uncertainty.history is not None:
+        history = uncertainty.history.rates
     sample = sample_outcomes(
         law.select(np.concatenate([chosen, np.arange(total, len(law))])),
         uncertainty.scenarios if scenarios is None else scenarios,
         seed=uncertainty.seed if seed is None else seed,
-        method=uncertainty.sampling if method is None else method,  # type: ignore[arg-type]  # checked there
+        method=method,
         threads=threads,
         history=history,
     )
     first = np.arange(len(chosen))
     return RoundSample(sample.select(first), sample.select(np.arange(len(chosen), sample.offers)))
+
+
+def fresh_method(instance: Instance) -> OutcomeMethod:
+    """Return the method for scenarios on which a plan is measured: independent draws of the law it faces."""
+    return "monte_carlo" if instance.uncertainty.history is None else "bootstrap"
 
 
 def outcome_law(instance: Instance) -> OutcomeLaw:

@@ -29,6 +29,43 @@ _BLOCK = 512
 _PASSES = 50
 
 
+class Forward:
+    """Fast forward selection."""
+
+    summary = "adds the scenario that lowers the distance most; where few are kept"
+
+    def select(
+        self, cost: CostMatrix, mass: FloatArray, *, size: int | None, allowed: float | None
+    ) -> IntArray:
+        """Choose; see `bondwork.contracts.Reduction`."""
+        return select_forward(cost, mass, size=size, allowed=0.0 if allowed is None else allowed)
+
+
+class Backward:
+    """Backward reduction."""
+
+    summary = "removes the scenario that raises the distance least; where most are kept"
+
+    def select(
+        self, cost: CostMatrix, mass: FloatArray, *, size: int | None, allowed: float | None
+    ) -> IntArray:
+        """Choose; see `bondwork.contracts.Reduction`."""
+        return select_backward(cost, mass, size=size, allowed=np.inf if allowed is None else allowed)
+
+
+class Medoids:
+    """Forward selection, then swaps."""
+
+    summary = "forward, then swaps of a kept scenario for another until none helps; best and slowest"
+
+    def select(
+        self, cost: CostMatrix, mass: FloatArray, *, size: int | None, allowed: float | None
+    ) -> IntArray:
+        """Choose; see `bondwork.contracts.Reduction`."""
+        kept = select_forward(cost, mass, size=size, allowed=0.0 if allowed is None else allowed)
+        return swap_medoids(cost, mass, kept)
+
+
 def cost_matrix(points: FloatArray, *, order: float, norm: Norm) -> CostMatrix:
     """Return ||x_i - x_j||**order for all pairs, shape (n, n), with a diagonal of 0.
 

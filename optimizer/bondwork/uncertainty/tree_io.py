@@ -13,22 +13,25 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bondwork.files import write_whole
+from bondwork.problem.document import parse_document
+from bondwork.problem.faults import Fault, InvalidInput, preview
 from bondwork.uncertainty.tree import ScenarioTree, TreeError
 
 if TYPE_CHECKING:
-    from bondwork.arrays import FloatArray
+    from bondwork.arrays import FloatArray, IntArray
 
 #: Name and version of the format.
 FORMAT = "bondwork.tree/1"
-
-_REQUIRED = {"format", "stage", "parent", "conditional_probability", "values"}
-_OPTIONAL = {"names", "sha256"}
 
 
 def tree_to_json(tree: ScenarioTree) -> str:
@@ -52,47 +55,60 @@ def tree_to_json(tree: ScenarioTree) -> str:
 
 
 def tree_from_json(text: str | bytes) -> ScenarioTree:
-    """Read a tree.
+    """Read a tree from JSON text; see `tree_from_document`."""
+    return tree_from_document(parse_document(text.encode() if isinstance(text, str) else text))
+
+
+def tree_from_document(document: Any) -> ScenarioTree:
+    """Read a tree from a parsed JSON document.
 
     Raises
     ------
-    TreeError
-        For text that is not JSON, another format, unknown, missing or repeated fields, entries of a wrong
-        kind, anything that `ScenarioTree` refuses, or a digest that does not match.
+    InvalidInput
+        With every fault and its JSON path: another format, unknown, missing or repeated fields, entries of a
+        wrong kind, anything that is no tree, or a digest that does not match.
     """
-    try:
-        document = json.loads(text, object_pairs_hook=_without_duplicates)
-    except json.JSONDecodeError as error:
-        raise TreeError([f"not JSON: {error}"]) from None
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
-        found = document.get("format") if isinstance(document, dict) else type(document).__name__
-        raise TreeError([f"format is {found!r}, expected {FORMAT!r}"])
-    faults = [f"unknown field {name!r}" for name in sorted(document.keys() - _REQUIRED - _OPTIONAL)]
-    faults += [f"missing field {name!r}" for name in sorted(_REQUIRED - document.keys())]
-    if faults:
-        raise TreeError(faults)
-    try:
-        values = tuple(_table(rows) for rows in document["values"])
-        tree = ScenarioTree(
-            stage=_whole(document["stage"], "stage"),
-            parent=_whole(document["parent"], "parent"),
-            conditional=np.array(document["conditional_probability"], dtype=np.float64),
-            values=values,
-            names=tuple(tuple(str(name) for name in names) for names in document.get("names", ())),
+    from bondwork.uncertainty.tree_schema import read_tree_document  # pydantic, for JSON only
+
+    read = read_tree_document(document)
+    faults = []
+    tables = []
+    for number, rows in enumerate(read.values):
+        width = len(rows[0]) if rows else 0
+        wrong = [row for row, cells in enumerate(rows) if len(cells) != width]
+        faults += [
+            Fault(f"$.values[{number}][{row}]", f"{len(rows[row])} numbers", f"{width}, as in the first row")
+            for row in wrong
+        ]
+        tables.append(
+            np.array([] if wrong else rows, dtype=np.float64).reshape(-1 if width else len(rows), width)
         )
-    except (TypeError, ValueError) as error:
-        if isinstance(error, TreeError):
-            raise
-        raise TreeError([f"entries of a wrong kind: {error}"]) from None
-    return _checked(tree, document.get("sha256"))
+    if faults:
+        raise InvalidInput(faults)
+    return _tree(
+        np.array(read.stage, dtype=np.int64),
+        np.array(read.parent, dtype=np.int64),
+        np.array(read.conditional_probability, dtype=np.float64),
+        tuple(tables),
+        () if read.names is None else tuple(map(tuple, read.names)),
+        read.sha256,
+    )
 
 
 def write_tree(tree: ScenarioTree, path: str | Path) -> None:
-    """Write a tree as ``.npz`` or, under any other ending, as JSON."""
+    """Write a tree as ``.npz`` or, under any other ending, as JSON; whole or not at all.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written.
+    """
     path = Path(path)
-    if path.suffix != ".npz":
-        path.write_text(tree_to_json(tree) + "\n", encoding="utf-8")
-        return
+    write_whole(path, tree_to_npz(tree) if path.suffix == ".npz" else tree_to_json(tree) + "\n")
+
+
+def tree_to_npz(tree: ScenarioTree) -> bytes:
+    """Write a tree as an npz archive; the same tree gives the same bytes."""
     names = json.dumps([list(row) for row in tree.names], ensure_ascii=False)
     arrays = {
         "format": np.array(FORMAT),
@@ -103,8 +119,9 @@ def write_tree(tree: ScenarioTree, path: str | Path) -> None:
         "sha256": np.array(tree.sha256),
         **{f"values_{stage}": value + 0.0 for stage, value in enumerate(tree.values)},
     }
+    whole = io.BytesIO()
     # numpy.savez would stamp the entries with whatever zipfile's default is; here the date is fixed for good.
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, array in arrays.items():
             buffer = io.BytesIO()
             np.lib.format.write_array(
@@ -113,51 +130,121 @@ def write_tree(tree: ScenarioTree, path: str | Path) -> None:
             entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, buffer.getvalue())
+    return whole.getvalue()
 
 
-def read_tree(path: str | Path) -> ScenarioTree:
-    """Read what `write_tree` wrote; see `tree_from_json` for what is refused."""
-    path = Path(path)
-    if path.suffix != ".npz":
-        return tree_from_json(path.read_bytes())
+def read_tree(source: str | Path | bytes | Mapping[str, Any]) -> ScenarioTree:
+    """Read a tree.
+
+    Parameters
+    ----------
+    source
+        Path of a JSON or npz file, its bytes, or the JSON document as a mapping.
+
+    Raises
+    ------
+    InvalidInput
+        As `tree_from_document`; the arrays of an npz file have the paths of the JSON form.
+    OSError
+        The file cannot be read.
+
+    Examples
+    --------
+    >>> tree = ScenarioTree.from_fan([2.0, 6.0], names=["demand"])
+    >>> read_tree(tree_to_npz(tree)) == read_tree(tree.to_json().encode()) == tree
+    True
+    """
+    if isinstance(source, Mapping):
+        return tree_from_document(dict(source))
+    content = source if isinstance(source, bytes) else Path(source).read_bytes()
+    return _from_npz(content) if content.startswith(b"PK") else tree_from_json(content)
+
+
+def _from_npz(content: bytes) -> ScenarioTree:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            content = {name: file[name] for name in file.files}
-    except (zipfile.BadZipFile, ValueError) as error:
-        raise TreeError([f"{path} is not an npz file: {error}"]) from None
-    fields = ("format", "stage", "parent", "conditional_probability", "names", "sha256")
-    missing = [name for name in fields if name not in content]
-    if missing or str(content["format"]) != FORMAT:
-        raise TreeError([f"{path} is not {FORMAT}" + (f": it lacks {', '.join(missing)}" if missing else "")])
-    tree = ScenarioTree(
-        stage=content["stage"].astype(np.int64),
-        parent=content["parent"].astype(np.int64),
-        conditional=content["conditional_probability"].astype(np.float64),
-        values=tuple(content[f"values_{stage}"] for stage in range(len(content) - len(fields))),
-        names=tuple(tuple(row) for row in json.loads(str(content["names"]))),
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (zipfile.BadZipFile, ValueError, EOFError, OSError, zlib.error) as error:
+        raise InvalidInput([Fault("$", str(error), "an npz archive of numbers")]) from None
+    stages = sum(name.startswith("values_") for name in arrays)
+    kinds = {"format": "U", "stage": "i", "parent": "i", "conditional_probability": "f", "names": "U"}
+    kinds |= {"sha256": "U"} | {f"values_{stage}": "f" for stage in range(stages)}
+    faults = [Fault(f"$.{name}", "nothing", "an array") for name in kinds if name not in arrays]
+    faults += [Fault(f"$.{name}", "an array", "no such array") for name in arrays if name not in kinds]
+    faults += [
+        Fault(
+            f"$.{name}",
+            f"numbers of kind {arrays[name].dtype}",
+            {"U": "text", "i": "integers"}.get(kind, "floats"),
+        )
+        for name, kind in kinds.items()
+        if name in arrays and arrays[name].dtype.kind != kind
+    ]
+    if not faults and str(arrays["format"]) != FORMAT:
+        faults.append(Fault("$.format", preview(str(arrays["format"])), preview(FORMAT)))
+    if faults:
+        raise InvalidInput(faults)
+    return _tree(
+        arrays["stage"].astype(np.int64),
+        arrays["parent"].astype(np.int64),
+        arrays["conditional_probability"].astype(np.float64),
+        tuple(arrays[f"values_{stage}"].astype(np.float64) for stage in range(stages)),
+        _names(str(arrays["names"])),
+        str(arrays["sha256"]),
     )
-    return _checked(tree, str(content["sha256"]))
 
 
-def _checked(tree: ScenarioTree, digest: object) -> ScenarioTree:
+def _names(text: str) -> tuple[tuple[str, ...], ...]:
+    fault = Fault("$.names", preview(text), "a JSON list of lists of names")
+    try:
+        rows = json.loads(text)
+    except (ValueError, RecursionError):
+        raise InvalidInput([fault]) from None
+    sound = isinstance(rows, list) and all(
+        isinstance(row, list) and all(isinstance(name, str) for name in row) for row in rows
+    )
+    if not sound:
+        raise InvalidInput([fault])
+    return tuple(map(tuple, rows))
+
+
+def _tree(
+    stage: IntArray,
+    parent: IntArray,
+    conditional: FloatArray,
+    values: tuple[FloatArray, ...],
+    names: tuple[tuple[str, ...], ...],
+    digest: str | None,
+) -> ScenarioTree:
+    """Make the tree; what it refuses is told by the paths of the JSON form."""
+    try:
+        tree = ScenarioTree(stage, parent, conditional, values, names)
+    except TreeError as error:
+        raise InvalidInput(_as_fault(text) for text in error.faults) from None
     if digest is not None and digest != tree.sha256:
-        raise TreeError([f"sha256 is {digest!r}, but the content has {tree.sha256!r}"])
+        raise InvalidInput([Fault("$.sha256", preview(digest), f"{tree.sha256}, of this content")])
     return tree
 
 
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    document = dict(pairs)
-    if len(document) != len(pairs):
-        raise TreeError(["a field is given twice"])
-    return document
+#: Where in a document the faults of `ScenarioTree` are: what a text begins with, and the field.
+_PLACES = (
+    (re.compile(r"(values|names)(\[\d+\])?"), ""),
+    (re.compile(r"(stage|parent)\b"), ""),
+    (re.compile(r"node (\d+) has parent"), "parent"),
+    (re.compile(r"a node other than the root"), "parent"),
+    (re.compile(r"node \d+ of stage"), "parent"),
+    (re.compile(r"(conditional|children of node)\b"), "conditional_probability"),
+)
 
 
-def _table(rows: list[list[float]]) -> FloatArray:
-    columns = len(rows[0]) if rows else 0
-    return np.array(rows, dtype=np.float64).reshape(len(rows), columns)
-
-
-def _whole(numbers: list[int], name: str) -> Any:
-    if not all(isinstance(number, int) and not isinstance(number, bool) for number in numbers):
-        raise TreeError([f"{name} holds something other than whole numbers"])
-    return np.array(numbers, dtype=np.int64)
+def _as_fault(text: str) -> Fault:
+    """Turn a fault of `ScenarioTree` into one of a document: its place, what is so, and what should be."""
+    path = "$"
+    for pattern, field in _PLACES:
+        if found := pattern.match(text):
+            path = f"$.{field or found.group()}"
+            if found.re.groups == 1 and found.group(1).isdigit():
+                path += f"[{found.group(1)}]"
+            break
+    found_there, expected, wanted = text.partition(", expected ")
+    return Fault(path, found_there, wanted if expected else "a scenario tree")

@@ -15,7 +15,7 @@ import numpy as np
 
 from bondwork.arrays import freeze_fields
 from bondwork.uncertainty.distance import Norm, check_metric
-from bondwork.uncertainty.reduction import ReductionMethod, reduce_scenarios
+from bondwork.uncertainty.reduction import Reduction, ReductionMethod, reduce_scenarios
 from bondwork.uncertainty.tree import ScenarioTree
 
 if TYPE_CHECKING:
@@ -140,3 +140,104 @@ def reduce_tree(
         order=order,
         norm=norm,
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PathReduction:
+    """A tree with few of its paths, and how far it is from the one it stands for.
+
+    Attributes
+    ----------
+    tree
+        The kept paths with their new probabilities; their nodes are those of the old tree.
+    leaf
+        Shape (scenarios,). Place among the new tree's scenarios of the one that stands for each.
+    distance
+        Wasserstein distance of order ``order`` between the laws of whole paths, each path one vector.
+    order, norm
+        How it was measured.
+    """
+
+    tree: ScenarioTree
+    leaf: IntArray
+    distance: float
+    order: float
+    norm: Norm
+
+    def __post_init__(self) -> None:
+        freeze_fields(self, "leaf")
+
+
+def reduce_paths(
+    tree: ScenarioTree,
+    *,
+    size: int | None = None,
+    error: float | None = None,
+    method: ReductionMethod = "forward",
+    order: float = 1.0,
+    norm: Norm = "l2",
+) -> PathReduction:
+    """Keep few of a tree's paths: a given number, or as few as keep the distance within an error.
+
+    Paths are compared whole, as one vector of all their values. What is known when stays as it was: the new
+    tree is a part of the old one. Not for trees of many stages whose decisions depend on what is known:
+    `reduce_tree` approximates that along with the values.
+
+    Parameters
+    ----------
+    size, error, method, order, norm
+        See `bondwork.uncertainty.reduction.reduce_scenarios`.
+
+    Raises
+    ------
+    ValueError
+        For sizes or errors that make no sense.
+
+    Examples
+    --------
+    >>> reduction = reduce_paths(ScenarioTree.from_fan([0.0, 0.1, 5.0, 5.2]), size=2)
+    >>> reduction.tree.values[1].ravel().tolist(), round(reduction.distance, 6)
+    ([0.1, 5.0], 0.075)
+    """
+    points = np.hstack(tree.paths())
+    found = reduce_scenarios(
+        points, tree.probability[tree.leaves], size=size, error=error, method=method, order=order, norm=norm
+    )
+    kept = tree if len(found) == len(tree.leaves) else _with_leaves(tree, found)
+    return PathReduction(kept, found.assignment, found.distance, order, norm)
+
+
+def _with_leaves(tree: ScenarioTree, found: Reduction) -> ScenarioTree:
+    """Return the part of a tree that leads to the leaves that are kept, with their new probabilities."""
+    ancestors = tree.ancestors()[found.kept]
+    parents, conditionals, values = [], [], []
+    mass_above: FloatArray = np.ones(1)
+    number: IntArray = np.zeros(len(found), dtype=np.int64)
+    for stage in range(tree.stages):
+        nodes, place = np.unique(ancestors[:, stage], return_inverse=True)
+        mass = np.bincount(place, found.probability, len(nodes)).astype(np.float64)
+        first = np.zeros(len(nodes), dtype=np.int64)
+        first[place] = number  # any path through a node has the same parent
+        parents.append(first if stage else np.array([-1]))
+        above = mass_above[first]
+        even = 1.0 / np.bincount(first, minlength=len(mass_above))[first]
+        conditionals.append(np.divide(mass, above, out=even, where=above > 0.0))
+        values.append(tree.values[stage][nodes - tree.nodes(stage).start])
+        mass_above, number = mass, place.astype(np.int64)
+    return ScenarioTree.from_stages(parents, conditionals, values, names=tree.names)
+
+
+def branching_for(size: int, stages: int) -> list[int]:
+    """Branching factors, as even as can be, of a tree of ``stages`` with at most ``size`` scenarios.
+
+    Examples
+    --------
+    >>> branching_for(12, 3), branching_for(100, 2), branching_for(1, 4)
+    ([3, 4], [100], [1, 1, 1])
+    """
+    factors, left = [], size
+    for later in range(stages - 1, 0, -1):
+        # + 1e-9: the cube root of 8 is a hair below 2
+        factors.append(max(1, int(left ** (1.0 / later) + 1e-9)))
+        left //= factors[-1]
+    return factors

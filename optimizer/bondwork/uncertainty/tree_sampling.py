@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+from scipy.special import ndtr, ndtri
 
 from bondwork.uncertainty.points import Method, uniforms
 from bondwork.uncertainty.seeds import Seed, child, seed_sequence
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
     #: ``transition(stage, parent_values, draws) -> values``; see `sample_tree`.
     Transition: TypeAlias = Callable[[int, FloatArray, FloatArray], FloatArray]
+
+
+# Correlated normal numbers far out would round to the ends, whose quantiles may be infinite.
+_INSIDE = (2.0**-53, 1.0 - 2.0**-53)
 
 
 def sample_fan(
@@ -43,6 +48,7 @@ def sample_tree(
     method: Method = "sobol",
     root: Mapping[str, float] | None = None,
     transition: Transition | None = None,
+    correlation: Sequence[FloatArray | None] | None = None,
 ) -> ScenarioTree:
     """Draw a tree of many stages.
 
@@ -67,11 +73,14 @@ def sample_tree(
         Turns draws into values: called once a node with the stage (1, 2, ...), the values of the parent,
         shape (d_{t-1},), and the draws for its children, shape (branching, d_t); returns the children's
         values in that shape. Without it the draws are the values: stages are independent.
+    correlation
+        One matrix for each stage after the root's, shape (d_t, d_t), or ``None`` for independent columns: of
+        the normal numbers behind the columns (a Gaussian copula), whose laws stay as they are.
 
     Raises
     ------
     TreeError
-        For lists of different lengths, or a branching factor below 1.
+        For lists of different lengths, a branching factor below 1, or a matrix that is no correlation.
 
     Examples
     --------
@@ -89,6 +98,13 @@ def sample_tree(
         raise TreeError([f"{len(laws)} stages of laws, {len(branching)} branching factors"])
     if any(count < 1 for count in branching):
         raise TreeError([f"branching is {list(branching)}, expected numbers >= 1"])
+    matrices = correlation or [None] * len(laws)
+    if len(matrices) != len(laws):
+        raise TreeError([f"{len(laws)} stages of laws, {len(matrices)} correlation matrices"])
+    factors = [
+        None if matrix is None else correlation_factor(matrix, len(here))
+        for matrix, here in zip(matrices, laws, strict=True)
+    ]
     start = root or {}
     sequence = seed_sequence(seed)
     values: list[FloatArray] = [np.array([list(start.values())], dtype=np.float64).reshape(1, len(start))]
@@ -98,6 +114,9 @@ def sample_tree(
         children = np.empty((len(before), count, len(here)))
         for node in range(len(before)):
             points = uniforms(method, count, len(here), child(sequence, stage, node))
+            factor = factors[stage - 1]
+            if factor is not None:
+                points = np.clip(ndtr(ndtri(points) @ factor.T), *_INSIDE)
             for column, law in enumerate(here.values()):
                 children[node, :, column] = law.ppf(points[:, column])
             if transition is not None:
@@ -108,3 +127,30 @@ def sample_tree(
     return ScenarioTree.from_stages(
         parents, conditionals, values, names=[tuple(start), *(tuple(here) for here in laws)]
     )
+
+
+def correlation_factor(matrix: FloatArray, size: int) -> FloatArray:
+    """Return F with F @ F.T the correlation matrix, which may be singular.
+
+    Raises
+    ------
+    TreeError
+        It is not symmetric with ones on the diagonal, or not positive semidefinite.
+
+    Examples
+    --------
+    >>> correlation_factor(np.array([[1.0, 0.6], [0.6, 1.0]]), 2).round(3).tolist()
+    [[1.0, 0.0], [0.6, 0.8]]
+    """
+    if matrix.shape != (size, size):
+        raise TreeError([f"correlation has shape {matrix.shape}, expected ({size}, {size})"])
+    if not (np.allclose(matrix, matrix.T, atol=1e-12) and np.allclose(np.diag(matrix), 1.0, atol=1e-12)):
+        raise TreeError(["correlation is not symmetric with ones on its diagonal"])
+    values, vectors = np.linalg.eigh(matrix)
+    if values[0] < -1e-9:
+        raise TreeError([f"correlation has the eigenvalue {values[0]:.3g}, expected none below 0"])
+    # lower triangular, so that the first columns keep their own points; QR does it for singular ones too
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    _, upper = np.linalg.qr(root.T)
+    signs = np.where(np.diag(upper) < 0.0, -1.0, 1.0)
+    return np.asarray(upper.T * signs + 0.0)
