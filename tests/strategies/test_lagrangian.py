@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import time
 from types import SimpleNamespace
@@ -13,11 +14,11 @@ from hypothesis import strategies as st
 from scipy.optimize import linprog
 from scipy.sparse import csr_array
 
-from bondwork.contracts import Options, Progress
+from bondwork.contracts import Options, Progress, WarmStart
 from bondwork.problem.limits import LimitKind
 from bondwork.program.bounds import multiplier_bound
 from bondwork.program.program import Program
-from bondwork.strategies.lagrangian import Lagrangian, NotDecomposable, WarmStart
+from bondwork.strategies.lagrangian import Lagrangian, NotDecomposable
 from bondwork.strategies.lagrangian.knapsack import best_price, probe_columns, solve_knapsack
 from bondwork.strategies.lagrangian.shape import recognise
 
@@ -227,7 +228,8 @@ def test_warm_start_begins_with_the_earlier_plan():
     options = Options(mip_rel_gap=5e-3, time_limit=10)
     cold = Lagrangian().solve(program, options, Watch())
     watch = Watch()
-    warm = Lagrangian(WarmStart(cold.x, cold.row_duals)).solve(program, options, watch)
+    again = dataclasses.replace(options, warm_start=WarmStart(cold.x, cold.row_duals))
+    warm = Lagrangian().solve(program, again, watch)
     assert program.value(warm.x) >= program.value(cold.x)
     assert any(p.phase == "warm start" for p in watch.told) or watch.told[0].objective == program.value(
         cold.x

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
-from bondwork.contracts import Options
+from bondwork.contracts import Options, WarmStart
 from bondwork.problem.limits import LimitKind
 from bondwork.program.blocks import with_mean_risk, with_measures
 from bondwork.program.program import Program
@@ -21,7 +21,7 @@ from bondwork.risk.cvar import ConditionalValueAtRisk, tail_density
 from bondwork.risk.losses import ScopeLoss
 from bondwork.risk.worst_case import WorstCase
 from bondwork.strategies.extensive import Extensive
-from bondwork.strategies.lagrangian import Lagrangian, NotDecomposable, WarmStart
+from bondwork.strategies.lagrangian import Lagrangian, NotDecomposable
 from bondwork.strategies.lagrangian.losses import project_density
 from bondwork.strategies.lagrangian.shape import recognise
 from bondwork.strategies.lagrangian.tails import WHOLE, Tails
@@ -139,8 +139,9 @@ def test_larger_rounds_have_a_plan_and_a_bound(scenarios):
     assert limit.value(solution.x) <= limit.ceiling * (1 + 1e-6)
     assert limit.value(solution.x) >= 0.95 * limit.ceiling
     assert solution.measure_prices[0] > 0.0
-    again = Lagrangian(WarmStart(solution.x, solution.row_duals), rounds=1)
-    warm = again.solve(program, Options(mip_rel_gap=0.03, time_limit=20), Silent())
+    start = WarmStart(solution.x, solution.row_duals)
+    options = Options(mip_rel_gap=0.03, time_limit=20, warm_start=start)
+    warm = Lagrangian(rounds=1).solve(program, options, Silent())
     assert program.value(warm.x) >= program.value(solution.x) - 1e-9
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 TASK = {"id": "t", "operator": "op", "reward": 8, "slashing": 4}
+HELD = {"id": "k", "task": "t", "operator": "op", "executor": "cp", "success_probability": 1}
 CURVE = {"resource": "gpu", "A": 1, "B": 0.5, "C": 0, "D": 1, "E": 0, "F": 0.75, "G": 0, "H": 0, "I": 1}
 
 
@@ -40,8 +41,7 @@ def rescue(document: Document, **terms: Any) -> Document:
 
 
 def committed(document: Document) -> Document:
-    held = {"id": "k", "task": "t", "operator": "op", "executor": "cp", "success_probability": 1}
-    return document | {"commitments": [held]}
+    return document | {"commitments": [HELD]}
 
 
 def tail(measure: str, budget: float, **other: Any) -> Document:
@@ -70,23 +70,37 @@ def period(*offers: Document) -> Document:
 
 
 REFUSED: dict[str, tuple[str, Document]] = {
-    "replicas with a choice": ("replicas above 1", one_task(replicas=2)),
-    "a quorum": ("replicas above 1", one_task(replicas=2, quorum=2)),
-    "replicas that include oneself": (
-        "replicas above 1",
+    "replicas with too many teams": (
+        "replicas with more than 1,000,000 teams",
         make_round(
-            tasks=[TASK | {"replicas": 2}],
-            offers=[offer("t", "cp", 1)],
-            self_execution=[{"task": "t", "operator": "op", "success_probability": 1}],
+            coprocessors=[{"id": f"cp-{c}"} for c in range(24)],
+            tasks=[TASK | {"replicas": 12}],
+            offers=[offer("t", f"cp-{c}", 1) for c in range(24)],
         ),
     ),
-    "a rescue that pays": ("second-stage offers", rescue(one_task())),
-    "a rescue that saves a cost": ("second-stage offers", rescue(one_task(unassigned_cost=20), bid=10)),
-    "a rescue of a required task": ("second-stage offers", rescue(one_task(required=True), bid=100)),
-    "a load curve with a weight": ("a load curve with a weight", with_curve(weight=1)),
-    "later periods": (
-        "later periods with offers",
-        period({"task": "later", "coprocessor": "cp", "success_probability": 1}),
+    "tied outcomes of several commitments": (
+        "expected losses beside several commitments",
+        make_round(
+            coprocessors=[{"id": "cp"}, {"id": "other"}],
+            tasks=[TASK | {"replicas": 2}],
+            commitments=[HELD, HELD | {"id": "k-2", "executor": "other"}],
+            risk=[{"measure": "expected", "budget": 1, "of": "network"}],
+            uncertainty={"dependence": {"common": 0.5}},
+        ),
+    ),
+    "a rescue beside a limit on solvency": (
+        "a limit on solvency beside second-stage offers",
+        rescue(with_collateral(2)),
+    ),
+    "a rescue beside replicas": ("replicas beside second-stage offers", rescue(one_task(replicas=2))),
+    "a load curve with a weight and a rescue": (
+        "a load curve with a weight",
+        rescue(with_curve(weight=1), bid=100),
+    ),
+    "tail limits beside later periods": (
+        "later periods",
+        period({"task": "later", "coprocessor": "cp", "success_probability": 1})
+        | {"risk": [{"measure": "cvar", "level": 0.9, "budget": 1, "of": "network"}]},
     ),
 }
 
@@ -104,6 +118,13 @@ ACCEPTED: dict[str, Document] = {
     ),
     "a quorum that nobody can reach": make_round(
         tasks=[TASK | {"replicas": 3, "quorum": 2}], offers=[offer("t", "cp", 1)]
+    ),
+    "replicas with a choice": one_task(replicas=2),
+    "a quorum": one_task(replicas=2, quorum=2),
+    "replicas that include oneself": make_round(
+        tasks=[TASK | {"replicas": 2}],
+        offers=[offer("t", "cp", 1)],
+        self_execution=[{"task": "t", "operator": "op", "success_probability": 1}],
     ),
     "replicas of a held task": committed(one_task(replicas=2)),
     "a rescue that never pays": rescue(one_task(), bid=100),
@@ -156,8 +177,8 @@ def test_accepted_where_it_changes_nothing(document: Document):
 
 
 def test_every_reason_is_told_at_once():
-    document = rescue(one_task(replicas=2)) | {"periods": REFUSED["later periods"][1]["periods"]}
+    document = rescue(one_task()) | {"periods": REFUSED["tail limits beside later periods"][1]["periods"]}
     document["coprocessors"] = with_curve(weight=1)["coprocessors"]
     with pytest.raises(bondwork.Refusal) as caught:
         bondwork.solve(bondwork.load(document))
-    assert len(caught.value.reasons) == 4
+    assert len(caught.value.reasons) == 3

@@ -1,4 +1,4 @@
-"""The road from a stochastic program to a verified solution, by its extensive form."""
+"""The road from a stochastic program to a verified solution, whichever strategy decides it."""
 
 from __future__ import annotations
 
@@ -12,21 +12,20 @@ import numpy as np
 
 from bondwork.contracts import Options
 from bondwork.plan.plan import Provenance, Timing
-from bondwork.problem.faults import Unverified
+from bondwork.problem.faults import Refusal, Unverified
 from bondwork.program.bounds import gap
 from bondwork.program.extensive import extensive_form, split
 from bondwork.program.highs import solve_program
 from bondwork.program.program_recount import Recount, recount
 from bondwork.program.program_solution import NodeValues, ProgramSolution, StochasticValue
-from bondwork.program.strengthening import strengthen
+from bondwork.registry import find_formulation, find_program_strategy
+from bondwork.settings import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bondwork.arrays import FloatArray
-    from bondwork.contracts import Observer
-    from bondwork.program.highs import Answer
-    from bondwork.program.matrices import Matrices
+    from bondwork.contracts import Observer, ProgramDecision, ProgramStrategy
     from bondwork.program.stochastic import StochasticProgram
 
 #: Feasibility tolerance of the second try, for a solution that does not stand a recount.
@@ -46,22 +45,26 @@ def solve_stochastic(
     options: Options | None = None,
     observer: Observer | None = None,
     *,
-    strengthened: bool = True,
+    strategy: str = "extensive",
+    formulation: str = "highs",
     all_nodes: bool = False,
     value: bool = False,
 ) -> ProgramSolution:
-    """Solve a stochastic program by its extensive form, and verify the solution before handing it out.
+    """Solve a stochastic program, and verify the solution before handing it out.
 
     Parameters
     ----------
     program
         From `program_schema.load_program` or `bondwork.importers.smps.read_smps`.
     options
-        Limits and HiGHS options. The time limit is for this solve; the values have as much again.
+        Limits, HiGHS options and settings of the strategy. The time limit is for the strategy; the values
+        have as much again.
     observer
         Told of progress (of the maximisation: a minimisation's values are negated), asked whether to stop.
-    strengthened
-        Add the rows of `bondwork.program.strengthening`; off for a comparison.
+    strategy
+        Name of an installed one that takes programs; see `bondwork.strategy_names`.
+    formulation
+        Name of an installed one. Only strategies that solve the extensive form as a whole have a choice.
     all_nodes
         Put the decision of every node into the solution, not the root's only.
     value
@@ -75,9 +78,9 @@ def solve_stochastic(
     Raises
     ------
     InvalidInput
-        An option that HiGHS does not know.
+        An unknown strategy, formulation or setting, or an option that HiGHS does not know.
     Refusal
-        The extensive form is larger than HiGHS can take.
+        The strategy cannot honour this program, or decides no programs at all.
     UnverifiedSolution
         The solution does not stand an independent recount: a bug.
 
@@ -99,27 +102,58 @@ def solve_stochastic(
     from bondwork.program.stochastic_value import stochastic_value
 
     options, watch = options or Options(), observer or Silence()
+    chosen = _with_formulation(find_program_strategy(strategy), strategy, formulation)
+    read_settings(chosen, options.settings, f"strategy {strategy}")
     start = time.perf_counter()
-    form = extensive_form(program)
-    stronger, added = strengthen(form.matrices) if strengthened else (form.matrices, 0)
-    built = time.perf_counter()
-    answer = solve_program(stronger, options, watch, phase="extensive form")
-    if answer.status == "dual_infeasible":
-        # HiGHS holds some feasible point; what could be arbitrarily good has no use for it
-        answer = dataclasses.replace(answer, x=None)
-    solved = time.perf_counter()
-    counted = None
-    if answer.x is not None:
-        counted = recount(program, split(form, answer.x))
-        if counted.violations:
-            answer = _polished(form.matrices, answer, options, watch)
-            counted = recount(program, split(form, _held(answer)))
-    verified = time.perf_counter()
-    timing = Timing(build=built - start, solve=solved - built, verify=verified - solved)
-    notes = [f"{added} rows added that strengthen the linear relaxation"] if added else []
-    solution = _solution(program, answer, counted, options, timing, notes)
-    if counted is not None:
-        values = split(form, _held(answer))
+    decision = chosen.solve_program(program, options, watch)
+    how, seconds = (strategy, formulation), time.perf_counter() - start
+    solution = carry_out(program, decision, options, watch, how, seconds, all_nodes=all_nodes)
+    if value:
+        concluded = time.perf_counter()
+        worth: StochasticValue = stochastic_value(program, options, watch, solution)
+        solved = solution.timing.solve + time.perf_counter() - concluded
+        took = solution.timing.model_copy(update={"solve": solved})
+        solution = solution.model_copy(update={"stochastic": worth, "timing": took})
+    return solution
+
+
+def carry_out(
+    program: StochasticProgram,
+    decision: ProgramDecision,
+    options: Options,
+    observer: Observer,
+    how: tuple[str, str],
+    seconds: float = 0.0,
+    *,
+    all_nodes: bool = False,
+) -> ProgramSolution:
+    """Make a verified solution of a strategy's decision: what follows the root is decided where it is not.
+
+    Parameters
+    ----------
+    how
+        Names of the strategy and of the formulation that decided.
+    seconds
+        How long that took.
+    all_nodes
+        Put the decision of every node into the solution, not the root's only.
+
+    Raises
+    ------
+    UnverifiedSolution
+        The solution does not stand an independent recount: a bug.
+    """
+    start = time.perf_counter()
+    values = decision.nodes
+    if values is None and decision.root is not None:
+        values = _recourse(program, decision.root, options, observer)
+    counted = None if values is None else recount(program, values)
+    if values is not None and counted is not None and counted.violations:
+        values = _polished(program, values, options, observer)
+        counted = recount(program, values)
+    timing = Timing(build=decision.build, solve=seconds - decision.build, verify=time.perf_counter() - start)
+    solution = _solution(program, decision, counted, options, timing, how)
+    if values is not None and counted is not None:
         update: dict[str, object] = {"first_stage": _by_name(program, 0, values)}
         if all_nodes:
             update["nodes"] = [
@@ -129,17 +163,21 @@ def solve_stochastic(
         solution = solution.model_copy(update=update)
         if counted.violations:
             raise UnverifiedSolution(solution)
-    if value:
-        worth: StochasticValue = stochastic_value(program, options, watch, solution)
-        took = timing.model_copy(update={"solve": timing.solve + time.perf_counter() - verified})
-        solution = solution.model_copy(update={"stochastic": worth, "timing": took})
     return solution
 
 
-def _held(answer: Answer) -> FloatArray:
-    if answer.x is None:
-        raise ValueError("an answer without a point")
-    return answer.x
+def _with_formulation(chosen: ProgramStrategy, strategy: str, formulation: str) -> ProgramStrategy:
+    """Let a strategy that solves the extensive form have it written by the formulation asked for."""
+    if formulation == "highs":
+        return chosen
+    writer = getattr(find_formulation(formulation), "extensive_form", None)
+    if writer is None:
+        raise Refusal([f"formulation {formulation} does not write stochastic programs; highs does"])
+    if not hasattr(chosen, "write"):
+        reason = "takes a program apart itself; formulations are for strategies that solve it as a whole"
+        raise Refusal([f"strategy {strategy} {reason}, such as extensive"])
+    chosen.write = writer
+    return chosen
 
 
 def _by_name(program: StochasticProgram, node: int, values: Sequence[FloatArray]) -> dict[str, float]:
@@ -147,11 +185,29 @@ def _by_name(program: StochasticProgram, node: int, values: Sequence[FloatArray]
     return dict(zip(program.template_of(node).columns, (values[node] + 0.0).tolist(), strict=True))
 
 
-def _polished(form: Matrices, answer: Answer, options: Options, observer: Observer) -> Answer:
+def _recourse(
+    program: StochasticProgram, root: FloatArray, options: Options, observer: Observer
+) -> list[FloatArray] | None:
+    """Decide what follows a root decision; ``None`` where nothing does, or none was found in time."""
+    form = extensive_form(program)
+    lower, upper = form.matrices.lower.copy(), form.matrices.upper.copy()
+    lower[: len(root)] = upper[: len(root)] = root
+    fixed = dataclasses.replace(form.matrices, lower=lower, upper=upper)
+    answer = solve_program(fixed, options, observer, phase="recourse")
+    return None if answer.x is None or answer.status == "dual_infeasible" else split(form, answer.x)
+
+
+def _polished(
+    program: StochasticProgram, values: Sequence[FloatArray], options: Options, observer: Observer
+) -> Sequence[FloatArray]:
     """Solve again for the columns that need not be whole, to a finer tolerance; others stay as they are."""
-    x = _held(answer)
+    form = extensive_form(program)
+    x = np.concatenate(values)
+    whole = form.matrices.integer
     fixed = dataclasses.replace(
-        form, lower=np.where(form.integer, x, form.lower), upper=np.where(form.integer, x, form.upper)
+        form.matrices,
+        lower=np.where(whole, x, form.matrices.lower),
+        upper=np.where(whole, x, form.matrices.upper),
     )
     fine = {
         **options.highs,
@@ -161,28 +217,32 @@ def _polished(form: Matrices, answer: Answer, options: Options, observer: Observ
     again = solve_program(
         fixed, dataclasses.replace(options, highs=fine, time_limit=math.inf), observer, relaxed=True
     )
-    return answer if again.x is None else dataclasses.replace(answer, x=again.x)
+    return values if again.x is None else split(form, again.x)
 
 
 def _solution(
     program: StochasticProgram,
-    answer: Answer,
+    decision: ProgramDecision,
     counted: Recount | None,
     options: Options,
     timing: Timing,
-    notes: list[str],
+    asked: tuple[str, str],
 ) -> ProgramSolution:
+    strategy, formulation = asked
     sign = 1.0 if program.sense == "max" else -1.0
     objective = None if counted is None else counted.objective
-    bound = sign * answer.bound if math.isfinite(answer.bound) else None
+    bound = sign * decision.bound if math.isfinite(decision.bound) else None
     if objective is not None and bound is not None:
         # the recount may round to a hair beyond the solver's bound
         bound = sign * max(sign * bound, sign * objective)
+    notes = list(decision.notes)
+    if decision.root is not None and counted is None:
+        notes.append("no recourse was found for the root's decision")
     return ProgramSolution(
         name=program.name,
-        status=answer.status,
-        solution="none" if counted is None else "optimal" if answer.status == "optimal" else "feasible",
-        strategy="extensive",
+        status=decision.status,
+        solution="none" if counted is None else "optimal" if decision.status == "optimal" else "feasible",
+        strategy=decision.strategy or strategy,
         sense=program.sense,
         objective=objective,
         bound=bound,
@@ -194,12 +254,14 @@ def _solution(
             input_sha256=program.sha256,
             seed=options.random_seed,
             options={
-                "strategy": "extensive",
+                "strategy": strategy,
+                "formulation": formulation,
                 "time_limit": options.time_limit if math.isfinite(options.time_limit) else None,
                 "mip_rel_gap": options.mip_rel_gap,
                 "threads": options.threads,
                 "random_seed": options.random_seed,
                 **options.highs,
+                **{f"settings.{name}": text for name, text in options.settings.items()},
             },
             notes=notes,
         ),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from bondwork.contracts import Observer, Options, Progress, Solution
-from bondwork.market.auction import FallingClock, RisingClock, SealedBids
+from bondwork.market.auction import FallingClock, RisingClock, SealedBids, tie_order
 from bondwork.market.bidding import BIDDINGS
 from bondwork.market.lots import Lots
 from bondwork.problem.faults import Refusal
@@ -16,7 +16,6 @@ from bondwork.problem.limits import LimitKind
 from bondwork.program.choice_bound import choice_bound
 from bondwork.program.filling import Filling
 from bondwork.settings import Setting, read_settings
-from bondwork.uncertainty.seeds import seed_sequence, stream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
     from bondwork.market.auction import Auction
     from bondwork.problem.instance import Instance
     from bondwork.program.program import Program
-
-#: Stream of the tie rule under a seed.
-_TIES = 71
 
 _BIDDING = Setting("load", "How coprocessors bid; see bondwork.market.bidding.", tuple(BIDDINGS))
 _TICKS = Setting("50", "How many prices the clock shows.", least=2, most=100_000)
@@ -62,7 +58,7 @@ class _Auctioneer:
         settings = read_settings(self, options.settings)
         lots = Lots.of(instance, program.columns[: program.choices])
         room = _Room(instance, program)
-        order = stream(seed_sequence(options.random_seed), _TIES).permutation(program.choices)
+        order = tie_order(options.random_seed, program.choices)
         award = self.auction(settings).hold(lots, room, BIDDINGS[settings["bidding"]], order)
         price = lots.bid.copy()
         price[award.column] = award.price

@@ -9,17 +9,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bondwork.contracts import Observer, Options, Progress, Solution
+from bondwork.contracts import Observer, Options, ProgramDecision, Progress, Solution
 from bondwork.program.bounds import gap
+from bondwork.program.extensive import extensive_form, split
 from bondwork.program.filling import fill_up, repair
 from bondwork.program.highs import solve_program
+from bondwork.program.strengthening import strengthen
+from bondwork.settings import Setting, read_settings
 from bondwork.strategies.relaxation import solve_relaxation
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import ClassVar
+
     from bondwork.arrays import FloatArray
     from bondwork.contracts import Status
     from bondwork.program.cutting import CuttingPlanes
+    from bondwork.program.extensive import ExtensiveForm
     from bondwork.program.program import Program
+    from bondwork.program.stochastic import StochasticProgram
 
 
 class Extensive:
@@ -29,11 +37,21 @@ class Extensive:
     point from which HiGHS starts, and both are there when a time limit strikes early. Convex risk limits
     without rows enter by cuts: where HiGHS's solution breaks one, it is repaired, cut off, and HiGHS goes on.
 
+    Of a stochastic program it solves all nodes at once, with the rows of `bondwork.program.strengthening`.
+
     When not to use it: beyond about 20,000 offers with tight limits HiGHS alone leaves a gap of several per
-    cent after a minute.
+    cent after a minute. For two-stage programs of many scenarios see `l-shaped`.
     """
 
     summary = "The whole program to HiGHS: exact, optimal with a proof; slow on large tight rounds."
+
+    settings: ClassVar[dict[str, Setting]] = {
+        "strengthen": Setting("yes", "Add rows that cut off fractions (programs).", ("yes", "no")),
+    }
+
+    def __init__(self) -> None:
+        #: Writes the extensive form of a stochastic program down.
+        self.write: Callable[[StochasticProgram], ExtensiveForm] = extensive_form
 
     def solve(self, program: Program, options: Options, observer: Observer) -> Solution:
         """Decide; see `bondwork.contracts.Strategy`."""
@@ -42,6 +60,25 @@ class Extensive:
         if root.bound == -math.inf or root.status == "interrupted":
             return root
         return _Search(program, cuts, root, options, observer, ends).run()
+
+    def solve_program(
+        self, program: StochasticProgram, options: Options, observer: Observer
+    ) -> ProgramDecision:
+        """Decide; see `bondwork.contracts.ProgramStrategy`. Building counts for nothing in the time limit."""
+        start = time.perf_counter()
+        form = self.write(program)
+        stronger, added = form.matrices, 0
+        if read_settings(self, options.settings)["strengthen"] == "yes":
+            stronger, added = strengthen(form.matrices)
+        notes = (f"{added} rows added that strengthen the linear relaxation",) if added else ()
+        build = time.perf_counter() - start
+        answer = solve_program(stronger, options, observer, phase="extensive form")
+        # of an unbounded program HiGHS holds some feasible point; what could be arbitrarily good has no use
+        # for it
+        x = None if answer.status == "dual_infeasible" else answer.x
+        nodes = None if x is None else split(form, x)
+        root = None if nodes is None else nodes[0]
+        return ProgramDecision(answer.status, answer.bound, root, nodes, notes, build=build)
 
 
 class _Search:
@@ -67,6 +104,9 @@ class _Search:
         self.bound = root.bound
 
     def run(self) -> Solution:
+        earlier = self.options.warm_start
+        if earlier is not None and earlier.x is not None:
+            self.mend(earlier.x)
         while True:
             status = self.step()
             if status is not None:
@@ -99,7 +139,8 @@ class _Search:
             return answer.status
         value = -math.inf if self.x is None else self.program.value(self.x)
         self.observer.report(Progress(time.perf_counter() - self.started, value, self.bound, "risk cuts"))
-        return "optimal" if gap(value, self.bound) <= self.options.mip_rel_gap else None
+        reached = max(self.bound - self.program.load_error, value)
+        return "optimal" if gap(value, reached) <= self.options.mip_rel_gap else None
 
     def offer(self, x: FloatArray) -> None:
         """Take a plan if it is the best so far."""

@@ -13,7 +13,7 @@ from bondwork.contracts import Observer, Options, Progress, Solution
 from bondwork.program.bounds import multiplier_bound
 from bondwork.program.choice_bound import choice_bound
 from bondwork.program.cutting import CuttingPlanes
-from bondwork.program.filling import Filling, fill_greedily, serves_required_row
+from bondwork.program.filling import Filling, could_gain, fill_greedily, serves_required_row
 from bondwork.program.highs import solve_program
 
 if TYPE_CHECKING:
@@ -107,8 +107,9 @@ def round_relaxation(program: Program, shares: FloatArray | None) -> Filling:
     is_required = serves_required_row(core)
     # shares that differ by less than the solver's tolerance are the same share
     order = np.lexsort((-core.objective, -np.round(share, 6)))
-    filling.add_all(order[is_required[order]])
-    worth = core.objective > 0.0
+    filling.add_all(order[is_required[order]], needed=True)
+    worth = could_gain(core)
     filling.add_all(order[worth[order] & (share[order] > 1e-6)])
-    filling.add_all(np.argsort(-core.objective, kind="stable")[: int(worth.sum())])
+    best = np.argsort(-core.objective, kind="stable")
+    filling.add_all(best[worth[best]])
     return filling

@@ -1,14 +1,12 @@
 """Decomposition by multipliers: tasks on one side, a knapsack per coprocessor on the other.
 
-`Lagrangian` is the strategy; `NotDecomposable` says why a program is none of its business; `WarmStart`
-carries an earlier round's plan and multipliers over. The compiled parts (numba) are loaded at the first
-solve.
+`Lagrangian` is the strategy; `NotDecomposable` says why a program is none of its business. The compiled parts
+(numba) are loaded at the first solve.
 """
 
 from __future__ import annotations
 
 from bondwork.strategies.lagrangian.errors import NotDecomposable
 from bondwork.strategies.lagrangian.strategy import Lagrangian
-from bondwork.strategies.lagrangian.warm import WarmStart
 
-__all__ = ["Lagrangian", "NotDecomposable", "WarmStart"]
+__all__ = ["Lagrangian", "NotDecomposable"]

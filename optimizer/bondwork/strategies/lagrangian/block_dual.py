@@ -143,15 +143,18 @@ class BlockDual:
             linking -= np.bincount(self._linked_row[used], self._linked_weight[used], minlength=len(linking))
         return task, linking
 
-    def descend(self, evaluations: int, node_limit: int) -> None:
-        """Take at most ``evaluations`` steps; ends early once the step has become too short to matter."""
+    def descend(self, evaluations: int, node_limit: int, average: float = _AVERAGE) -> None:
+        """Take at most ``evaluations`` steps; ends early once the step has become too short to matter.
+
+        ``average`` is the weight of the newest choices in ``share``.
+        """
         shape, session = self.shape, self.session
         task_way = np.zeros(shape.tasks)
         linking_way = np.zeros(len(self.point.linking))
         since = 0
         for _ in range(evaluations):
             level = self.evaluate(self.point, node_limit)
-            self.share += _AVERAGE * (self.chosen - self.share)
+            self.share += average * (self.chosen - self.share)
             since = 0 if level < self.least - 1e-6 * abs(self.least) else since + 1
             if level < self.least:
                 self.least = level

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bondwork.contracts import Solution
+from bondwork.program.filling import fill_greedily
 from bondwork.strategies.lagrangian.block_dual import BlockDual, Point
 from bondwork.strategies.lagrangian.dive import dive
-from bondwork.strategies.lagrangian.finish import finish
+from bondwork.strategies.lagrangian.finish import fill_last_room, finish
 from bondwork.strategies.lagrangian.primal import Primal
 from bondwork.strategies.lagrangian.row_dual import descend_from, follow_tails
 from bondwork.strategies.lagrangian.session import Session, Stopped
@@ -22,14 +23,13 @@ if TYPE_CHECKING:
     from bondwork.contracts import Observer, Options
     from bondwork.program.program import Program
     from bondwork.strategies.lagrangian.shape import Shape
-    from bondwork.strategies.lagrangian.warm import WarmStart
 
     #: Columns by task, as a CSR pair.
     _Columns = tuple[IntArray, IntArray]
 
 #: Evaluations of the row dual, and its first step in typical prices: from nothing, and from an earlier round.
 _COLD_ROWS = (400, 0.3)
-_WARM_ROWS = (100, 0.02)
+_WARM_ROWS = (40, 0.02)
 
 #: Turns of prices and tails, and how the row dual goes on once the tails are found.
 _TAIL_TURNS, _TAIL_ROWS = 60, (100, 0.02)
@@ -40,31 +40,43 @@ _CLIMB = 0.01
 #: Widths (in value spreads) of the columns that annealing may use.
 _NARROW, _WIDE = 0.25, 0.5
 
-#: Annealing: temperatures in value spreads; moves per task (first plan, from an earlier plan, after quick and
-#: after other dives) and at most in all.
-_HOT, _WARM, _POLISH_HEAT, _COLD = 1.0, 0.3, 0.06, 0.03
-_FIRST_MOVES, _WARM_MOVES, _QUICK_MOVES, _POLISH_MOVES, _MOST_MOVES = 1000, 300, 700, 1500, 2_000_000
+#: Annealing: temperatures in value spreads; moves per task (first plan, after quick and after other dives)
+#: and at most in all.
+_HOT, _POLISH_HEAT, _COLD = 0.3, 0.06, 0.03
+_FIRST_MOVES, _QUICK_MOVES, _POLISH_MOVES, _MOST_MOVES = 300, 400, 1500, 2_000_000
 
-#: Nodes of branch and bound for one knapsack: to sketch the fractional plan, for a good bound, and the last
-#: word.
-_COARSE, _FINE, _EXACT = 2_000, 100_000, 3_000_000
+#: Times as many moves of the first plan and after quick dives under linking rows other than those of tails:
+#: annealing goes in stages.
+_STAGED = 2
+
+#: The same from an earlier plan: of that plan, and after the dive along it.
+_RECALLED_MOVES, _RECALLED_POLISH = 30, 100
+
+#: Nodes of branch and bound for one knapsack: to sketch the fractional plan, to see whether more would pay,
+#: for a good bound, and the last word.
+_ROUGH, _COARSE, _FINE, _EXACT = 200, 2_000, 100_000, 3_000_000
 
 #: The fine bound is sought where it lowers the first evaluation by this much more than the coarse one.
 _WORTHWHILE = 3e-4
 
-#: Evaluations of the knapsack dual: the sketch, before each of the slow dives, and before their repetitions.
-_SKETCH, _WARM_SKETCH, _DESCENT, _REDESCENT = 100, 30, 150, 30
+#: Evaluations of the knapsack dual: the sketch, from an earlier round before and after the first dive, before
+#: each of the slow dives, and before their repetitions.
+_SKETCH, _WARM_SKETCH, _RESKETCH, _DESCENT, _REDESCENT = 60, 5, 30, 150, 30
 
 #: Length of the knapsack dual's step when it goes on from good prices; from nothing it is 1.
 _RESTART = 0.3
 
-#: Share of the fractional plan that a column of the earlier round's plan is taken to have.
-_RECALLED_SHARE = 0.5
+#: Share of the fractional plan that a column of the earlier round's plan is taken to have, and weight of the
+#: newest choice in the running average that starts with it.
+_RECALLED_SHARE, _RECALLED_AVERAGE = 0.6, 0.1
+
+#: Dives along the earlier round's plan.
+_RESUMES = 2
 
 #: How a dive goes: share fixed at a time, evaluations in between, pace of prices, nodes. The first is that
 #: from an earlier round.
-_WARM_DIVE = (0.15, 5, 0.02, _COARSE)
-_QUICK_DIVES = ((0.1, 5, 0.02, _COARSE), (0.05, 8, 0.02, _COARSE))
+_WARM_DIVE = (0.15, 5, 0.02, _ROUGH)
+_QUICK_DIVES = ((0.1, 5, 0.02, _ROUGH), (0.05, 8, 0.02, 500))
 _DIVES = (
     (0.025, 12, 0.012, 20_000),
     (0.0125, 10, 0.006, 20_000),
@@ -90,7 +102,6 @@ class Engine:
         options: Options,
         observer: Observer,
         started: float,
-        warm_start: WarmStart | None,
         rounds: int,
     ) -> None:
         self._program = program
@@ -98,10 +109,13 @@ class Engine:
         self._shape = shape = shape if self._tails is None else self._tails.shape
         self._session = Session(program, shape, options, observer, started, self._tails)
         self._primal = Primal(self._session)
-        self._warm = warm_start
-        self._warm_columns: IntArray | None = None
+        self._warm = options.warm_start
+        self._recalled: IntArray | None = None
         self._random = np.random.default_rng(np.random.SeedSequence(options.random_seed, spawn_key=(1,)))
         self._rounds = rounds
+        self._annealed = False
+        staged = shape.block_row_count < shape.rows and not (self._tails and self._tails.by_scenario)
+        self._stages = _STAGED if staged else 1
         self._own: FloatArray = np.zeros(shape.rows)
         self._task: FloatArray = np.zeros(shape.tasks)
 
@@ -120,10 +134,20 @@ class Engine:
             return Solution("infeasible", None, -np.inf)
         if session.assigned is None and status == "locally_solved":
             status = "locally_infeasible"
+        x, bound = session.x, session.currency_bound
+        if not self._annealed and self._tails is not None:
+            # Stopped so early, what tail limits left of the first choices may be less than `greedy` finds.
+            filling = fill_greedily(self._program)
+            value = -np.inf if x is None else self._program.value(x)
+            if filling.is_complete() and self._program.value(filling.x) > value:
+                x = filling.x
+        if x is not None:
+            x = fill_last_room(self._program, x)
+            bound = max(bound, self._program.value(x))
         return Solution(
             status,
-            session.x,
-            session.currency_bound,
+            x,
+            bound,
             self._row_duals(),
             prices_from="lagrange_multipliers",
             measure_prices=None if self._tails is None else self._measure_prices(self._tails),
@@ -131,7 +155,8 @@ class Engine:
 
     def _work(self) -> None:
         session, shape, primal = self._session, self._shape, self._primal
-        plan = primal.greedy(shape.value, "greedy")
+        session.offer_bound(primal.choice_bound(), "best offers")
+        plan = primal.as_greedy()
         session.check()
         if self._tails is not None:
             # The greedy plan knows of no tail yet; its own gives the first cut.
@@ -143,7 +168,6 @@ class Engine:
         own = shape.block_row_count
         point = Point(self._task.copy(), self._own[own:].copy(), self._own[:own].copy())
         dual = BlockDual(session, point)
-        self._recall(dual)
         try:
             self._decompose(dual, narrow, wide, reduced)
         finally:
@@ -151,57 +175,70 @@ class Engine:
                 self._task = dual.best.task
                 self._own = np.concatenate([dual.best.own, dual.best.linking])
 
-    def _recall(self, dual: BlockDual) -> None:
-        """Go on from the earlier round's task prices where they bound better; new tasks keep theirs."""
-        if self._warm is None or self._warm.row_duals is None:
-            return
+    def _recall(self, dual: BlockDual) -> bool:
+        """Go on from the earlier round's task prices where they bound better; says whether a plan came along.
+
+        New tasks keep the prices that the rows give them.
+        """
+        if self._warm is None:
+            return False
         shape, session = self._shape, self._session
-        known = shape.program_task >= 0
-        earlier = np.full(shape.tasks, np.nan)
-        earlier[known] = self._warm.row_duals[shape.program_task[known]] / shape.unit
-        recalled = dual.point.copy()
-        recalled.task = np.where(np.isfinite(earlier), earlier, recalled.task)
-        recalled.task = np.where(shape.required, recalled.task, np.maximum(0.0, recalled.task))
-        # Values have moved, and with them what the tasks are worth: between the two is often best.
-        between = dual.point.copy()
-        between.task = 0.5 * (dual.point.task + recalled.task)
-        points = [dual.point, between, recalled]
-        levels = [dual.evaluate(point, _FINE) for point in points]
-        session.offer_bound(min(levels), "warm start")
-        dual.point = points[int(np.argmin(levels))]
-        dual.best = dual.point.copy()
-        dual.length = _RESTART
-        if self._warm_columns is not None:
-            dual.share[self._warm_columns] = _RECALLED_SHARE
+        if self._warm.row_duals is not None:
+            known = shape.program_task >= 0
+            earlier = np.full(shape.tasks, np.nan)
+            earlier[known] = self._warm.row_duals[shape.program_task[known]] / shape.unit
+            recalled = dual.point.copy()
+            recalled.task = np.where(np.isfinite(earlier), earlier, recalled.task)
+            recalled.task = np.where(shape.required, recalled.task, np.maximum(0.0, recalled.task))
+            # Values have moved, and with them what the tasks are worth: between the two is often best.
+            between = dual.point.copy()
+            between.task = 0.5 * (dual.point.task + recalled.task)
+            points = [dual.point, between, recalled]
+            levels = [dual.evaluate(point, _ROUGH) for point in points]
+            session.offer_bound(min(levels), "warm start")
+            dual.point = points[int(np.argmin(levels))]
+            dual.best = dual.point.copy()
+            dual.length = _RESTART
+        if self._recalled is None or not len(self._recalled):
+            return False
+        dual.share[self._recalled] = _RECALLED_SHARE
+        return True
+
+    def _resume(self, dual: BlockDual, columns: _Columns, reduced: FloatArray) -> None:
+        """Dive once along what the knapsacks say of the earlier round's plan."""
+        dual.descend(_WARM_SKETCH, _ROUGH, _RECALLED_AVERAGE)
+        self._session.offer_bound(dual.evaluate(dual.best, _FINE), "warm start")
+        self._session.check()
+        self._dive(dual, _WARM_DIVE, columns, reduced, moves=_RECALLED_POLISH)
 
     def _first_plan(self, reduced: FloatArray) -> tuple[_Columns, _Columns]:
         """Anneal a first plan; returns the columns that later searches may use, few and more."""
         shape, primal = self._shape, self._primal
         start = self._warm_plan(reduced)
         narrow, wide = primal.near(reduced, _NARROW), primal.near(reduced, _WIDE)
-        moves = min(shape.tasks * (_FIRST_MOVES if start is None else _WARM_MOVES), _MOST_MOVES)
-        heat = _POLISH_HEAT
+        moves, heat = _RECALLED_MOVES, _POLISH_HEAT
         if start is None:
             start = primal.greedy(reduced, "greedy by price")
-            heat = _HOT if moves >= 500 * shape.tasks else _WARM
+            moves, heat = _FIRST_MOVES * self._stages, _HOT
+        moves = min(shape.tasks * moves, _MOST_MOVES)
         plan = primal.improve(start, narrow, heat, _COLD, moves, "annealing")
+        self._annealed = True
         primal.complete(plan, shape.value, "annealing")
         return narrow, wide
 
     def _decompose(self, dual: BlockDual, narrow: _Columns, wide: _Columns, reduced: FloatArray) -> None:
         """Alternate between the knapsack dual and dives along it."""
         session, shape = self._session, self._shape
+        resumed = self._recall(dual)
+        for _ in range(_RESUMES if resumed else 0):
+            self._resume(dual, wide, reduced)
         coarse = dual.evaluate(dual.point, _COARSE)
         fine = dual.evaluate(dual.point, _FINE)
         session.offer_bound(fine, "knapsack dual")
         nodes = _FINE if fine < coarse - _WORTHWHILE * abs(coarse) else _COARSE
-        if dual.share.any():
-            dual.descend(_WARM_SKETCH, _COARSE)
-            self._dive(dual, _WARM_DIVE, wide, reduced, moves=_QUICK_MOVES)
-        else:
-            dual.descend(_SKETCH, _COARSE)
-        for manner in _QUICK_DIVES:
-            self._dive(dual, manner, wide, reduced, moves=_QUICK_MOVES)
+        dual.descend(_RESKETCH if resumed else _SKETCH, _ROUGH)
+        for manner in _QUICK_DIVES[1:] if resumed else _QUICK_DIVES:
+            self._dive(dual, manner, wide, reduced, moves=_QUICK_MOVES * self._stages)
         if nodes > _COARSE and dual.length < _RESTART:
             dual.restart(_RESTART)
         settled_at, turn = -np.inf, 0
@@ -285,7 +322,7 @@ class Engine:
             return None
         shape = self._shape
         held = self._warm.x[shape.columns] > 0.5
-        self._warm_columns = np.flatnonzero(held)
+        self._recalled = np.flatnonzero(held)
         plan = self._primal.greedy(np.where(held, 1e6, reduced), "warm start")
         return self._primal.complete(plan, reduced, "warm start")
 

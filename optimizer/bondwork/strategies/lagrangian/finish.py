@@ -13,15 +13,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bondwork.program.cutting import CuttingPlanes
+from bondwork.program.filling import Filling
 from bondwork.program.highs import solve_program
 from bondwork.program.matrices import Matrices
 
 if TYPE_CHECKING:
-    from bondwork.arrays import BoolArray, IntArray
+    from bondwork.arrays import BoolArray, FloatArray, IntArray
     from bondwork.contracts import Observer, Progress
     from bondwork.program.highs import Answer
     from bondwork.program.program import Program
     from bondwork.strategies.lagrangian.session import Session
+
+
+#: HiGHS looks at its clock between steps that can take longer than this: with less time it is not begun.
+_LEAST_SECONDS = 0.2
 
 
 class _Quiet:
@@ -43,6 +48,8 @@ def finish(session: Session, keep: BoolArray, seconds: float) -> bool:
 
     The incumbent, if any, must have been the one that ``keep`` was computed with.
     """
+    if seconds < _LEAST_SECONDS:
+        return False
     program, shape = session.program, session.shape
     columns = np.sort(shape.columns[keep])
     if session.assigned is not None:
@@ -63,6 +70,24 @@ def finish(session: Session, keep: BoolArray, seconds: float) -> bool:
         x[columns] = answer.x
         session.offer_x(x, "finish")
     return _settled(session, answer)
+
+
+def fill_last_room(program: Program, x: FloatArray) -> FloatArray:
+    """Add to a plan whatever still earns something and fits, best first.
+
+    A solve may be stopped between a better plan and its filling up, and what cuts held it to may be less than
+    what a tail limit allows. As `bondwork.program.filling.fill_up`, but fast where hardly anything fits.
+    """
+    filling = Filling(program, x)
+    core = filling.program
+    rows = np.repeat(np.arange(core.matrix.shape[0]), np.diff(core.matrix.indptr))
+    full = filling.activity[rows] + core.matrix.data > core.row_upper[rows] * (1.0 + 1e-9) + 1e-300
+    fits = (core.objective > 0.0) & (x < 0.5) & (core.upper > 0.5)
+    fits[core.matrix.indices[full & (core.matrix.data > 0.0)]] = False
+    order = np.flatnonzero(fits)
+    for column in order[np.argsort(-core.objective[order], kind="stable")].tolist():
+        filling.add(column)
+    return filling.x
 
 
 def _finish_with_cuts(session: Session, columns: IntArray, seconds: float) -> bool:

@@ -8,7 +8,13 @@ from functools import cache
 import numpy as np
 
 from bondwork.strategies.lagrangian.knapsack import probe_columns, solve_blocks
-from bondwork.strategies.lagrangian.losses import add_losses, expected_losses, no_runs, project_density
+from bondwork.strategies.lagrangian.losses import (
+    add_losses,
+    expected_losses,
+    no_runs,
+    only_scenarios,
+    project_density,
+)
 from bondwork.strategies.lagrangian.row_dual import descend_rows
 from bondwork.strategies.lagrangian.search import anneal, fill
 
@@ -34,7 +40,8 @@ def load_kernels() -> float:
     state = np.ones(1, dtype=np.uint64)
     tasks = (pointer, first, zero)
     runs = no_runs(1)
-    tails = (runs, np.zeros(0), np.zeros(0), np.zeros(0))
+    tails = (runs, np.zeros(0), np.zeros(0), np.zeros(0), np.zeros(0))
+    only_scenarios(runs, first[:0], np.zeros(0))
     add_losses(one, runs, np.zeros(0))
     expected_losses(np.zeros(0), runs, np.zeros(0))
     project_density(one.copy(), one, 1.0)

@@ -53,6 +53,34 @@ def no_runs(columns: int) -> Runs:
     return Runs(ptr, none, none, none, nothing, np.zeros(1, dtype=np.int64), none.astype(np.int32), nothing)
 
 
+def only_scenarios(runs: Runs, kept: IntArray, probability: FloatArray) -> Runs:
+    """Runs over some of the scenarios: ``kept`` (rising places in arrays over all), with ``probability``."""
+    new = np.full(runs.offset[-1], -1, dtype=np.int32)
+    offset = np.searchsorted(kept, runs.offset).astype(np.int64)
+    new[kept] = np.arange(len(kept)) - np.repeat(offset[:-1], np.diff(offset))
+    base = runs.offset[runs.limit]
+    first, last = np.empty_like(runs.first), np.empty_like(runs.last)
+    failure = np.empty(len(runs.failure), dtype=np.int32)
+    count = _keep_failures(base, runs.first, runs.last, runs.failure, new, first, last, failure)
+    return runs._replace(
+        first=first, last=last, offset=offset, failure=failure[:count].copy(), probability=probability
+    )
+
+
+@nb.njit(cache=True, nogil=True)
+def _keep_failures(base, first, last, failure, new, new_first, new_last, kept):
+    """Copy the failures whose scenario has a place in ``new``; returns how many."""
+    count = 0
+    for r in range(len(first)):
+        new_first[r] = count
+        for e in range(first[r], last[r]):
+            s = new[base[r] + failure[e]]
+            kept[count] = s
+            count += s >= 0
+        new_last[r] = count
+    return count
+
+
 @nb.njit(cache=True, nogil=True)
 def shift_losses(j, sign, runs, level, excess, loss):
     """Add (with ``sign`` -1: take away) column j; keeps the expected excess over ``level`` of each limit."""

@@ -13,12 +13,18 @@ from bondwork.strategies.lagrangian.search import anneal, fill
 if TYPE_CHECKING:
     from bondwork.arrays import BoolArray, FloatArray, IntArray
     from bondwork.strategies.lagrangian.session import Session
+    from bondwork.strategies.lagrangian.tails import Tails
 
 #: Annealing runs side by side, whatever the number of threads, so that the plan does not depend on it.
 _CHAINS = 2
 
 #: Stages of annealing under linking rows.
 _STAGES = 4
+
+#: Stages of annealing with tolls on tail limits, the stages' worth of moves within the limits after them, the
+#: first toll in prices of the fractional plan (whole plans spread their tails less), and how much of what a
+#: limit is missed by the toll follows.
+_TOLL_STAGES, _STRICT_STAGES, _FIRST_RATE, _ADAPT = 10, 1, 1.1, 3.0
 
 
 class Primal:
@@ -37,6 +43,9 @@ class Primal:
         self.session = session
         shape = session.shape
         self.worth: FloatArray = shape.value
+        self._earned = self.worth
+        self._tolls: FloatArray = np.zeros(0)
+        self._rate: FloatArray = np.zeros(0)
         self.scale = _value_spread(shape.value, shape.task, shape.required)
         self._seeds = np.random.SeedSequence(session.options.random_seed)
         # Leaving a required task costs more than any one move can win, but little enough to leave some for a
@@ -46,10 +55,24 @@ class Primal:
         span = float(np.ptp(shape.value)) if len(shape.value) else 0.0
         self._leave = np.where(shape.required, worst - 2.0 * span, 0.0)
 
+    def choice_bound(self) -> float:
+        """Bound from the tasks alone (scaled): each does what it is best at, or nothing where it may."""
+        shape = self.session.shape
+        best = np.where(shape.required, -np.inf, 0.0)
+        np.maximum.at(best, shape.task, shape.value)
+        return float(best.sum())
+
+    def as_greedy(self) -> IntArray:
+        """Take columns as the strategy `greedy` does: required tasks first, then by what they earn."""
+        shape = self.session.shape
+        earned = self.session.program.objective[shape.columns]
+        first = np.where(shape.required[shape.task], 2.0 * float(np.abs(earned).max(initial=0.0)), 0.0)
+        return self.greedy(earned + first, "greedy")
+
     def greedy(self, merit: FloatArray, phase: str) -> IntArray:
-        """Take columns by falling ``merit`` as long as they fit."""
+        """Take columns by falling ``merit`` as long as they fit; the program's first of equals."""
         shape, tails = self.session.shape, self.session.tails
-        order = np.argsort(-merit, kind="stable")
+        order = np.lexsort((shape.columns, -merit))
         assigned = np.full(shape.tasks, -1, dtype=np.int64)
         load = np.zeros(shape.rows)
         fill(order, shape.task, shape.entry_ptr, shape.entry_row, self.session.weight, load, assigned)
@@ -83,6 +106,12 @@ class Primal:
             cost = np.where(linking, price[shape.entry_row] * shape.entry_value, 0.0)
             column = np.repeat(np.arange(len(shape.value)), np.diff(shape.entry_ptr))
             self.worth = shape.value - np.bincount(column, cost, minlength=len(shape.value))
+            tails = self.session.tails
+            if tails is not None:
+                cost = np.where(tails.unless_by_scenario() > 0.0, cost, 0.0)
+                self._earned = shape.value - np.bincount(column, cost, minlength=len(shape.value))
+                self._tolls = tails.tolls(price)
+                self._rate = np.full(len(self._tolls), _FIRST_RATE)
 
     def near(self, reduced: FloatArray, width: float, least: int = 2) -> tuple[IntArray, IntArray]:
         """Columns of each task (CSR) whose reduced value is within ``width`` scales of the best.
@@ -121,6 +150,8 @@ class Primal:
             session.offer_plan(top, phase)
             session.check()
             return top
+        if tails is not None and tails.by_scenario:
+            return self._improve_with_tolls(tails, start, columns, (hot, cold), moves, phase)
         top = start
         cool = (cold / hot) ** (1.0 / _STAGES)
         for stage in range(_STAGES):
@@ -136,6 +167,42 @@ class Primal:
                 tails.hold_to_plan(top)
         return top
 
+    def _improve_with_tolls(
+        self,
+        tails: Tails,
+        start: IntArray,
+        columns: tuple[IntArray, IntArray],
+        heat: tuple[float, float],
+        moves: int,
+        phase: str,
+    ) -> IntArray:
+        """Anneal with tail limits left open and their excess at a toll, which keeps near them; then within.
+
+        A hard limit would only let columns change places that use the same of it.
+        """
+        session, top = self.session, start
+        hot, cold = heat
+        cool = (cold / hot) ** (1.0 / _TOLL_STAGES)
+        each = moves // (_TOLL_STAGES + _STRICT_STAGES)
+        for stage in range(_TOLL_STAGES):
+            toll = self._rate * self._tolls
+            top = self._anneal(
+                top, columns, hot * cool**stage, hot * cool ** (stage + 1), each, self._earned, toll
+            )
+            session.check()
+            used = tails.used_of_scenario_limits(top)
+            session.offer_plan(top, phase)
+            self._rate = np.clip(self._rate * np.clip(1.0 + _ADAPT * (used - 1.0), 0.5, 2.0), 0.1, 10.0)
+        top = tails.lighten(top)
+        session.offer_plan(top, phase)
+        tails.hold_to_plan(top)
+        top = self._anneal(top, columns, cold, 0.5 * cold, _STRICT_STAGES * each, session.shape.value)
+        top = tails.lighten(top)
+        session.offer_plan(top, phase)
+        session.check()
+        tails.hold_to_plan(top)
+        return top
+
     def _anneal(
         self,
         start: IntArray,
@@ -144,27 +211,38 @@ class Primal:
         cold: float,
         moves: int,
         worth: FloatArray,
+        toll: FloatArray | None = None,
     ) -> IntArray:
-        """Anneal once, with temperatures in scales, in all chains."""
+        """Anneal once, with temperatures in scales, in all chains.
+
+        With a ``toll`` tail limits are open, and the last plan is returned, not the best: the next stage goes
+        on from it, as in one long run.
+        """
         shape, session = self.session.shape, self.session
         seeds = self._seeds.spawn(_CHAINS)
         states = [np.array([s.generate_state(1, np.uint64)[0] | 1], dtype=np.uint64) for s in seeds]
         best = [np.empty_like(start) for _ in states]
+        last = [start.copy() for _ in states]
         tails = session.tails
         weight = shape.entry_value if tails is None else tails.unless_by_scenario()
         if tails is None:
-            limits = (no_runs(len(shape.value)), np.zeros(0), np.zeros(0), np.zeros(0))
+            runs, level, allowed, loss = no_runs(len(shape.value)), np.zeros(0), np.zeros(0), np.zeros(0)
         else:
-            limits = tails.annealed(start)
+            runs, level, allowed, loss = tails.annealed(start, again=toll is None)
+        open_limits = toll is not None
+        if toll is None:
+            toll = np.zeros(len(level))
+        else:
+            allowed = np.full(len(level), np.inf)
         values = session.run(
             partial(
                 anneal, worth, shape.block, *columns, self._leave, shape.entry_ptr, shape.entry_row,
-                weight, shape.blocks, shape.rows, start.copy(), plan, state, hot * self.scale,
-                cold * self.scale, moves, *limits[:3], limits[3].copy(), session.stop,
+                weight, shape.blocks, shape.rows, now, plan, state, hot * self.scale,
+                cold * self.scale, moves, runs, level, allowed, toll, loss.copy(), session.stop,
             )
-            for plan, state in zip(best, states, strict=True)
+            for now, plan, state in zip(last, best, states, strict=True)
         )  # fmt: skip
-        return best[int(np.argmax(values))]
+        return (last if open_limits else best)[int(np.argmax(values))]
 
 
 def _value_spread(value: FloatArray, task: IntArray, required: BoolArray) -> float:

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 #: and least weight of the newest choices in the running average that the tails climb along.
 _TAIL_STEPS, _TAIL_LENGTH, _TAIL_CLIMB, _TAIL_AVERAGE = 8, 1e-2, 0.3, 0.15
 
+#: Of many scenarios: share of the turns on a sample of them, the climb (in spreads) that starts the tails on
+#: all, and the least weight of the newest choices.
+_SAMPLED, _REFOCUS, _MANY_AVERAGE = 0.2, 4.0, 0.3
+
 
 @nb.njit(cache=True, nogil=True)
 def row_lagrangian(
@@ -162,14 +166,25 @@ def descend_from(
 
 
 def follow_tails(session: Session, tails: Tails, price: FloatArray, reach: float, turns: int) -> None:
-    """Find prices (in place) and the tails that go with them, in turns of a few steps each."""
+    """Find prices (in place) and the tails that go with them, in turns of a few steps each.
+
+    Of many scenarios a few serve at first; what they say is where those near the tail are looked for, and
+    with those the steps begin anew.
+    """
     shape = tails.shape
     step = reach * typical_prices(shape)
     state = np.vstack([price, np.zeros((2, len(price)))])
     share, average = np.zeros(len(shape.value)), np.zeros(len(shape.value))
     shrink = _TAIL_LENGTH ** (1.0 / (turns * _TAIL_STEPS))
+    sampled = round(_SAMPLED * turns) if tails.many else 0
+    newest = _MANY_AVERAGE if sampled else _TAIL_AVERAGE
+    if sampled:
+        tails.sample()
     for turn in range(turns):
-        cooled = shrink ** (turn * _TAIL_STEPS)
+        if turn == sampled and sampled:
+            tails.focus(average)
+            tails.climb(average, _REFOCUS)
+        cooled = shrink ** ((turn if turn < sampled else turn - sampled) * _TAIL_STEPS)
         job = partial(
             descend_rows, shape.value, shape.task_ptr, shape.task_columns, shape.leave, shape.entry_ptr,
             shape.entry_row, shape.entry_value, price, cooled * step, shrink, _TAIL_STEPS, share, state,
@@ -177,8 +192,9 @@ def follow_tails(session: Session, tails: Tails, price: FloatArray, reach: float
         )  # fmt: skip
         least = session.run([job])[0]
         session.check()
-        session.offer_bound(least + TOLERANCE * float(price.sum()), "row dual")
-        average += max(_TAIL_AVERAGE, 1.0 / (turn + 1)) * (share - average)
+        if turn >= sampled:
+            session.offer_bound(least + TOLERANCE * float(price.sum()), "row dual")
+        average += max(newest, 1.0 / (turn + 1)) * (share - average)
         tails.climb(average, _TAIL_CLIMB * cooled)
     price[:] = state[0]
 

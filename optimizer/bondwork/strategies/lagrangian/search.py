@@ -72,34 +72,47 @@ def _unlink(t, b, head, after, before):
 
 
 @nb.njit(cache=True, nogil=True)
-def _within(old, new, other_old, other_new, runs, level, allowed, excess, loss):
-    """Exchange columns (-1 for none) in the losses if the tail limits allow; says whether it was done."""
+def _within(old, new, other_old, other_new, least, runs, level, allowed, toll, excess, loss):
+    """Exchange columns (-1 for none) in the losses if the tail limits allow, and cost at most -``least``.
+
+    What they cost is ``toll`` for each unit of expected excess. Returns whether it was done, and what it
+    costs.
+    """
     if len(level) == 0:
-        return True
+        return True, 0.0
+    before = 0.0
+    for i in range(len(level)):
+        before += toll[i] * excess[i]
     if old >= 0:
         shift_losses(old, -1.0, runs, level, excess, loss)
     if other_old >= 0:
         shift_losses(other_old, -1.0, runs, level, excess, loss)
     if other_new >= 0:
         shift_losses(other_new, 1.0, runs, level, excess, loss)
-    shift_losses(new, 1.0, runs, level, excess, loss)
+    if new >= 0:
+        shift_losses(new, 1.0, runs, level, excess, loss)
+    cost = -before
+    fits = True
     for i in range(len(level)):
-        if excess[i] > allowed[i]:
-            shift_losses(new, -1.0, runs, level, excess, loss)
-            if other_new >= 0:
-                shift_losses(other_new, -1.0, runs, level, excess, loss)
-            if other_old >= 0:
-                shift_losses(other_old, 1.0, runs, level, excess, loss)
-            if old >= 0:
-                shift_losses(old, 1.0, runs, level, excess, loss)
-            return False
-    return True
+        cost += toll[i] * excess[i]
+        fits = fits and excess[i] <= allowed[i]
+    if fits and cost <= -least:
+        return True, cost
+    if new >= 0:
+        shift_losses(new, -1.0, runs, level, excess, loss)
+    if other_new >= 0:
+        shift_losses(other_new, -1.0, runs, level, excess, loss)
+    if other_old >= 0:
+        shift_losses(other_old, 1.0, runs, level, excess, loss)
+    if old >= 0:
+        shift_losses(old, 1.0, runs, level, excess, loss)
+    return False, 0.0
 
 
 @nb.njit(cache=True, nogil=True)
 def anneal(  # noqa: PLR0912, PLR0915 - calls cost more than lines here
     value, block, task_ptr, task_columns, leave, entry_ptr, entry_row, entry_value,
-    blocks, rows, assigned, best, state, hot, cold, moves, runs, level, allowed, loss, stop,
+    blocks, rows, assigned, best, state, hot, cold, moves, runs, level, allowed, toll, loss, stop,
 ):  # fmt: skip
     """Run ``moves`` moves while the temperature falls geometrically from ``hot`` to ``cold``.
 
@@ -108,7 +121,9 @@ def anneal(  # noqa: PLR0912, PLR0915 - calls cost more than lines here
 
     ``runs`` are the losses of columns under the tail limits; the expected excess of each limit's ``loss``
     (that of the start) over ``level`` may reach ``allowed``. At any level that keeps CVaR within its limit
-    (Rockafellar & Uryasev 2000), and it costs only the scenarios in which the columns of a move fail.
+    (Rockafellar & Uryasev 2000), and it costs only the scenarios in which the columns of a move fail. Each
+    unit of excess costs its limit's ``toll``: with tolls a move may be worth more than its values say, and
+    limits may be left open.
     """
     excess = np.zeros(len(level))
     for i in range(len(level)):
@@ -128,6 +143,10 @@ def anneal(  # noqa: PLR0912, PLR0915 - calls cost more than lines here
             total += value[j]
         else:
             total += leave[t]
+    tolled = False
+    for i in range(len(level)):
+        total -= toll[i] * excess[i]
+        tolled = tolled or toll[i] > 0.0
     top = total
     best[:] = assigned
     dirty = False  # a better state than `best` is held and not yet copied
@@ -145,16 +164,42 @@ def anneal(  # noqa: PLR0912, PLR0915 - calls cost more than lines here
         if degree == 0:
             continue
         old = assigned[t]
-        j = task_columns[task_ptr[t] + _below(state, degree)]
-        if j == old:
-            continue
+        pick = _below(state, degree + (tolled and old >= 0))
         worth = value[old] if old >= 0 else leave[t]
         threshold = -temperature * -np.log(_uniform(state) + 1e-300)
+        if pick == degree:
+            # Where losses cost something, leaving the task may be best.
+            gain = leave[t] - worth
+            done, cost = _within(
+                old, -1, -1, -1, threshold - gain, runs, level, allowed, toll, excess, loss
+            )
+            if done:
+                gain -= cost
+                if dirty and gain < 0.0:
+                    best[:] = assigned
+                    dirty = False
+                _add(old, -1.0, entry_ptr, entry_row, entry_value, load)
+                _unlink(t, block[old], head, after, before)
+                assigned[t] = -1
+                total += gain
+                if total > top + 1e-12:
+                    top = total
+                    dirty = True
+            continue
+        j = task_columns[task_ptr[t] + pick]
+        if j == old:
+            continue
         if old >= 0:
             _add(old, -1.0, entry_ptr, entry_row, entry_value, load)
         gain = value[j] - worth
         if _fits(j, entry_ptr, entry_row, entry_value, load):
-            if gain >= threshold and _within(old, j, -1, -1, runs, level, allowed, excess, loss):
+            done = False
+            if gain >= threshold or (tolled and old >= 0):
+                done, cost = _within(
+                    old, j, -1, -1, threshold - gain, runs, level, allowed, toll, excess, loss
+                )
+            if done:
+                gain -= cost
                 if dirty and gain < 0.0:
                     best[:] = assigned
                     dirty = False
@@ -195,12 +240,15 @@ def anneal(  # noqa: PLR0912, PLR0915 - calls cost more than lines here
                             break
                 _add(i, 1.0, entry_ptr, entry_row, entry_value, load)
             other = after[other]
-        if (
-            out >= 0
-            and gain + out_gain >= threshold
-            and _within(old, j, assigned[out], out_to, runs, level, allowed, excess, loss)
-        ):
-            if dirty and gain + out_gain < 0.0:
+        gain += out_gain
+        done = False
+        if out >= 0 and (gain >= threshold or tolled):
+            done, cost = _within(
+                old, j, assigned[out], out_to, threshold - gain, runs, level, allowed, toll, excess, loss
+            )
+        if done:
+            gain -= cost
+            if dirty and gain < 0.0:
                 best[:] = assigned
                 dirty = False
             if old >= 0:
@@ -214,7 +262,7 @@ def anneal(  # noqa: PLR0912, PLR0915 - calls cost more than lines here
             if out_to >= 0:
                 _add(out_to, 1.0, entry_ptr, entry_row, entry_value, load)
                 _link(out, block[out_to], head, after, before)
-            total += gain + out_gain
+            total += gain
             if total > top + 1e-12:
                 top = total
                 dirty = True

@@ -157,9 +157,32 @@ def recognise(program: Program) -> Shape:
     return _arrange(program, keep, (row, column, weight), task_row, required_row, reason)
 
 
-def _check_columns(program: Program) -> None:
+def check_auxiliaries(program: Program) -> None:
+    """Refuse what stands beside choices and limits and is no row of a tail limit: it would be lost here.
+
+    Raises
+    ------
+    NotDecomposable
+        Where auxiliary columns are earned by, or nothing says what further rows and columns are for.
+    """
+    _check_objective(program)
+    choices, limits = program.choices, len(program.limits)
+    if program.objective[choices:].any():
+        raise NotDecomposable("its objective has auxiliary columns")
+    more = len(program.objective) > choices or len(program.row_lower) > limits
+    if more and len(program.lazy) == len(program.measures):
+        raise NotDecomposable("it has rows or columns that are neither choices nor limits")
+
+
+def _check_objective(program: Program) -> None:
     if program.mean_risk is not None:
         raise NotDecomposable("it has a mean-risk objective")
+    if program.loads:
+        raise NotDecomposable("it has load incentives in its objective")
+
+
+def _check_columns(program: Program) -> None:
+    _check_objective(program)
     for measure in program.measures:
         if not measure.convex:
             raise NotDecomposable(f"{measure.label} is not convex")

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bondwork.contracts import Observer, Options, Progress, Solution
-from bondwork.strategies.lagrangian.shape import recognise
+from bondwork.strategies.lagrangian.shape import check_auxiliaries, recognise
 
 if TYPE_CHECKING:
     from bondwork.program.program import Program
-    from bondwork.strategies.lagrangian.warm import WarmStart
 
 
 class Lagrangian:
@@ -29,8 +28,6 @@ class Lagrangian:
 
     Parameters
     ----------
-    warm_start
-        Plan and multipliers of an earlier round, in this program's numbering.
     rounds
         Dives without a better plan after which the solve ends, as ``locally_solved``.
     """
@@ -39,8 +36,7 @@ class Lagrangian:
         "Multipliers, knapsacks and diving: large tight rounds to within half a per cent, with a certificate."
     )
 
-    def __init__(self, warm_start: WarmStart | None = None, rounds: int = 10) -> None:
-        self._warm_start = warm_start
+    def __init__(self, rounds: int = 10) -> None:
         self._rounds = rounds
 
     def solve(self, program: Program, options: Options, observer: Observer) -> Solution:
@@ -56,7 +52,8 @@ class Lagrangian:
         self.prepare()
         started = time.perf_counter()
         lazy = list(program.lazy)
-        if all(measure.convex for measure in program.measures) and program.mean_risk is None:
+        check_auxiliaries(program)
+        if all(measure.convex for measure in program.measures):
             # Scenario rows would have to be priced one by one; their cuts say the same in one row.
             program = program.without_auxiliaries()
         shape = recognise(program)
@@ -66,7 +63,7 @@ class Lagrangian:
             return _nothing_to_choose(program)
         from bondwork.strategies.lagrangian.engine import Engine
 
-        engine = Engine(program, shape, options, observer, started, self._warm_start, self._rounds)
+        engine = Engine(program, shape, options, observer, started, self._rounds)
         solution = engine.solve()
         prices = solution.measure_prices
         return replace(solution, measure_prices=None if prices is None else prices[lazy])

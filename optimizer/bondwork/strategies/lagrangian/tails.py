@@ -13,6 +13,7 @@ plan, and what breaks a limit gives up the columns that earn least for their sha
 from __future__ import annotations
 
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +21,14 @@ import numpy as np
 from bondwork.program.cutting import CUT_TOLERANCE
 from bondwork.risk.cvar import ConditionalValueAtRisk
 from bondwork.risk.worst_case import WorstCase
-from bondwork.strategies.lagrangian.losses import Runs, add_losses, expected_losses, no_runs, project_density
+from bondwork.strategies.lagrangian.losses import (
+    Runs,
+    add_losses,
+    expected_losses,
+    no_runs,
+    only_scenarios,
+    project_density,
+)
 from bondwork.strategies.lagrangian.shape import with_linking_rows
 
 if TYPE_CHECKING:
@@ -33,6 +41,10 @@ if TYPE_CHECKING:
 
 #: A plan gives up a little more than the cut asks for, because the next tail is worse than the last.
 _GENEROUS = 1.05
+
+#: With more than twice as many scenarios, the first search is on this many, and later ones look at no fewer:
+#: at those whose losses are highest, so many times what the tail takes.
+_LEAST_SCENARIOS, _NEAR = 1000, 3.0
 
 #: A step of the density that is long enough to end at the worst tail of the plan.
 WHOLE = 1e9
@@ -68,6 +80,8 @@ class Tails:
         self._base = _joined([self._measures[i].loss.base for i in self._scenario])
         self._caps = [_cap(self._measures[i]) for i in self._scenario]
         self._density = np.zeros(len(self._base))
+        self._all_runs, self._all_base = self._runs, self._base
+        self._kept: IntArray = np.arange(len(self._base))
 
     @property
     def impossible(self) -> str:
@@ -75,6 +89,43 @@ class Tails:
         nothing = np.zeros(self._size)
         broken = [m.label for m in self._measures if m.value(nothing) > m.ceiling + _slack(m)]
         return broken[0] if broken else ""
+
+    @property
+    def many(self) -> bool:
+        """Whether there are so many scenarios that `sample` and `focus` save time."""
+        return len(self._all_base) > 2 * _LEAST_SCENARIOS * len(self._caps)
+
+    def sample(self) -> None:
+        """Look at a few scenarios only, as if they were all: to find prices; what comes of it is no bound."""
+        random = np.random.default_rng(np.random.SeedSequence(0))
+        kept, probability = [], []
+        for first, last in pairwise(self._all_runs.offset.tolist()):
+            few = np.sort(random.permutation(last - first)[:_LEAST_SCENARIOS]) + first
+            kept.append(few)
+            probability.append(self._all_runs.probability[few] / self._all_runs.probability[few].sum())
+        self._look_at(np.concatenate(kept), _joined(probability))
+
+    def focus(self, share: FloatArray) -> None:
+        """Look only at scenarios that a tail near a fractional plan may have; densities start anew there.
+
+        A density that is 0 elsewhere is one over all scenarios, so bounds stay valid.
+        """
+        loss = self._all_base.copy()
+        add_losses(share, self._all_runs, loss)
+        kept = []
+        for (first, last), i in zip(pairwise(self._all_runs.offset.tolist()), self._scenario, strict=True):
+            probability = self._all_runs.probability[first:last]
+            order = np.argsort(-loss[first:last], kind="stable")
+            enough = int(np.searchsorted(np.cumsum(probability[order]), _NEAR * _tail(self._measures[i]))) + 1
+            kept.append(np.sort(order[: max(enough, _LEAST_SCENARIOS)]) + first)
+        places = np.concatenate(kept)
+        self._look_at(places, self._all_runs.probability[places])
+
+    def _look_at(self, kept: IntArray, probability: FloatArray) -> None:
+        self._runs = only_scenarios(self._all_runs, kept, probability)
+        self._base = self._all_base[kept]
+        self._density = np.zeros(len(kept))
+        self._kept = kept
 
     def climb(self, share: FloatArray, step: float) -> None:
         """Move the densities along the losses of a fractional plan; ``step`` in spreads of the losses.
@@ -143,8 +194,38 @@ class Tails:
             weight[self._places[i]] = 0.0
         return weight
 
-    def annealed(self, assigned: IntArray) -> tuple[Runs, FloatArray, FloatArray, FloatArray]:
-        """Losses as `search.anneal` wants them: runs, levels, allowed excess, losses of the start."""
+    @property
+    def by_scenario(self) -> bool:
+        """Whether annealing follows any of the limits scenario by scenario."""
+        return bool(self._scenario)
+
+    def tolls(self, price: FloatArray) -> FloatArray:
+        """Worth of a unit of expected excess of each limit by scenario, at prices of all rows of the shape."""
+        mine = price[len(price) - len(self._measures) :]
+        ceilings = [max(self._measures[i].ceiling, 1e-300) for i in self._scenario]
+        return np.array(
+            [mine[i] * cap / c for i, cap, c in zip(self._scenario, self._caps, ceilings, strict=True)]
+        )
+
+    def used_of_scenario_limits(self, assigned: IntArray) -> FloatArray:
+        """Measure of a plan in units of the limit, for each limit by scenario."""
+        x = self._full(self._used(assigned))
+        limits = [self._measures[i] for i in self._scenario]
+        return np.array([m.value(x) / max(m.ceiling, 1e-300) for m in limits])
+
+    def annealed(self, assigned: IntArray, again: bool) -> tuple[Runs, FloatArray, FloatArray, FloatArray]:
+        """Losses as `search.anneal` wants them: runs, levels, allowed excess, losses of the start.
+
+        Of many scenarios those near the tail of the start count; with ``again`` they are sought anew.
+        """
+        if again and self.many:
+            density = np.zeros(len(self._all_base))
+            density[self._kept] = self._density
+            self.focus(self._used(assigned))
+            self._density = density[self._kept]
+            for k, (first, last) in enumerate(pairwise(self._runs.offset.tolist())):
+                # What it had elsewhere is made good.
+                project_density(self._density[first:last], self._runs.probability[first:last], self._caps[k])
         loss = self._base.copy()
         add_losses(self._used(assigned), self._runs, loss)
         level, allowed = np.zeros(len(self._caps)), np.zeros(len(self._caps))
@@ -153,7 +234,7 @@ class Tails:
             ceiling = measure.ceiling + _slack(measure)
             part = slice(self._runs.offset[k], self._runs.offset[k + 1])
             if isinstance(measure, ConditionalValueAtRisk):
-                level[k] = min(ceiling, _quantile(loss[part], self._runs.probability[part], measure.level))
+                level[k] = min(ceiling, _quantile(loss[part], self._runs.probability[part], _tail(measure)))
                 allowed[k] = (1.0 - measure.level) * (ceiling - level[k])
             else:
                 level[k] = ceiling
@@ -181,9 +262,8 @@ class Tails:
                 chosen = np.flatnonzero((used[support] > 0.5) & (loss > 0.0))
                 if not len(chosen):
                     break
-                cheap = chosen[np.argsort(worth[support[chosen]] / loss[chosen], kind="stable")]
-                count = int(np.searchsorted(np.cumsum(loss[cheap]), _GENEROUS * excess)) + 1
-                lighter[shape.task[support[cheap[:count]]]] = -1
+                given_up = chosen[_cheapest(worth[support[chosen]], loss[chosen], _GENEROUS * excess)]
+                lighter[shape.task[support[given_up]]] = -1
         return lighter
 
     def _used(self, assigned: IntArray) -> FloatArray:
@@ -196,6 +276,18 @@ class Tails:
         x = np.zeros(self._size)
         x[self.shape.columns] = share
         return x
+
+
+def _cheapest(worth: FloatArray, loss: FloatArray, excess: float) -> IntArray:
+    """What to give up so that ``excess`` of the loss goes: by falling loss per worth, or one that suffices."""
+    cheap = np.argsort(worth / loss, kind="stable")
+    several = cheap[: int(np.searchsorted(np.cumsum(loss[cheap]), excess)) + 1]
+    enough = np.flatnonzero(loss >= excess)
+    if len(enough):
+        single = enough[np.argmin(worth[enough])]
+        if worth[single] < worth[several].sum():
+            return np.array([single])
+    return several
 
 
 def _slack(measure: Measure) -> float:
@@ -222,11 +314,16 @@ def _cap(measure: Measure) -> float:
     return float(1.0 / probability[probability > 0.0].min())
 
 
-def _quantile(loss: FloatArray, probability: FloatArray, level: float) -> float:
-    """Smallest loss that is not exceeded with the probability ``level``."""
-    order = np.argsort(loss, kind="stable")
+def _tail(measure: Measure) -> float:
+    """Share of the scenarios that the measure looks at."""
+    return 1.0 - measure.level if isinstance(measure, ConditionalValueAtRisk) else 0.0
+
+
+def _quantile(loss: FloatArray, probability: FloatArray, tail: float) -> float:
+    """Largest loss that is reached with the probability ``tail``; scenarios left out lose less."""
+    order = np.argsort(-loss, kind="stable")
     reached = np.cumsum(probability[order])
-    return float(loss[order[min(int(np.searchsorted(reached, level)), len(loss) - 1)]])
+    return float(loss[order[min(int(np.searchsorted(reached, tail)), len(loss) - 1)]])
 
 
 def _runs_of(measures: list[Measure], number: IntArray, columns: int) -> Runs:

@@ -1,0 +1,92 @@
+"""Runs a command and ends it, with all that it started, when whoever asked for it wants so or is no more.
+
+``python -m bondwork.strategies.hedging.guard COMMAND...`` with a pipe as standard input: at the first byte,
+or when the other end closes, however its owner ended, the command is told to end, and what is left of it is
+killed. A launcher of MPI programs puts each process into a session of its own, so no signal to a group
+reaches all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+#: Seconds that processes have to end by themselves when told to.
+GRACE = 2.0
+
+
+def main(command: list[str]) -> int:
+    """Run the command; return its exit code, or 128 and the number of the signal that ended it."""
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    unwanted = threading.Event()
+    threading.Thread(target=_wait_for_end, args=(unwanted,), daemon=True).start()
+    while child.poll() is None:
+        if unwanted.wait(0.05):
+            _end(child)
+    return child.returncode if child.returncode >= 0 else 128 - child.returncode
+
+
+def _wait_for_end(unwanted: threading.Event) -> None:
+    os.read(sys.stdin.fileno(), 1)  # returns at the first byte, and at the end
+    unwanted.set()
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """End a process and all that descend from it."""
+    everything = descendants(child.pid)
+    child.terminate()
+    deadline = time.monotonic() + GRACE
+    while time.monotonic() < deadline and (child.poll() is None or any(map(_is_alive, everything))):
+        time.sleep(0.02)
+    for process in [child.pid, *everything]:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(process, signal.SIGKILL)
+    child.wait()
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def descendants(process: int) -> list[int]:
+    """Numbers of all processes that a process has started, those that they have started, and so on."""
+    children: dict[int, list[int]] = {}
+    for number, parent in _processes():
+        children.setdefault(parent, []).append(number)
+    found, waiting = [], [process]
+    while waiting:
+        started = children.get(waiting.pop(), [])
+        found += started
+        waiting += started
+    return found
+
+
+def _processes() -> list[tuple[int, int]]:
+    """Number and parent of every process of this machine."""
+    found = []
+    if Path("/proc/self/stat").exists():
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):  # it has ended by now
+                # after the name, which may hold anything, stand the state and the parent
+                after = path.read_text(errors="replace").rpartition(")")[2].split()
+                found.append((int(path.parent.name), int(after[1])))
+        return found
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True)
+    for line in listed.stdout.splitlines():
+        number, parent = line.split()
+        found.append((int(number), int(parent)))
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
