@@ -360,15 +360,20 @@ def faulty_plans(rng: random.Random) -> Iterator[tuple[str, bytes, str]]:
             nullable = name in ("objective", "bound", "gap", "prices_from", "conflict", "stochastic")
             if type(value) is type(plan[name]) or (value is None and nullable):
                 continue
-            if isinstance(value, int | float) and name in ("objective", "bound", "gap") and value == 1:
+            amounts = ("objective", "bound", "gap", "load_error")
+            if isinstance(value, int | float) and name in amounts and value == 1:
                 continue
             if name == "stochastic" and value in ({}, {"nonsense": 1}):
                 continue
             yield f"{name} = {value!r}", json.dumps(plan | {name: value}).encode(), f"$.{name}"
     for name in plan["assignments"][0]:
         for value in ([], {}, None, True, float("inf")):
+            if name == "explanation" and value is None:
+                continue
             wrong = changed(plan, ("assignments", 0, name), value)
             yield f"assignment {name} = {value!r}", json.dumps(wrong).encode(), f"$.assignments[0].{name}"
+        if name == "explanation":
+            continue
         short = copy.deepcopy(plan)
         del short["assignments"][0][name]
         yield f"assignment without {name}", json.dumps(short).encode(), f"$.assignments[0].{name}"

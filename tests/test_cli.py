@@ -247,7 +247,6 @@ def test_a_round_of_nothing(tmp_path):
         (["solve", str(THREE_TASKS), str(THREE_TASKS)], "unexpected extra argument"),
         (["nonsense"], "nonsense"),
         (["schema", "nonsense"], "one of round, plan"),
-        (["schema"], "round|plan"),
         (["generate", "--tasks", "0"], "tasks"),
         (["generate", "--offers", "11", "--coprocessors", "10"], "offers"),
         (["generate", "--tightness", "nan"], "tightness"),

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from bondwork.contracts import Status  # noqa: TC001 - pydantic reads it when it makes the class
 from bondwork.plan.plan import Assignment, Timing
+from bondwork.problem.records import Record
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class Settlement(_Record):
+class Settlement(Record):
     """One piece of work that ended, and who gets what: whole numbers of 10**-decimals of their unit.
 
     ``reward``, ``bid`` and ``slashed`` are currency, the rest is collateral.
@@ -37,7 +34,7 @@ class Settlement(_Record):
     to_treasury: int = Field(ge=0)
 
 
-class RollStep(_Record):
+class RollStep(Record):
     """One decision that was carried out."""
 
     period: str = Field(description="Id of the period; this round for the first.")
@@ -56,7 +53,7 @@ class RollStep(_Record):
     timing: Timing = Timing()
 
 
-class Rolled(_Record):
+class Rolled(Record):
     """Every step, and the ledger of what was settled on the way."""
 
     format: Literal["bondwork.roll/1"] = "bondwork.roll/1"

@@ -163,7 +163,10 @@ TAMPERINGS: dict[str, tuple[str, Callable[[Plan], None]]] = {
     "net reward": ("expected_net_reward", add_to("assignments", 1, "expected_net_reward", value=0.01)),
     "slashing": ("expected_slashing", add_to("assignments", 1, "expected_slashing", value=-0.01)),
     "ineligible offer": ("assignments[4]", use_ineligible_offer),
-    "recourse": ("recourse", lambda plan: plan["recourse"].append(plan["assignments"][0])),
+    "recourse": (
+        "recourse",
+        lambda plan: plan["recourse"].append({"node": "later", "stage": 1, "probability": 1.0}),
+    ),
     "unassigned dropped": ("unassigned", lambda plan: plan["unassigned"].pop()),
     "unassigned twice": ("unassigned", lambda plan: plan["unassigned"].append(plan["unassigned"][0])),
     "unassigned but held": ("unassigned", do_committed_task_again),
@@ -437,6 +440,8 @@ def leaves(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str |
 
 def is_free(path: tuple[str | int, ...]) -> bool:
     is_price = path[0] == "prices" and path[-1] == "price"
+    # what is worked out from prices is as free as they are; names in explanations are not
+    is_price |= "explanation" in path and path[-1] in ("worth", "task_price", "margin")
     return is_price or any(path[: len(free)] == free for free in FREE)
 
 

@@ -129,10 +129,12 @@ def test_commitments_risk_and_periods(instance):
     assert (instance.risk[2].probability, instance.risk[4].probability) == (0.05, 0.05)
     assert instance.risk[5].radius == 0.5
     assert isinstance(instance.risk[0], RiskLimit)
-    assert instance.periods[:2] == (
-        Period("next", None, 600.0, 1.0, tasks=2, offers=2),
-        Period("good", "next", 900.0, 0.25, tasks=0, offers=0),
-    )
+    assert [(p.id, p.parent, p.above, p.at, p.probability) for p in instance.periods[:2]] == [
+        ("next", None, -1, 600.0, 1.0),
+        ("good", "next", 0, 900.0, 0.25),
+    ]
+    assert [(len(p.tasks), len(p.offers)) for p in instance.periods[:2]] == [(2, 2), (0, 0)]
+    assert isinstance(instance.periods[0], Period)
 
 
 def test_everything_absent_is_not_limited_or_the_default():
@@ -287,6 +289,18 @@ def test_load_curves_must_not_jump_where_they_count(changes, places):
         assert list(faults(document)) == expected
     else:
         bondwork.load(document)
+
+
+@pytest.mark.parametrize(("weight", "valid"), [(1.0, False), (0.0, True)])
+def test_a_load_that_counts_needs_a_capacity(weight, valid):
+    document = full_round()
+    coprocessor = document["coprocessors"][1]
+    coprocessor["capacity"][coprocessor["load_curve"]["resource"]] = 0
+    coprocessor["load_curve"]["weight"] = weight
+    if valid:
+        bondwork.load(document)
+    else:
+        assert list(faults(document)) == ["$.coprocessors[1].load_curve.resource"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import threading
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import highspy
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 import bondwork
 from bondwork.contracts import Options
@@ -19,6 +21,7 @@ from bondwork.observing import Silence
 from bondwork.problem.generate import generate_round
 from bondwork.program import highs as door
 from bondwork.program.highs import solve_program
+from bondwork.program.matrices import Matrices
 from hand_made import make_round, market, offer
 from observers import Breakdown, Notebook
 from oracle import Oracle
@@ -278,3 +281,59 @@ def test_tiny_differences_are_decided_at_gap_zero():
     )
     plan = bondwork.solve(bondwork.load(document), mip_rel_gap=0.0)
     assert [each.executor for each in plan.assignments] == ["b"]
+
+
+def test_whole_columns_with_bounds_that_are_fractions() -> None:
+    """A mean of scenarios has them; HiGHS alone takes 8.24 for the optimum here."""
+    x = np.array([2.4, 4.68, 3.14, 3.66, 0.2, 2.5, 30.92, 19.04, 19.6, 9.95, 0.92, 1.04, 0.95])
+    rows = np.zeros((13, 13))
+    for row, places in enumerate([(0, 1), (2, 3), (4,), (5,)]):
+        rows[row, list(places)] = 1.0
+    rows[4, [1, 3, 6, 7, 8, 9, 10, 11, 12]] = [4, 3, 4, 3, 3, 2, 4, 3, 2]
+    rows[5, [1, 3, 6, 7, 8, 9, 10, 11, 12]] = [30, 20, 30, 20, 20, 10, 30, 20, 10]
+    share = np.array([0.1328125, 0.09765625, 0.1875, 0.1171875])
+    for k, place in enumerate((0, 2, 4, 5)):
+        rows[6 + k, [place, 6 + k]] = [-share[k], 1.0]
+    for k, places in enumerate([(0, 1, 10), (2, 3, 11), (5, 12)]):
+        rows[10 + k, list(places)] = 1.0
+    program = Matrices(
+        x,
+        0.0,
+        csr_array(rows),
+        np.full(13, -np.inf),
+        np.array([1, 1, 1, 1, 8, 70, 0, 0, 0, 0, 1, 1, 1], dtype=float),
+        np.zeros(13),
+        np.concatenate([np.ones(6), share, np.ones(3)]),
+        np.ones(13, dtype=bool),
+    )
+    answer = solve_program(program, Options(mip_rel_gap=0.0), Silence())
+    assert answer.x is not None
+    assert program.value(answer.x) == pytest.approx(11.04)
+
+
+def unknown_to_highs() -> Matrices:
+    """A feasible program without a best point, of which HiGHS 1.15 says that it does not know what it is."""
+    bundle = [(-0.375, 0.0, 3.0), (-0.25, -2.0, 1.0)]
+    tail = [(-0.375, 0.0, 1.0), (0.375, 0.0, np.inf), (-0.125, -2.0, 1.0)]
+    columns = [(2.0, -1.0, 3.0), (2.0, 0.0, 3.0), (2.0, -2.0, np.inf)]
+    columns += [*bundle * 3, *tail, *bundle, (-0.375, 0.0, 3.0), (-0.375, -2.0, 1.0), *bundle, *tail]
+    cost, lower, upper = (np.array(each) for each in zip(*columns, strict=True))
+    matrix = np.zeros((2, len(columns)))
+    matrix[:, :3] = [[2.0, -3.0, 0.0], [-3.0, 0.0, -1.0]]
+    whole = np.zeros(len(columns), dtype=bool)
+    limits = np.full(2, -np.inf), np.array([-2.0, 3.0])
+    return Matrices(cost, 0.0, csr_array(matrix), *limits, lower, upper, whole)
+
+
+def test_unbounded_and_infeasible_are_told_apart():
+    options = Options(threads=1, mip_rel_gap=0.0)
+    assert solve_program(unknown_to_highs(), options, Silence()).status == "dual_infeasible"
+    free = np.full(2, -np.inf), np.full(2, np.inf)
+    for whole in (False, True):
+        integer = np.full(2, whole)
+        rows = csr_array(np.array([[1.0, -1.0], [1.0, -1.0]]))
+        limits = np.array([-np.inf, 3.0]), np.array([1.0, np.inf])
+        apart = Matrices(np.ones(2), 0.0, rows, *limits, *free, integer)
+        assert solve_program(apart, options, Silence()).status == "infeasible"
+        open_end = dataclasses.replace(apart, row_lower=np.full(2, -np.inf))
+        assert solve_program(open_end, options, Silence()).status == "dual_infeasible"

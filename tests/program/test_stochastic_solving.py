@@ -26,6 +26,7 @@ from bondwork.program.program_solving import UnverifiedSolution, solve_stochasti
 from bondwork.program.stochastic import StochasticProgram
 from bondwork.program.strengthening import strengthen
 from bondwork.program.template import NodeTemplate
+from bondwork.strategies import extensive
 from program.stochastic_programs import best, programs, toy
 from rounds_strategy import examples
 
@@ -161,7 +162,8 @@ def test_unknown_option_is_refused() -> None:
 
 def test_a_wrong_answer_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     lie = Answer("optimal", np.array([6.0, 5.0, 6.0]), 100.0)
-    monkeypatch.setattr(program_solving, "solve_program", lambda *_, **__: lie)
+    for module in (program_solving, extensive):
+        monkeypatch.setattr(module, "solve_program", lambda *_, **__: lie)
     with pytest.raises(UnverifiedSolution, match="row demand of node 1: found 5, expected at most 2"):
         solve_stochastic(toy())
 
@@ -328,6 +330,7 @@ def test_polishing_mends_a_solution_within_the_solver_s_tolerance(monkeypatch: p
         calls.append(named.get("relaxed"))
         return answer if len(calls) > 1 else dataclasses.replace(answer, x=answer.x + 1e-4)
 
-    monkeypatch.setattr(program_solving, "solve_program", first_a_hair_off)
+    for module in (program_solving, extensive):
+        monkeypatch.setattr(module, "solve_program", first_a_hair_off)
     assert solve_stochastic(toy()).verified
     assert calls == [None, True]

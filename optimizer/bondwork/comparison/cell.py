@@ -15,6 +15,8 @@ from bondwork.observing import Silence
 from bondwork.plan.plan import Plan
 from bondwork.problem.faults import InvalidInput, Refusal
 from bondwork.problem.instance import Instance
+from bondwork.problem.periods import is_staged
+from bondwork.problem.rescues import has_rescues
 from bondwork.program.bounds import gap
 from bondwork.program.program_solving import solve_stochastic
 from bondwork.solving import LARGEST_RANDOM_SEED, solve
@@ -119,6 +121,7 @@ def _solve(
             risk_form=study.risk_form,  # type: ignore[arg-type]  # checked there
             highs=chosen.highs,
             settings=chosen.settings,
+            value=study.value and (has_rescues(problem) or is_staged(problem)),
             observer=recorder,
         )
     options = Options(
@@ -189,6 +192,12 @@ def _measured(
 
 
 def _worth(value: StochasticValue | dict[str, Any] | None) -> Worth | None:
-    if value is None or isinstance(value, dict):
+    if value is None:
         return None
+    if isinstance(value, dict):
+        return Worth(*(_number(value.get(name)) for name in ("ws", "rp", "eev", "evpi", "vss")))
     return Worth(value.ws, value.rp, value.eev, value.evpi, value.vss)
+
+
+def _number(value: object) -> float | None:
+    return value if isinstance(value, float) else None

@@ -6,12 +6,10 @@ import json
 from dataclasses import asdict
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from bondwork.comparison.realised import OutOfSample
-from bondwork.comparison.row import Row, Worth
-from bondwork.problem.document import parse_document
-from bondwork.problem.faults import InvalidInput, faults_of_schema
+from bondwork.comparison.row import Row
+from bondwork.problem.records import read_record
 
 COMPARISON_FORMAT = "bondwork.comparison/1"
 
@@ -57,9 +55,4 @@ def rows_from_bytes(data: bytes) -> tuple[Row, ...]:
     InvalidInput
         With every fault.
     """
-    document = parse_document(data)
-    try:
-        return tuple(ComparisonFile.model_validate_json(json.dumps(document)).rows)
-    except ValidationError as error:
-        names = {*ComparisonFile.model_fields, *Row.__slots__, *OutOfSample.__slots__, *Worth.__slots__}
-        raise InvalidInput(faults_of_schema(error.errors(include_url=False), document, names)) from None
+    return tuple(read_record(ComparisonFile, data, lenient=True).rows)

@@ -7,7 +7,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -24,6 +24,8 @@ from bondwork.registry import compared_strategies
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from bondwork.uncertainty.history import OutcomeHistory
 
 Problem: TypeAlias = Instance | StochasticProgram
 
@@ -116,10 +118,28 @@ class Study:
         key = (_REPLICATIONS, subject, replication)
         return int(np.random.SeedSequence(seed, spawn_key=key).generate_state(1)[0] >> 1)
 
+    def beside(self, history: OutcomeHistory) -> Study:
+        """Return the study with every round beside a history; see `bondwork.with_history`.
+
+        Raises
+        ------
+        InvalidInput
+            The history holds nothing of some executor of a round.
+        """
+        from bondwork.uncertainty.bootstrap import with_history
+
+        subjects = tuple(
+            replace(each, problem=with_history(each.problem, history))
+            if isinstance(each.problem, Instance)
+            else each
+            for each in self.subjects
+        )
+        return replace(self, subjects=subjects)
+
     def digest(self) -> str:
         """What tells this study from every other: a journal of one is no journal of another."""
         told = {
-            "subjects": [(each.name, each.problem.sha256) for each in self.subjects],
+            "subjects": [(each.name, *_digests(each.problem)) for each in self.subjects],
             "contenders": [asdict(each) | {"time_limit": str(each.time_limit)} for each in self.contenders],
             "replications": self.replications,
             "seed": self.seed,
@@ -129,6 +149,12 @@ class Study:
             "risk_form": self.risk_form,
         }
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def _digests(problem: Problem) -> tuple[str, ...]:
+    """What tells a problem from every other: its content, and the history beside it."""
+    past = problem.uncertainty.history if isinstance(problem, Instance) else None
+    return (problem.sha256,) if past is None else (problem.sha256, past.sha256)
 
 
 def make_study(

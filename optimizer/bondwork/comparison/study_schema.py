@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from bondwork.problem.document import parse_document
-from bondwork.problem.faults import Fault, InvalidInput, faults_of_schema, preview
+from bondwork.problem.faults import Fault, InvalidInput, preview
+from bondwork.problem.records import Record, read_record
 
 STUDY_FORMAT = "bondwork.study/1"
 
@@ -16,11 +16,7 @@ NotNegative = Annotated[float, Field(ge=0.0)]
 Count = Annotated[int, Field(ge=1)]
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class GeneratedRound(_Record):
+class GeneratedRound(Record):
     """A random round, as `bondwork generate` makes it."""
 
     tasks: Count = 100
@@ -32,7 +28,7 @@ class GeneratedRound(_Record):
     risk_budget: NotNegative | None = None
 
 
-class StudyRound(_Record):
+class StudyRound(Record):
     """One round or stochastic program: a file (relative to the study's own folder), or one to be made."""
 
     name: str | None = Field(None, description="As the table calls it; the round's own name where left out.")
@@ -40,7 +36,7 @@ class StudyRound(_Record):
     generate: GeneratedRound | None = None
 
 
-class StudyStrategy(_Record):
+class StudyStrategy(Record):
     """One strategy with its options; what is left out is the study's."""
 
     strategy: str
@@ -53,14 +49,14 @@ class StudyStrategy(_Record):
     settings: dict[str, bool | int | float | str] = Field({}, description="The strategy's own settings.")
 
 
-class OutOfSample(_Record):
+class OutOfSample(Record):
     """Fresh scenarios on which every plan is measured; the same ones for all strategies."""
 
     scenarios: Count = 5000
     level: float = Field(0.95, ge=0.0, lt=1.0, description="Of the CVaR of the slashing loss.")
 
 
-class StudyFile(_Record):
+class StudyFile(Record):
     """Rounds x strategies x replications."""
 
     format: Literal["bondwork.study/1"]
@@ -90,13 +86,7 @@ def parse_study(source: bytes | dict[str, Any]) -> StudyFile:
     InvalidInput
         With every fault at its path.
     """
-    document = parse_document(source) if isinstance(source, bytes) else source
-    try:
-        study = StudyFile.model_validate(document)
-    except ValidationError as error:
-        records = (StudyFile, StudyRound, StudyStrategy, GeneratedRound, OutOfSample)
-        names = {name for record in records for name in record.model_fields}
-        raise InvalidInput(faults_of_schema(error.errors(include_url=False), document, names)) from None
+    study = read_record(StudyFile, source)
     faults = [
         Fault(f"$.rounds[{i}]", preview(each.model_dump(exclude_none=True)), "either file or generate")
         for i, each in enumerate(study.rounds)

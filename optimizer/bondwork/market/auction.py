@@ -1,6 +1,7 @@
 """Auctions of all tasks of a round at once: clocks that fall or rise, and sealed bids.
 
-A coprocessor's bid is its reservation price. What it asks, at what load, its bidding strategy says. An
+A coprocessor's bid is its reservation price: nobody is paid less, whatever a bidding strategy says. What it
+asks, at what load, that strategy says. An
 operator never pays more than what the work is worth to it, nor more than the reward.
 
 Ties and simultaneous acceptances are settled by one random order of the offers, drawn from the seed before
@@ -142,7 +143,8 @@ class SealedBids:
 
     def hold(self, lots: Lots, room: Room, bidding: Bidding, order: IntArray) -> Award:
         """See `Auction`."""
-        needed = np.where(lots.is_self, lots.bid, bidding.least(lots.bid, room.load()[lots.executor]))
+        least = np.maximum(lots.bid, bidding.least(lots.bid, room.load()[lots.executor]))
+        needed = np.where(lots.is_self, lots.bid, least)
         possible = needed <= lots.reserve
         surplus = np.where(possible, lots.worth - lots.paid * np.where(possible, needed, 0.0), -np.inf)
         ranked = order[np.argsort(-surplus[order], kind="stable")]
@@ -191,7 +193,7 @@ def _run_clock(
     for share in shares.tolist():
         clock = share * lots.reward
         load = room.load()[lots.executor]
-        needed = bidding.least(lots.bid, load)
+        needed = np.maximum(lots.bid, bidding.least(lots.bid, load))
         # between two ticks a falling clock passes what is needed without stopping there: nobody takes less
         price = clock if rising else np.maximum(clock, needed)
         ready = clock >= needed if rising else clock <= bidding.ask(lots.bid, load)

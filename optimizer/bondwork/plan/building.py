@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from importlib.metadata import version
+from functools import cache
+from importlib import metadata
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bondwork.arrays import sum_by_owner
+from bondwork.plan.choices import explain_choices
 from bondwork.plan.explanation import explain_unassigned, price_limits
+from bondwork.plan.loads import load_gains, load_shares
 from bondwork.plan.plan import (
     Assignment,
     Conflict,
@@ -18,16 +21,18 @@ from bondwork.plan.plan import (
     OperatorShare,
     Plan,
     Provenance,
+    ReplicaValue,
     RiskValue,
     Timing,
 )
 from bondwork.problem.instance import NOBODY
+from bondwork.problem.teams import team_benefit, team_slashing, team_value, teams_of_offers
 from bondwork.problem.values import (
-    expected_benefit,
-    expected_slashing,
+    expected_cost,
     is_below_minimum_collateral,
     is_too_late,
     net_reward,
+    paid_above_bid,
 )
 from bondwork.program.bounds import gap
 
@@ -37,8 +42,12 @@ if TYPE_CHECKING:
     from bondwork.arrays import FloatArray, IntArray
     from bondwork.contracts import Solution
     from bondwork.problem.instance import Instance
+    from bondwork.problem.teams import Teams
     from bondwork.program.program import Program
     from bondwork.risk.assessment import Assessment
+
+#: Version of an installed package, read once.
+version = cache(metadata.version)
 
 
 def build_plan(
@@ -52,13 +61,16 @@ def build_plan(
     seed: int,
     timing: Timing,
     conflict: Conflict | None = None,
+    replica_values: Sequence[ReplicaValue] = (),
     assessments: Sequence[Assessment] = (),
     tightening: Mapping[int, float] = MappingProxyType({}),
 ) -> Plan:
     """Write a solution down as a plan, not yet verified."""
     x = solution.x
-    chosen = chosen_offers(program, x)
-    objective = None if x is None else _objective(instance, program, chosen, x)
+    past = instance.uncertainty.history
+    teams = _chosen_teams(instance, program, x)
+    price = agreed_prices(instance, program, solution)
+    objective = None if x is None else _objective(instance, program, teams, x, price)
     bound = solution.bound if math.isfinite(solution.bound) else None
     if objective is not None and bound is not None:
         bound = max(bound, objective)  # the plan's own sum may round to a hair above the solver's
@@ -70,10 +82,15 @@ def build_plan(
         objective=objective,
         bound=bound,
         gap=None if objective is None or bound is None else gap(objective, bound),
-        assignments=_assignments(instance, chosen),
-        unassigned=[] if x is None else explain_unassigned(instance, program, x),
-        operators=[] if x is None else _operator_shares(instance, chosen),
-        risk=_risk_values(instance, assessments, tightening),
+        assignments=explain_choices(instance, program, solution, list_assignments(instance, teams, price)),
+        unassigned=[]
+        if x is None
+        else explain_unassigned(instance, program, x, auctioned=solution.price is not None),
+        replica_values=list(replica_values),
+        operators=[] if x is None else list_shares(instance, teams),
+        loads=[] if x is None else load_shares(instance, chosen_offers(program, x)),
+        load_error=program.load_error,
+        risk=list_risk_values(instance, assessments, tightening),
         prices=price_limits(program, solution),
         prices_from=solution.prices_from,
         ineligible_offers=count_ineligible(instance),
@@ -83,6 +100,7 @@ def build_plan(
             bondwork=version("bondwork"),
             highs=version("highspy"),
             input_sha256=instance.sha256,
+            history_sha256=None if past is None else past.sha256,
             seed=seed,
             options=dict(options),
             notes=list(solution.notes),
@@ -94,15 +112,35 @@ def chosen_offers(program: Program, x: FloatArray | None) -> IntArray:
     """Offers that a solution chooses; none where there is no solution."""
     if x is None:
         return np.zeros(0, dtype=np.int64)
-    return program.columns[: program.choices][x > 0.5]
+    chosen = np.flatnonzero(x > 0.5)
+    if program.teams is None:
+        return program.columns[chosen]
+    return np.sort(program.teams.select(chosen).member)
 
 
-def _objective(instance: Instance, program: Program, chosen: IntArray, x: FloatArray) -> float:
-    """Net reward less what the tasks left behind cost, added up without rounding; or mean-risk."""
+def _chosen_teams(instance: Instance, program: Program, x: FloatArray | None) -> Teams:
+    """Teams that a solution chooses, with the chances that they were chosen for."""
+    if x is None or program.teams is None:
+        return teams_of_offers(instance, chosen_offers(program, x))
+    return program.teams.select(np.flatnonzero(x > 0.5))
+
+
+def agreed_prices(instance: Instance, program: Program, solution: Solution) -> FloatArray:
+    """What is agreed for each offer: its bid, unless an auction said more. Shape (O,)."""
+    price: FloatArray = instance.offers.bid.copy()
+    if solution.price is not None:
+        price[program.columns[: program.choices]] = solution.price
+    return price
+
+
+def _objective(instance: Instance, program: Program, teams: Teams, x: FloatArray, price: FloatArray) -> float:
+    """Net reward, less what tasks left cost, and load incentives, summed without rounding; or mean-risk."""
     left = np.ones(len(instance.tasks), dtype=bool)
-    left[instance.offers.task[chosen]] = False
+    left[instance.claims.task[teams.claim]] = False
     left[instance.commitments.task] = False
-    terms = np.concatenate([net_reward(instance)[chosen], -instance.tasks.unassigned_cost[left]])
+    gains = load_gains(instance, chosen_offers(program, x))
+    above = -paid_above_bid(instance, price)[teams.member]
+    terms = np.concatenate([team_value(instance, teams), -instance.tasks.unassigned_cost[left], gains, above])
     earned = math.fsum(terms.tolist())
     if program.mean_risk is None:
         return earned
@@ -110,10 +148,21 @@ def _objective(instance: Instance, program: Program, chosen: IntArray, x: FloatA
     return (1.0 - weight) * earned - weight * measure.value(x)
 
 
-def _assignments(instance: Instance, chosen: IntArray) -> list[Assignment]:
+def list_assignments(instance: Instance, teams: Teams, price: FloatArray | None = None) -> list[Assignment]:
+    """One for each executor; what the task itself brings is shared equally among those who do it.
+
+    ``price``, shape (O,), is what is agreed for each offer: its bid where left out.
+    """
     offers = instance.offers
-    order = chosen[np.lexsort((chosen, offers.task[chosen]))]
-    gain, slashing = net_reward(instance), expected_slashing(instance)
+    price = offers.bid if price is None else price
+    sizes = np.repeat(teams.sizes, teams.sizes)
+    shared = np.repeat(team_benefit(instance, teams), teams.sizes) / sizes
+    gain = np.where(
+        sizes == 1, net_reward(instance)[teams.member], shared - expected_cost(instance)[teams.member]
+    )
+    gain = gain - paid_above_bid(instance, price)[teams.member]
+    slashing = np.repeat(team_slashing(instance, teams), teams.sizes) / sizes
+    order = np.lexsort((teams.member, offers.task[teams.member]))
     return [
         Assignment(
             offer=offers.ids[o],
@@ -122,30 +171,32 @@ def _assignments(instance: Instance, chosen: IntArray) -> list[Assignment]:
             executor=instance.executor_id(int(offers.operator[o]), int(offers.coprocessor[o])),
             kind="self" if offers.coprocessor[o] == NOBODY else "delegated",
             bid=float(offers.bid[o]),
-            price=float(offers.bid[o]),
+            price=float(price[o]),
             collateral=float(offers.collateral[o]),
             success_probability=float(offers.success_probability[o]),
-            expected_net_reward=float(gain[o]),
-            expected_slashing=float(slashing[o]),
+            expected_net_reward=float(gain[i]),
+            expected_slashing=float(slashing[i]),
         )
-        for o in order.tolist()
+        for i, o in zip(order.tolist(), teams.member[order].tolist(), strict=True)
     ]
 
 
-def _operator_shares(instance: Instance, chosen: IntArray) -> list[OperatorShare]:
-    operator = instance.offers.operator[chosen]
+def list_shares(instance: Instance, teams: Teams) -> list[OperatorShare]:
+    """Expected benefit and slashing of each operator, B[v] of the paper."""
+    operator = instance.claims.operator[teams.claim]
     size = len(instance.operators)
-    benefit = sum_by_owner(operator, expected_benefit(instance)[chosen], size)
-    slashing = sum_by_owner(operator, expected_slashing(instance)[chosen], size)
+    benefit = sum_by_owner(operator, team_benefit(instance, teams), size)
+    slashing = sum_by_owner(operator, team_slashing(instance, teams), size)
     return [
         OperatorShare(id=each, expected_benefit=float(b), expected_slashing=float(s))
         for each, b, s in zip(instance.operators.ids, benefit, slashing, strict=True)
     ]
 
 
-def _risk_values(
+def list_risk_values(
     instance: Instance, assessments: Sequence[Assessment], tightening: Mapping[int, float]
 ) -> list[RiskValue]:
+    """What each risk limit measures, and whether it holds."""
     values = []
     for each in assessments:
         limit = instance.risk[each.limit]

@@ -44,7 +44,13 @@ class _Search:
     def __init__(self, program: Program, options: Options, observer: Observer) -> None:
         core = program.without_auxiliaries()
         self.core = dataclasses.replace(
-            core, objective=np.zeros_like(core.objective), offset=0.0, measures=(), lazy=(), mean_risk=None
+            core,
+            objective=np.zeros_like(core.objective),
+            offset=0.0,
+            measures=(),
+            lazy=(),
+            mean_risk=None,
+            loads=(),
         )
         self.measures = core.measures
         self.options = options

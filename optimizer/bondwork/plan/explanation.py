@@ -9,7 +9,7 @@ import numpy as np
 from bondwork.plan.plan import Price, Unassigned
 from bondwork.problem.limits import LimitKind
 from bondwork.problem.values import is_committed
-from bondwork.program.filling import Filling
+from bondwork.program.filling import Filling, could_gain
 
 if TYPE_CHECKING:
     from bondwork.arrays import FloatArray
@@ -21,8 +21,13 @@ if TYPE_CHECKING:
 _PRICE_NOISE = 1e-9
 
 
-def explain_unassigned(instance: Instance, program: Program, x: FloatArray) -> list[Unassigned]:
-    """Say for each task without an executor why: no eligible offer, none worth it, or no room and where."""
+def explain_unassigned(
+    instance: Instance, program: Program, x: FloatArray, *, auctioned: bool = False
+) -> list[Unassigned]:
+    """Say for each task without an executor why: no eligible offer, none worth it, or no room and where.
+
+    An auction may leave what fits and would pay: nobody took the price.
+    """
     filling = Filling(program, x)
     core = filling.program
     task_of = instance.offers.task[core.columns]
@@ -31,14 +36,18 @@ def explain_unassigned(instance: Instance, program: Program, x: FloatArray) -> l
     offered = np.bincount(task_of, minlength=len(left)) > 0
     rows_of: dict[int, set[int]] = {}
     measures_of: dict[int, list[str]] = {}
-    for column in np.flatnonzero(left[task_of] & (core.objective > 0.0)).tolist():
+    fitting: set[int] = set()
+    for column in np.flatnonzero(left[task_of] & could_gain(core)).tolist():
         if not filling.would_gain(column):
             continue
         task = int(task_of[column])
         rows = filling.rows_without_room(column).tolist()
         rows_of.setdefault(task, set()).update(rows)
         # tail limits are asked only where the others leave room: each question looks at every scenario
-        measures_of.setdefault(task, []).extend([] if rows else filling.measures_without_room(column))
+        measures = [] if rows else filling.measures_without_room(column)
+        measures_of.setdefault(task, []).extend(measures)
+        if not rows and not measures:
+            fitting.add(task)
     result = []
     for task in np.flatnonzero(left).tolist():
         name = instance.tasks.ids[task]
@@ -46,6 +55,8 @@ def explain_unassigned(instance: Instance, program: Program, x: FloatArray) -> l
             result.append(Unassigned(task=name, reason="no_eligible_offer"))
         elif task not in rows_of:
             result.append(Unassigned(task=name, reason="not_worth_it"))
+        elif auctioned and task in fitting:
+            result.append(Unassigned(task=name, reason="no_price"))
         else:
             labels = [program.limits.label(row) for row in sorted(rows_of[task])]
             labels = list(dict.fromkeys(labels + measures_of[task]))

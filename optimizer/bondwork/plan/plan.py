@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from bondwork.contracts import Status  # noqa: TC001 - pydantic reads it when it makes the class
-from bondwork.problem.document import parse_document
-from bondwork.problem.faults import InvalidInput, faults_of_schema
+from bondwork.problem.records import Record, Source, read_record
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+class Explanation(Record):
+    """Why a task went where it went, at the plan's shadow prices. Amounts in currency."""
+
+    worth: float = Field(description="Net reward less the price of what is used of every limit.")
+    task_price: float = Field(description="Multiplier of the task's one-executor row.")
+    runner_up: list[str] = Field(description="Next best offers for the task; empty where leaving it is.")
+    operator: str | None = Field(description="Operator of the next best; null where leaving it is.")
+    margin: float | None = Field(description="Worth less that of the next best; null where there is none.")
 
 
-class Assignment(_Record):
+class Assignment(Record):
     """One executor for one task. Amounts in currency, collateral in its own unit."""
 
     offer: str = Field(description="Id of the offer; task/operator for self-execution.")
@@ -34,17 +37,40 @@ class Assignment(_Record):
     success_probability: float
     expected_net_reward: float
     expected_slashing: float
+    explanation: Explanation | None = Field(None, description="Null without prices to explain it by.")
 
 
-class Unassigned(_Record):
+class NodeDecision(Record):
+    """What is decided at a later node of the tree, once what leads there has been seen."""
+
+    node: str = Field(description="Name of the node: what was seen on the way to it.")
+    stage: int = Field(ge=1, description="The round itself is stage 0.")
+    period: str | None = Field(None, description="The later period that the node belongs to, if any.")
+    probability: float = Field(ge=0.0, le=1.0, description="Of reaching the node.")
+    failed: list[str] = Field([], description="Tasks given away before whose executor was seen to fail.")
+    failed_commitments: list[str] = Field([], description="Commitments that were seen to fail.")
+    assignments: list[Assignment] = []
+
+
+class Unassigned(Record):
     """A task that nobody does, and why."""
 
     task: str
-    reason: Literal["no_eligible_offer", "not_worth_it", "no_room"]
+    reason: Literal["no_eligible_offer", "not_worth_it", "no_room", "no_price", "kept_for_later"]
     limits: list[str] = Field([], description="For no_room: the limits that leave no room.")
 
 
-class OperatorShare(_Record):
+class ReplicaValue(Record):
+    """What the best further executor would add to a task that may have several, limits left aside."""
+
+    task: str
+    executors: int = Field(ge=1, description="Executors that the task has.")
+    offer: str = Field(description="Id of the offer that would add the most.")
+    executor: str
+    value_of_one_more: float = Field(description="Gain in expected net reward; negative where it costs.")
+
+
+class OperatorShare(Record):
     """What the plan means for one operator: B[v], bids not deducted, and its expected slashing."""
 
     id: str
@@ -52,34 +78,58 @@ class OperatorShare(_Record):
     expected_slashing: float
 
 
-class RiskValue(_Record):
+class Evaluation(Record):
+    """What a first stage with its best second is worth: on its own scenarios, and on fresh ones."""
+
+    in_sample: float = Field(description="On the outcomes of the solve: the objective.")
+    out_of_sample: float | None = Field(
+        description="On fresh scenarios, the second stage decided for each, or, where losses are limited, "
+        "taken from the plan by a rule; null where interrupted."
+    )
+    standard_error: float | None = Field(description="Of out_of_sample.")
+    scenarios: int = Field(ge=2, description="Fresh scenarios.")
+
+
+class RiskValue(Record):
     """A risk limit and what the plan's loss measures under it, commitments included."""
 
     measure: Literal["expected", "cvar", "chance", "worst_case", "solvency", "ambiguous"]
     of: str = Field(description="network, or the id of an operator or coprocessor.")
     budget: float = Field(description="What the value may be; for chance and solvency the probability.")
     in_sample: float = Field(description="On the scenarios of the solve; expected losses exactly.")
-    out_of_sample: float | None = Field(description="On fresh scenarios; null for expected losses.")
+    out_of_sample: float | None = Field(
+        description="On fresh scenarios; null where nothing is estimated: expected losses of one stage, and "
+        "rescues whose every outcome is listed."
+    )
     standard_error: float | None = Field(description="Of out_of_sample.")
     holds: bool = Field(description="Whether the fresh value is within two standard errors of the limit.")
     calibrated: float | None = Field(None, description="In-sample budget, where it was tightened.")
 
 
-class Price(_Record):
+class Price(Record):
     """Shadow price of a limit: currency per unit of it; null where it has none."""
 
     limit: str
     price: float | None
 
 
-class IneligibleOffers(_Record):
+class LoadShare(Record):
+    """How loaded a coprocessor with a load curve is, commitments included, and what that earns it."""
+
+    coprocessor: str
+    resource: str
+    load: float = Field(description="Expected work over capacity.")
+    incentive: float = Field(description="scale * f(load), in currency; the objective adds weight times it.")
+
+
+class IneligibleOffers(Record):
     """Triples of operator, coprocessor and task that could never be chosen, counted by reason."""
 
     minimum_collateral: int = Field(0, description="Collateral below the task's minimum.")
     deadline: int = Field(0, description="A serial coprocessor that is free only after the deadline.")
 
 
-class Conflict(_Record):
+class Conflict(Record):
     """Why an infeasible round is infeasible: limits that cannot hold together."""
 
     limits: list[str]
@@ -89,7 +139,7 @@ class Conflict(_Record):
     )
 
 
-class Violation(_Record):
+class Violation(Record):
     """Something about a plan that is not so."""
 
     what: str = Field(description="The limit or field.")
@@ -100,7 +150,7 @@ class Violation(_Record):
         return f"{self.what}: found {self.found}, expected {self.expected}"
 
 
-class Timing(_Record):
+class Timing(Record):
     """Seconds of each step."""
 
     read: float = Field(0.0, ge=0.0)
@@ -110,19 +160,22 @@ class Timing(_Record):
     verify: float = Field(0.0, ge=0.0)
 
 
-class Provenance(_Record):
+class Provenance(Record):
     """Where a plan comes from: enough to make it again."""
 
     bondwork: str
     highs: str
     input_sha256: str = Field(description="Digest of the round's content, whatever its layout.")
     tree_sha256: str | None = None
+    history_sha256: str | None = Field(
+        None, description="Digest of the history that outcomes were resampled from, where there was one."
+    )
     seed: int
     options: dict[str, bool | int | float | str | None] = {}
     notes: list[str] = Field([], description="Fallbacks and choices made on the way.")
 
 
-class Plan(_Record):
+class Plan(Record):
     """The answer to a round.
 
     ``status`` says why the solve stopped, ``solution`` what it holds: two facts. ``objective`` and ``bound``
@@ -139,15 +192,23 @@ class Plan(_Record):
     bound: float | None
     gap: float | None
     assignments: list[Assignment] = []
-    recourse: list[Assignment] = []
+    recourse: list[NodeDecision] = []
     unassigned: list[Unassigned] = []
+    replica_values: list[ReplicaValue] = []
     operators: list[OperatorShare] = []
+    loads: list[LoadShare] = []
+    load_error: float = Field(
+        0.0,
+        ge=0.0,
+        description="Part of the gap that load curves may cause: the bound follows them to this much.",
+    )
     risk: list[RiskValue] = []
     prices: list[Price] = []
     prices_from: Literal["lp_relaxation", "lagrange_multipliers"] | None = None
     ineligible_offers: IneligibleOffers = IneligibleOffers()
     conflict: Conflict | None = None
     stochastic: dict[str, float | str | None] | None = None
+    evaluation: Evaluation | None = Field(None, description="Of rounds with a second stage.")
     timing: Timing = Timing()
     provenance: Provenance
     verified: bool = False
@@ -178,7 +239,7 @@ class Plan(_Record):
         return self.solution != "none"
 
 
-def load_plan(source: str | Path | bytes | Mapping[str, Any]) -> Plan:
+def load_plan(source: Source) -> Plan:
     """Read a plan from a path, from bytes or from a mapping.
 
     Raises
@@ -186,12 +247,4 @@ def load_plan(source: str | Path | bytes | Mapping[str, Any]) -> Plan:
     InvalidInput
         With every fault of the input.
     """
-    if isinstance(source, Mapping):
-        document: Any = dict(source)
-    else:
-        document = parse_document(source if isinstance(source, bytes) else Path(source).read_bytes())
-    try:
-        return Plan.model_validate(document)
-    except ValidationError as error:
-        names = {name for record in _Record.__subclasses__() for name in record.model_fields}
-        raise InvalidInput(faults_of_schema(error.errors(include_url=False), document, names)) from None
+    return read_record(Plan, source)

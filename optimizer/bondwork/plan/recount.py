@@ -11,9 +11,12 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from bondwork.plan.recount_teams import TeamRecount
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from bondwork.plan.recount_teams import Team
     from bondwork.problem.instance import Instance
 
 #: A limit may be exceeded by this share of its scale: the largest of its bound and what counts against it.
@@ -54,10 +57,19 @@ class Account:
 
 
 class Recount:
-    """Facts about single offers of a round, and the limits with what a choice of offers takes of them."""
+    """Facts about single offers of a round, and the limits with what a choice of offers takes of them.
 
-    def __init__(self, instance: Instance) -> None:
+    Parameters
+    ----------
+    instance
+        The round.
+    seed
+        Seed of the plan's scenarios.
+    """
+
+    def __init__(self, instance: Instance, seed: int) -> None:
         self.instance = instance
+        self.teams = TeamRecount(instance, seed)
         offers = instance.offers
         self.task: list[int] = offers.task.tolist()
         self.operator: list[int] = offers.operator.tolist()
@@ -124,23 +136,49 @@ class Recount:
         c = self.coprocessor[offer]
         return self.operator_id(offer) if c < 0 else self.instance.coprocessors.ids[c]
 
-    def net_terms(self, offer: int, price: float) -> list[float]:
-        """Return the terms of the expected net reward when ``price`` is agreed (MODEL 2.5)."""
+    def paid_terms(self, offer: int, price: float) -> list[float]:
+        """Return what an executor costs when ``price`` is agreed, and what of its collateral comes back."""
         terms, p = self.instance.terms, self.p[offer]
         delegated = self.coprocessor[offer] >= 0
         paid = price * p if terms.bid_paid == "on_success" and delegated else price
         back = terms.operator * self.collateral[offer] * terms.collateral_rate * (1.0 - p)
-        return [self.reward[offer] * p, -paid, -self.slashing[offer] * (1.0 - p), back]
+        return [-paid, back]
+
+    def benefit_terms(self, team: Team) -> list[float]:
+        """Return reward and slashing that a team's task brings, once for all of them (MODEL 2.6)."""
+        success, _ = self.teams.chances(team)
+        return [self.reward[team[0]] * success, -self.slashing[team[0]] * (1.0 - success)]
+
+    def net_terms(self, team: Team, price: Mapping[int, float]) -> list[float]:
+        """Return the terms of a team's expected net reward at agreed prices (MODEL 2.5, 2.6)."""
+        return self.benefit_terms(team) + [
+            term for offer in team for term in self.paid_terms(offer, price[offer])
+        ]
+
+    def newcomers(self, team: Team) -> list[int]:
+        """Eligible offers of executors that could join a team."""
+        claim, known = self.teams.claim, {self.coprocessor[offer] for offer in team}
+        return [
+            offer
+            for offer, can in enumerate(self.eligible)
+            if can and claim[offer] == claim[team[0]] and self.coprocessor[offer] not in known
+        ]
+
+    def newcomer_terms(self, team: Team, offer: int) -> list[float]:
+        """Return the terms of what one more executor adds to a team's expected net reward."""
+        grown = self.benefit_terms(tuple(sorted((*team, offer))))
+        before = [-term for term in self.benefit_terms(team)]
+        return grown + before + self.paid_terms(offer, self.bid[offer])
 
     def accounts(self, chosen: list[int]) -> dict[Key, Account]:
         """Every limit by its key, with what the chosen offers and the commitments take of it."""
         found = dict(self._limits())
-        for offer in chosen:
-            for key, amount in self.uses(offer):
+        for team in self.teams.group(chosen):
+            for key, amount in self.uses(team):
                 if key in found:
                     found[key].terms.append(amount)
-        for commitment in range(len(self.instance.commitments)):
-            for key, amount in self._held(commitment):
+        for team in self.teams.held():
+            for key, amount in self._held(team):
                 if key in found:
                     found[key].terms.append(amount)
         return found
@@ -191,23 +229,31 @@ class Recount:
     def loss_account(self, name: str, chosen: list[int], budget: float) -> Account:
         """Account of the expected loss of one member or of the network, limited or not."""
         key = ("expected loss", "", name)
-        lost = [amount for offer in chosen for each, amount in self.uses(offer) if each == key]
-        held = range(len(self.instance.commitments))
-        lost += [amount for k in held for each, amount in self._held(k) if each == key]
+        teams = self.teams
+        lost = [amount for team in teams.group(chosen) for each, amount in self.uses(team) if each == key]
+        lost += [amount for team in teams.held() for each, amount in self._held(team) if each == key]
         return Account(budget, lost)
 
-    def uses(self, offer: int) -> list[tuple[Key, float]]:
-        """What choosing an offer takes of which limits, one-executor rows aside."""
-        operator, executor, c = self.operator_id(offer), self.executor_id(offer), self.coprocessor[offer]
-        loss = self.slashing[offer] * (1.0 - self.p[offer])
+    def uses(self, team: Team) -> list[tuple[Key, float]]:
+        """What choosing a team takes of which limits, one-executor rows aside."""
+        operator, slashing = self.operator_id(team[0]), self.slashing[team[0]]
+        success, blame = self.teams.chances(team)
+        loss = slashing * (1.0 - success)
+        used: list[tuple[Key, float]] = [
+            (("stake", "", operator), slashing),
+            (("expected loss", "", "network"), loss),
+            (("expected loss", "", operator), loss),
+        ]
+        for offer, share in zip(team, blame, strict=True):
+            used += self._uses_alone(offer, slashing * share)
+        return used
+
+    def _uses_alone(self, offer: int, loss: float) -> list[tuple[Key, float]]:
+        """What an executor takes of its own limits; ``loss`` is that of the work given to it."""
+        executor, c = self.executor_id(offer), self.coprocessor[offer]
         used: list[tuple[Key, float]] = [
             (("capacity", resource, executor), amount)
             for resource, amount in zip(self.instance.resources, self.work[offer], strict=True)
-        ]
-        used += [
-            (("stake", "", operator), self.slashing[offer]),
-            (("expected loss", "", "network"), loss),
-            (("expected loss", "", operator), loss),
         ]
         if c >= 0:
             used.append((("collateral", "", executor), self.collateral[offer]))
@@ -220,22 +266,25 @@ class Recount:
             ]
         return used
 
-    def _held(self, commitment: int) -> list[tuple[Key, float]]:
-        """What a commitment takes; its collateral is already off the free collateral."""
+    def _held(self, team: Team) -> list[tuple[Key, float]]:
+        """What commitments of one claim take; their collateral is already off the free collateral."""
         instance, held = self.instance, self.instance.commitments
-        operator, c = instance.operators.ids[held.operator[commitment]], int(held.coprocessor[commitment])
-        executor = operator if c < 0 else instance.coprocessors.ids[c]
-        slashing = float(instance.claims.slashing[held.claim[commitment]])
-        loss = slashing * (1.0 - float(held.success_probability[commitment]))
+        operator = instance.operators.ids[held.operator[team[0]]]
+        slashing = float(instance.claims.slashing[held.claim[team[0]]])
+        success, blame = self.teams.held_chances(team)
+        loss = slashing * (1.0 - success)
         used: list[tuple[Key, float]] = [
-            (("capacity", resource, executor), float(held.work[commitment, k]))
-            for k, resource in enumerate(instance.resources)
-        ]
-        used += [
             (("stake", "", operator), slashing),
             (("expected loss", "", "network"), loss),
             (("expected loss", "", operator), loss),
         ]
-        if c >= 0:
-            used.append((("expected loss", "", executor), loss))
+        for commitment, share in zip(team, blame, strict=True):
+            c = int(held.coprocessor[commitment])
+            executor = operator if c < 0 else instance.coprocessors.ids[c]
+            used += [
+                (("capacity", resource, executor), float(held.work[commitment, k]))
+                for k, resource in enumerate(instance.resources)
+            ]
+            if c >= 0:
+                used.append((("expected loss", "", executor), slashing * share))
         return used

@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bondwork.plan.recount_teams import fall_together
 from bondwork.risk.assessment import FRESH_SCENARIOS, STANDARD_ERRORS, fresh_seed
-from bondwork.uncertainty.sampling import sample_round
+from bondwork.uncertainty.sampling import fresh_method, sample_round
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from bondwork.arrays import FloatArray
+    from bondwork.arrays import BoolArray, FloatArray
     from bondwork.plan.recount import Recount
+    from bondwork.plan.recount_teams import Team
     from bondwork.problem.instance import RiskLimit
-    from bondwork.uncertainty.outcomes import OutcomeSample
     from bondwork.uncertainty.sampling import RoundSample
 
 
@@ -63,31 +64,29 @@ class TailRecount:
         The round.
     chosen
         Offers that the plan chooses.
-    seed
-        Seed of the plan's scenarios.
     """
 
-    def __init__(self, recount: Recount, chosen: Sequence[int], seed: int) -> None:
+    def __init__(self, recount: Recount, chosen: Sequence[int]) -> None:
         self.round = recount
         self.chosen = sorted(chosen)
+        self.teams = recount.teams.group(chosen)
         instance = recount.instance
-        self.sample = sample_round(instance, seed=seed)
+        self.sample = recount.teams.sample
         fresh = sample_round(
             instance,
             scenarios=FRESH_SCENARIOS,
-            seed=fresh_seed(seed),
-            method="monte_carlo",
+            seed=fresh_seed(recount.teams.seed),
+            method=fresh_method(instance),
             offers=np.array(self.chosen, dtype=np.int64),
         )
-        self.positions = {offer: offer for offer in self.chosen}
+        self.positions = {offer: offer for offer in range(len(instance.offers))}
         self.fresh = fresh
         self.fresh_positions = {offer: place for place, offer in enumerate(self.chosen)}
 
-    def network_cvar(self, level: float, added: int | None = None) -> float:
-        """CVaR of the network's loss in the sample, for the mean-risk objective; with one more offer."""
-        losses = self._losses(self.sample, self.positions, "network", "network", by_collateral=False)
-        if added is not None:
-            losses[self.sample.offers.failures(added)] += self.round.slashing[added]
+    def network_cvar(self, level: float, added: Team | None = None) -> float:
+        """CVaR of the network's loss in the sample, for the mean-risk objective; with one more team."""
+        teams = self.teams if added is None else [*self.teams, added]
+        losses = self._losses(self.sample, self.positions, teams, "network", "network")
         return mean_of_worst(losses, 1.0 - level)
 
     def read(self, limit: RiskLimit, member: str) -> Reading:
@@ -96,17 +95,16 @@ class TailRecount:
         return Reading(
             f"{limit.measure} of {member}",
             ceiling,
-            self._value(self.sample, self.positions, limit, member),
-            self._value(self.fresh, self.fresh_positions, limit, member),
+            self._value(self.sample, self.positions, self.teams, limit, member),
+            self._value(self.fresh, self.fresh_positions, self.teams, limit, member),
             self._standard_error(limit, member),
         )
 
-    def with_one_more(self, limit: RiskLimit, member: str, offer: int) -> float | None:
-        """In-sample value with one more offer chosen; ``None`` where the offer is none of the member's."""
-        if not self._belongs(offer, limit.scope, member):
+    def with_one_more(self, limit: RiskLimit, member: str, team: Team) -> float | None:
+        """In-sample value with one more team chosen; ``None`` where nothing of it is the member's."""
+        if not any(self._belongs(offer, limit.scope, member) for offer in team):
             return None
-        positions = {**self.positions, offer: offer}
-        return self._value(self.sample, positions, limit, member)
+        return self._value(self.sample, self.positions, [*self.teams, team], limit, member)
 
     def _belongs(self, offer: int, scope: str, member: str) -> bool:
         if scope == "network":
@@ -115,38 +113,70 @@ class TailRecount:
             return self.round.operator_id(offer) == member
         return self.round.coprocessor[offer] >= 0 and self.round.executor_id(offer) == member
 
-    def _value(self, sample: RoundSample, positions: dict[int, int], limit: RiskLimit, member: str) -> float:
+    def _value(
+        self,
+        sample: RoundSample,
+        positions: dict[int, int],
+        teams: list[Team],
+        limit: RiskLimit,
+        member: str,
+    ) -> float:
         if limit.measure == "ambiguous":
-            return self._worst_expectation(sample, positions, limit, member)
-        solvency = limit.measure == "solvency"
-        losses = self._losses(sample, positions, limit.scope, member, by_collateral=solvency)
+            return self._worst_expectation(sample, positions, teams, limit, member)
+        if limit.measure == "solvency":
+            number = self.round.instance.coprocessors.ids.index(member)
+            budget = float(self.round.instance.coprocessors.free_collateral[number])
+            losses = self._forfeits(sample, positions, teams, member)
+            return float(np.mean(losses > budget * (1.0 + 1e-9)))
+        losses = self._losses(sample, positions, teams, limit.scope, member)
         if limit.measure == "cvar":
             return mean_of_worst(losses, 1.0 - limit.level)
         if limit.measure == "worst_case":
             return float(losses.max(initial=0.0))
-        budget = limit.budget
-        if solvency:
-            number = self.round.instance.coprocessors.ids.index(member)
-            budget = float(self.round.instance.coprocessors.free_collateral[number])
-        return float(np.mean(losses > budget * (1.0 + 1e-9)))
+        return float(np.mean(losses > limit.budget * (1.0 + 1e-9)))
 
     def _losses(
-        self,
-        sample: RoundSample,
-        positions: dict[int, int],
-        scope: str,
-        member: str,
-        *,
-        by_collateral: bool,
+        self, sample: RoundSample, positions: dict[int, int], teams: list[Team], scope: str, member: str
     ) -> FloatArray:
         losses = np.zeros(sample.offers.scenarios)
-        amount = self.round.collateral if by_collateral else self.round.slashing
-        for offer, place in positions.items():
-            if self._belongs(offer, scope, member):
-                losses[sample.offers.failures(place)] += amount[offer]
-        if not by_collateral:  # forfeited collateral of commitments is no longer part of what is free
-            for k in self._held(scope, member):
-                losses[sample.commitments.failures(k)] += self._held_slashing(k)
+        for slashing, fallen in self._failures(sample, positions, teams, scope, member):
+            losses[fallen] += slashing
+        return losses
+
+    def _failures(
+        self, sample: RoundSample, positions: dict[int, int], teams: list[Team], scope: str, member: str
+    ) -> Iterator[tuple[float, BoolArray]]:
+        """Slashing of each task that the scope has part in, and when it is lost.
+
+        A task is lost when its team falls short of the quorum; through a coprocessor, when that has failed
+        as well.
+        """
+        for team in teams:
+            mine = [offer for offer in team if self._belongs(offer, scope, member)]
+            if mine:
+                needed = self.round.teams.quorum[self.round.teams.claim[team[0]]]
+                fallen = fall_together(sample.offers, [positions[offer] for offer in team], needed)
+                if scope == "coprocessor":
+                    fallen &= fall_together(sample.offers, [positions[offer] for offer in mine], len(mine))
+                yield self.round.slashing[team[0]], fallen
+        held = set(self._held(scope, member))
+        for team in self.round.teams.held():
+            mine = [k for k in team if k in held]
+            if mine:
+                fallen = fall_together(sample.commitments, team, self.round.teams.held_quorum(team))
+                if scope == "coprocessor":
+                    fallen &= fall_together(sample.commitments, mine, len(mine))
+                yield self._held_slashing(team[0]), fallen
+
+    def _forfeits(
+        self, sample: RoundSample, positions: dict[int, int], teams: list[Team], member: str
+    ) -> FloatArray:
+        """Collateral that a coprocessor forfeits in each scenario: that of commitments is free no longer."""
+        losses = np.zeros(sample.offers.scenarios)
+        for team in teams:
+            for offer in team:
+                if self._belongs(offer, "coprocessor", member):
+                    losses[sample.offers.failures(positions[offer])] += self.round.collateral[offer]
         return losses
 
     def _held(self, scope: str, member: str) -> list[int]:
@@ -166,15 +196,16 @@ class TailRecount:
         return float(instance.claims.slashing[instance.commitments.claim[commitment]])
 
     def _worst_expectation(
-        self, sample: RoundSample, positions: dict[int, int], limit: RiskLimit, member: str
+        self,
+        sample: RoundSample,
+        positions: dict[int, int],
+        teams: list[Team],
+        limit: RiskLimit,
+        member: str,
     ) -> float:
         pairs = [
-            (self.round.slashing[offer], _share(sample.offers, place))
-            for offer, place in positions.items()
-            if self._belongs(offer, limit.scope, member)
-        ]
-        pairs += [
-            (self._held_slashing(k), _share(sample.commitments, k)) for k in self._held(limit.scope, member)
+            (slashing, float(np.mean(fallen)))
+            for slashing, fallen in self._failures(sample, positions, teams, limit.scope, member)
         ]
         expected = math.fsum(s * f for s, f in pairs)
 
@@ -185,8 +216,8 @@ class TailRecount:
         return expected + min(beyond(t) for t in {0.0, *(s for s, _ in pairs)})
 
     def _standard_error(self, limit: RiskLimit, member: str) -> float:
-        solvency = limit.measure == "solvency"
-        losses = self._losses(self.fresh, self.fresh_positions, limit.scope, member, by_collateral=solvency)
+        positions, teams = self.fresh_positions, self.teams
+        losses = self._losses(self.fresh, positions, teams, limit.scope, member)
         root = math.sqrt(len(losses))
         match limit.measure:
             case "cvar":
@@ -194,12 +225,8 @@ class TailRecount:
                 excess = np.maximum(losses - edge, 0.0)
                 return float(excess.std(ddof=1)) / root / (1.0 - limit.level)
             case "chance" | "solvency":
-                value = self._value(self.fresh, self.fresh_positions, limit, member)
+                value = self._value(self.fresh, positions, teams, limit, member)
                 return math.sqrt(value * (1.0 - value)) / root
             case "ambiguous":
                 return float(losses.std(ddof=1)) / root
         return math.nan
-
-
-def _share(sample: OutcomeSample, place: int) -> float:
-    return len(sample.failures(place)) / sample.scenarios

@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from bondwork.plan.plan import Assignment, Plan, Violation, load_plan
 from bondwork.plan.recount import LIMIT_TOLERANCE, SUM_TOLERANCE, Account, Key, Recount, label
+from bondwork.plan.recount_horizon import HorizonRecount
+from bondwork.plan.recount_loads import LoadRecount, incentive
 from bondwork.plan.recount_risk import TailRecount
 from bondwork.plan.verify_reasons import ReasonCheck
+from bondwork.problem.faults import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
     from bondwork.plan.plan import RiskValue
     from bondwork.problem.instance import Instance, RiskLimit
+    from bondwork.uncertainty.history import OutcomeHistory
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,12 @@ class Verification:
         return not self.violations
 
 
-def verify(instance: Instance, plan: Plan | str | Path | bytes | Mapping[str, Any]) -> Verification:
+def verify(
+    instance: Instance,
+    plan: Plan | str | Path | bytes | Mapping[str, Any],
+    *,
+    history: OutcomeHistory | str | Path | bytes | Mapping[str, Any] | None = None,
+) -> Verification:
     """Check a plan against its round.
 
     Parameters
@@ -54,6 +63,8 @@ def verify(instance: Instance, plan: Plan | str | Path | bytes | Mapping[str, An
         The round, from `bondwork.load`.
     plan
         The plan, or where to read it.
+    history
+        The history that its outcomes were resampled from, or where to read it.
 
     Returns
     -------
@@ -63,7 +74,9 @@ def verify(instance: Instance, plan: Plan | str | Path | bytes | Mapping[str, An
     Raises
     ------
     InvalidInput
-        The plan cannot be read.
+        The plan or the history cannot be read.
+    Refusal
+        The plan was made with a history, and none is given.
 
     Notes
     -----
@@ -78,16 +91,36 @@ def verify(instance: Instance, plan: Plan | str | Path | bytes | Mapping[str, An
     >>> bool(bondwork.verify(instance, bondwork.solve(instance)))
     True
     """
-    check = _Check(instance, plan if isinstance(plan, Plan) else load_plan(plan))
+    plan = plan if isinstance(plan, Plan) else load_plan(plan)
+    if history is not None:
+        from bondwork.uncertainty.bootstrap import with_history
+
+        instance = with_history(instance, history)
+    check = _check_of(instance, plan)
+    check.needs_history()
     check.run()
     return Verification(tuple(check.violations), check.objective)
 
 
+def _check_of(instance: Instance, plan: Plan) -> _Check:
+    """The check for the stages that a round has."""
+    check = _Check(instance, plan)
+    if 2 not in instance.offers.stage or check.is_staged:
+        return check
+    from bondwork.plan.recount_rescues import RescueRecount
+    from bondwork.plan.verify_two_stages import TwoStageCheck
+
+    rescues = RescueRecount(check.round, plan.provenance.seed)
+    return TwoStageCheck(instance, plan, rescues) if rescues else check
+
+
 class _Check:
+    """Checks a plan of one stage, or the first stage of one with later periods."""
+
     def __init__(self, instance: Instance, plan: Plan) -> None:
         self.instance = instance
         self.plan = plan
-        self.round = Recount(instance)
+        self.round = Recount(instance, plan.provenance.seed)
         self.violations: list[Violation] = []
         self.objective: float | None = None
         self.chosen: list[int] = []
@@ -96,12 +129,12 @@ class _Check:
         plan = self.plan
         if plan.provenance.input_sha256 != self.instance.sha256:
             self.wrong("provenance.input_sha256", plan.provenance.input_sha256, self.instance.sha256)
-        if plan.recourse:
-            self.wrong("recourse", f"{len(plan.recourse)} assignments", "none: the round has one stage")
-        if plan.provenance.tree_sha256 is not None:
-            self.wrong("provenance.tree_sha256", plan.provenance.tree_sha256, "none: nothing was sampled")
-        if plan.stochastic is not None:
-            self.wrong("stochastic", "a value", "none: the round has one stage")
+        past = self.instance.uncertainty.history
+        if plan.provenance.history_sha256 != (past.sha256 if past else None):
+            expected = "none: no history is given" if past is None else past.sha256
+            self.wrong("provenance.history_sha256", plan.provenance.history_sha256, expected)
+        if not self.is_staged:
+            self.check_one_stage()
         if plan.conflict is not None and plan.status != "infeasible":
             self.wrong("conflict", "a value", f"none beside status {plan.status}")
         self.check_ineligible_count()
@@ -115,17 +148,63 @@ class _Check:
         for number, each in enumerate(plan.assignments):
             key = (each.offer, operator_of.get(each.operator, -1), each.kind == "self")
             self.check_assignment(f"assignments[{number}]", each, offer_of.get(key))
+        if len(self.chosen) == len(plan.assignments):
+            self.check_shares()
         accounts = self.round.accounts(self.chosen)
+        self.check_stages()
+        if self.is_staged:
+            self.later.check()
+            self.violations += self.later.violations
         if plan.solution != "none":
             self.check_tasks()
             self.check_limits(accounts)
             self.check_objective()
+            self.check_loads()
             self.check_operators()
+            self.check_replica_values()
             self.check_reasons(accounts)
+        self.check_load_error()
         self.check_risk()
         self.check_prices(accounts)
         self.check_status()
         self.check_verdict()
+
+    def needs_history(self) -> None:
+        """Refuse a check for which a history is needed that is not there."""
+        made_with = self.plan.provenance.history_sha256
+        bootstrap = self.instance.uncertainty.sampling == "bootstrap" and self.has_tails
+        if self.instance.uncertainty.history is None and (made_with or bootstrap):
+            which = f" (sha256 {made_with})" if made_with else ""
+            raise Refusal(
+                [f"checking this plan needs the history that its outcomes were resampled from{which}"]
+            )
+
+    def check_stages(self) -> None:
+        """Check what is done once outcomes are seen; nothing here."""
+
+    def check_one_stage(self) -> None:
+        """Check that a plan of one stage says nothing about others."""
+        plan = self.plan
+        if plan.recourse:
+            self.wrong("recourse", f"{len(plan.recourse)} nodes", "none: the round has one stage")
+        if plan.provenance.tree_sha256 is not None:
+            self.wrong("provenance.tree_sha256", plan.provenance.tree_sha256, "none: nothing was sampled")
+        for name in ("stochastic", "evaluation"):
+            if getattr(plan, name) is not None:
+                self.wrong(name, "a value", "none: the round has one stage")
+
+    @cached_property
+    def is_staged(self) -> bool:
+        """Whether later periods were planned with."""
+        return any(
+            len(period.offers) or period.tasks.required.any() or period.tasks.unassigned_cost.any()
+            for period in self.instance.periods
+        )
+
+    @cached_property
+    def later(self) -> HorizonRecount:
+        """What the plan does in later periods."""
+        return HorizonRecount(self.instance, self.plan, self.chosen)
 
     @property
     def has_tails(self) -> bool:
@@ -136,7 +215,7 @@ class _Check:
     @cached_property
     def tails(self) -> TailRecount:
         """Losses by scenario, drawn when first asked for."""
-        return TailRecount(self.round, self.chosen, self.plan.provenance.seed)
+        return TailRecount(self.round, self.chosen)
 
     def wrong(self, what: str, found: object, expected: object) -> None:
         def text(value: object) -> str:
@@ -170,15 +249,20 @@ class _Check:
         reward = self.round.reward[offer]
         if given.price != given.bid and not given.bid <= given.price <= reward:
             self.wrong(f"{where}.price", given.price, f"from the bid {given.bid:g} to the reward {reward:g}")
-        slashing = self.round.slashing[offer] * (1.0 - self.round.p[offer])
-        self.check_sum(
-            f"{where}.expected_net_reward",
-            given.expected_net_reward,
-            self.round.net_terms(offer, given.price),
-        )
-        self.check_sum(f"{where}.expected_slashing", given.expected_slashing, [slashing])
         if not self.round.eligible[offer]:
             self.wrong(where, f"offer {given.offer}, which cannot be chosen", "an eligible offer")
+
+    def check_shares(self) -> None:
+        """Check what each assignment is worth: its own terms, and an equal share of what its task brings."""
+        teams = self.round.teams.group(self.chosen)
+        team_of = {offer: team for team in teams for offer in team}
+        for number, (given, offer) in enumerate(zip(self.plan.assignments, self.chosen, strict=True)):
+            team = team_of[offer]
+            benefit = [term / len(team) for term in self.round.benefit_terms(team)]
+            where = f"assignments[{number}]"
+            terms = benefit + self.round.paid_terms(offer, given.price)
+            self.check_sum(f"{where}.expected_net_reward", given.expected_net_reward, terms)
+            self.check_sum(f"{where}.expected_slashing", given.expected_slashing, [-benefit[1]])
 
     def check_ineligible_count(self) -> None:
         offers = range(len(self.instance.offers))
@@ -193,12 +277,22 @@ class _Check:
     # limits
 
     def check_tasks(self) -> None:
-        executors = Counter(self.round.task[offer] for offer in self.chosen)
-        for task, name in enumerate(self.instance.tasks.ids):
-            if executors[task] > 1:
-                self.wrong(f"task {name}", f"{executors[task]} executors", "at most 1")
-            required = self.instance.tasks.required[task] and task not in self.round.committed
-            if required and not executors[task]:
+        offers_of: dict[int, list[int]] = {}
+        for offer in self.chosen:
+            offers_of.setdefault(self.round.task[offer], []).append(offer)
+        tasks = self.instance.tasks
+        for task, name in enumerate(tasks.ids):
+            chosen = offers_of.get(task, [])
+            least, most = int(tasks.quorum[task]), int(tasks.replicas[task])
+            if chosen and not least <= len(chosen) <= most:
+                allowed = f"at most {most}" if len(chosen) > most else f"at least {least}: its quorum"
+                self.wrong(f"task {name}", f"{len(chosen)} executors", allowed)
+            if len({self.round.executor_id(offer) for offer in chosen}) < len(chosen) <= most:
+                self.wrong(f"task {name}", "an executor twice", "different executors")
+            if len({self.round.operator[offer] for offer in chosen}) > 1 and len(chosen) <= most:
+                self.wrong(f"task {name}", "executors for several operators", "one operator")
+            required = tasks.required[task] and task not in self.round.committed
+            if required and not chosen:
                 self.wrong(f"task {name}", "no executor", "one: the task is required")
 
     def check_limits(self, accounts: dict[Key, Account]) -> None:
@@ -209,17 +303,47 @@ class _Check:
     # sums
 
     def check_objective(self) -> None:
+        if self.is_staged:
+            terms = self.later.terms()
+            self.objective = math.fsum(terms)
+            self.check_sum("objective", self.plan.objective, terms)
+            return
         done = {self.round.task[offer] for offer in self.chosen} | self.round.committed
         price = {id_: each.price for id_, each in zip(self.chosen, self.plan.assignments, strict=False)}
-        terms = [term for offer in self.chosen for term in self.round.net_terms(offer, price[offer])]
+        teams = self.round.teams.group(self.chosen)
+        terms = [term for team in teams for term in self.round.net_terms(team, price)]
         cost: list[float] = self.instance.tasks.unassigned_cost.tolist()
         terms += [-each for task, each in enumerate(cost) if task not in done]
+        terms += self.loads.worths()
         weight, level = self.instance.objective.risk_weight, self.instance.objective.risk_level
         if weight > 0.0:
             terms = [(1.0 - weight) * term for term in terms]
             terms.append(-weight * self.tails.network_cvar(level))
         self.objective = math.fsum(terms)
         self.check_sum("objective", self.plan.objective, terms)
+
+    @cached_property
+    def loads(self) -> LoadRecount:
+        """Loads of what the plan chooses."""
+        return LoadRecount(self.round, self.chosen)
+
+    def check_loads(self) -> None:
+        instance, accounts = self.instance, self.loads.accounts
+        names = [(instance.coprocessors.ids[a.coprocessor], instance.resources[a.resource]) for a in accounts]
+        if [(each.coprocessor, each.resource) for each in self.plan.loads] != names:
+            self.wrong("loads", f"{len(self.plan.loads)} loads", f"the {len(names)} that have a curve")
+            return
+        for given, account in zip(self.plan.loads, accounts, strict=True):
+            load = account.load()
+            self.check_sum(f"load of {given.coprocessor}", given.load, [load])
+            # of the stated load: where a curve jumps, a rounding of the load would be another incentive
+            worth = account.scale * incentive(account.parameters, given.load)
+            self.check_sum(f"incentive of {given.coprocessor}", given.incentive, [worth])
+
+    def check_load_error(self) -> None:
+        permitted = (1.0 - self.instance.objective.risk_weight) * self.loads.permitted_error()
+        if self.plan.load_error > permitted:
+            self.wrong("load_error", self.plan.load_error, f"at most {permitted:.12g}")
 
     def check_operators(self) -> None:
         ids = self.instance.operators.ids
@@ -228,14 +352,42 @@ class _Check:
             return
         benefit: list[list[float]] = [[] for _ in ids]
         slashing: list[list[float]] = [[] for _ in ids]
-        for offer in self.chosen:
-            v, p = self.round.operator[offer], self.round.p[offer]
-            lost = self.round.slashing[offer] * (1.0 - p)
-            slashing[v].append(lost)
-            benefit[v] += [self.round.reward[offer] * p, -lost]
+        for team in self.round.teams.group(self.chosen):
+            v, terms = self.round.operator[team[0]], self.round.benefit_terms(team)
+            slashing[v].append(-terms[1])
+            benefit[v] += terms
         for v, given in enumerate(self.plan.operators):
             self.check_sum(f"expected_benefit of {given.id}", given.expected_benefit, benefit[v])
             self.check_sum(f"expected_slashing of {given.id}", given.expected_slashing, slashing[v])
+
+    def check_replica_values(self) -> None:
+        """Check what the best further executor of each task with replicas would add."""
+        best: dict[str, dict[str, list[float]]] = {}
+        size = {}
+        for team in self.round.teams.group(self.chosen):
+            task = self.round.task[team[0]]
+            if self.instance.tasks.replicas[task] > 1:
+                name = self.instance.tasks.ids[task]
+                size[name] = len(team)
+                for offer in self.round.newcomers(team):
+                    id_ = self.instance.offers.ids[offer]
+                    best.setdefault(name, {})[id_] = self.round.newcomer_terms(team, offer)
+        given = [each.task for each in self.plan.replica_values]
+        if given != [name for name in self.instance.tasks.ids if name in best]:
+            self.wrong("replica_values", given, "the assigned tasks with replicas and another executor")
+            return
+        for each in self.plan.replica_values:
+            what, worth = f"replica value of {each.task}", best[each.task]
+            if each.offer not in worth or each.executors != size[each.task]:
+                self.wrong(
+                    what, f"{each.offer} beside {each.executors}", f"one more beside {size[each.task]}"
+                )
+                continue
+            terms = worth[each.offer]
+            self.check_sum(what, each.value_of_one_more, terms)
+            most = max(map(math.fsum, worth.values()))
+            if math.fsum(terms) < most - SUM_TOLERANCE * math.fsum(map(abs, terms)):
+                self.wrong(what, each.offer, f"the offer that adds most, {most:.12g}")
 
     def check_risk(self) -> None:
         expected = [
@@ -288,7 +440,10 @@ class _Check:
 
     def check_reasons(self, accounts: dict[Key, Account]) -> None:
         tails = self.tails if self.has_tails else None
-        for finding in ReasonCheck(self.plan, self.round, self.chosen, accounts, tails).findings():
+        check = ReasonCheck(
+            self.plan, self.round, self.chosen, accounts, tails, later=self.is_staged
+        )
+        for finding in check.findings():
             self.wrong(*finding)
 
     def check_prices(self, accounts: dict[Key, Account]) -> None:
@@ -323,6 +478,7 @@ class _Check:
             return
         open_tasks = set(range(len(self.instance.tasks))) - self.round.committed
         needed = any(self.instance.tasks.required[task] for task in open_tasks)
+        needed |= any(period.tasks.required.any() for period in self.instance.periods)
         accounts = self.round.accounts([])
         exceeded = any(each.excess() > 0.0 for each in accounts.values())
         if not (needed or exceeded or self.has_tails):
@@ -332,6 +488,11 @@ class _Check:
             f"{limit.measure} of {member}"
             for limit in self.instance.risk
             for member in self.round.members(limit.scope, limit.member)
+        }
+        known |= {
+            f"task {name} required in {period.id}"
+            for period in self.instance.periods
+            for name in period.tasks.ids
         }
         for name in [] if plan.conflict is None else plan.conflict.limits:
             if name not in known:
@@ -374,6 +535,7 @@ class _Check:
         # a solver measures its gap by the objective alone; and where rewards and costs nearly cancel, by the
         # size of the amounts
         allowed = 2.0 * float(asked) * size + LIMIT_TOLERANCE * max(size, self.largest_amount())
+        allowed += self.plan.load_error
         if plan.solution == "optimal" and plan.bound - objective > allowed:
             self.wrong(
                 "solution", f"optimal at a gap of {expected:g}", f"feasible, or a gap of at most {asked:g}"

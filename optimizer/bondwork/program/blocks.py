@@ -1,4 +1,4 @@
-"""Rows of risk measures put below and beside the rows and columns of a round."""
+"""Rows of risk measures and of load incentives put below and beside the rows and columns of a round."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import block_array, csr_array, vstack
 
+from bondwork.program.loads import Pieces, start_value
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from bondwork.program.loads import LoadTerm
     from bondwork.program.program import Program
     from bondwork.risk.measure import Block, Cut, Measure
 
@@ -35,17 +38,37 @@ def with_measures(program: Program, measures: Sequence[Measure], in_rows: Collec
     return result
 
 
+def with_loads(program: Program, terms: tuple[LoadTerm, ...]) -> Program:
+    """Return a program whose objective adds load incentives, by straight pieces.
+
+    Parameters
+    ----------
+    program
+        Choices and limits only, with the capacity rows that the terms refer to.
+    terms
+        See `bondwork.program.loads.load_terms`.
+    """
+    if not terms:
+        return program
+    pieces = Pieces.of(terms)
+    loaded = dataclasses.replace(program, offset=program.offset + start_value(terms), loads=terms)
+    return with_block(loaded, pieces.block(program.matrix[pieces.row]), priced=-1.0)
+
+
 def with_mean_risk(program: Program, weight: float, measure: Measure) -> Program:
     """Return a program whose objective is (1 - weight) times what it was, less weight times the measure."""
     scaled = dataclasses.replace(
-        program, objective=(1.0 - weight) * program.objective, offset=(1.0 - weight) * program.offset
+        program,
+        objective=(1.0 - weight) * program.objective,
+        offset=(1.0 - weight) * program.offset,
+        loads=tuple(term.scaled(1.0 - weight) for term in program.loads),
     )
     priced = with_block(scaled, measure.block(), priced=weight)
     return dataclasses.replace(priced, mean_risk=(weight, measure))
 
 
 def with_block(program: Program, block: Block, *, priced: float = 0.0) -> Program:
-    """Return a program with a measure's rows and auxiliary columns after its own.
+    """Return a program with a block's rows and auxiliary columns after its own.
 
     ``priced`` times the block's measured value is taken off the objective.
     """

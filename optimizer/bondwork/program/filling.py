@@ -34,6 +34,7 @@ class Filling:
         self.x = np.zeros(program.matrix.shape[1]) if x is None else x.copy()
         self.measures = running_measures(program.measures, self.x)
         self.risk = None if program.mean_risk is None else RunningMeasure(program.mean_risk[1], self.x)
+        self._load_of_row = {term.row: term for term in program.loads}
         self._columns = program.matrix.tocsc()
         self.activity = program.matrix @ self.x
         self._slack = ROOM_TOLERANCE * np.abs(program.row_upper)
@@ -51,11 +52,25 @@ class Filling:
         return [each.measure.label for each in self.measures if not each.fits(column)]
 
     def would_gain(self, column: int) -> bool:
-        """Whether choosing ``column`` earns something, the price of its risk taken off."""
+        """Whether choosing ``column`` earns something, its part in loads and in the price of risk counted."""
         gain = float(self.program.objective[column])
+        if self._load_of_row:
+            gain += self.load_gain(column)
         if self.program.mean_risk is not None and self.risk is not None:
             gain -= self.program.mean_risk[0] * self.risk.rise(column)
         return gain > 0.0
+
+    def load_gain(self, column: int) -> float:
+        """What choosing ``column`` changes in the load incentives, in currency."""
+        start, end = self._columns.indptr[column], self._columns.indptr[column + 1]
+        gain = 0.0
+        for row, work in zip(
+            self._columns.indices[start:end].tolist(), self._columns.data[start:end].tolist(), strict=True
+        ):
+            term = self._load_of_row.get(row)
+            if term is not None:
+                gain += term.gain(float(self.activity[row]), work)
+        return gain
 
     def add(self, column: int) -> bool:
         """Choose ``column`` if it fits; say whether it did."""
@@ -72,19 +87,28 @@ class Filling:
         self.x[column] = 1.0
         return True
 
-    def add_all(self, order: IntArray) -> None:
-        """Choose columns in the given order, each if it fits.
+    def add_all(self, order: IntArray, *, needed: bool = False) -> None:
+        """Choose columns in the given order, each if it fits and, where not ``needed``, earns something.
 
         Tasks, whose rows allow one choice, decide most columns: those are skipped without looking further.
+        Where loads have incentives, what earned nothing at first may do so once others are chosen: the order
+        is walked again until nothing is added.
         """
         first_row = _first_unit_row(self.program)
         upper = self.program.row_upper
-        for column in order.tolist():
-            row = first_row[column]
-            if row >= 0 and self.activity[row] >= upper[row]:
-                continue
-            if self.risk is None or self.program.objective[column] <= 0.0 or self.would_gain(column):
-                self.add(column)
+        always = needed or (self.risk is None and not self._load_of_row)
+        left = order.tolist()
+        while left:
+            waiting, added = [], False
+            for column in left:
+                row = first_row[column]
+                if row >= 0 and self.activity[row] >= upper[row]:
+                    continue
+                if always or self.would_gain(column):
+                    added = self.add(column) or added
+                else:
+                    waiting.append(column)
+            left = waiting if added and self._load_of_row else []
 
     def is_complete(self) -> bool:
         """Whether this is a plan: required tasks have executors, and nothing was exceeded beforehand."""
@@ -108,7 +132,7 @@ def fill_greedily(program: Program) -> Filling:
     filling = Filling(program)
     core = filling.program
     by_reward = np.argsort(-core.objective, kind="stable")
-    filling.add_all(by_reward[serves_required_row(core)[by_reward]])
+    filling.add_all(by_reward[serves_required_row(core)[by_reward]], needed=True)
     filling.add_all(_gainful(core, core.objective))
     return filling
 
@@ -141,17 +165,26 @@ def repair(program: Program, x: FloatArray, price: FloatArray) -> Filling:
     wanted = np.flatnonzero(x > 0.5)
     wanted = wanted[np.argsort(-worth[wanted], kind="stable")]
     needed = serves_required_row(core)
-    filling.add_all(wanted[needed[wanted]])
+    filling.add_all(wanted[needed[wanted]], needed=True)
     by_worth = np.argsort(-worth, kind="stable")
-    filling.add_all(by_worth[needed[by_worth]])
+    filling.add_all(by_worth[needed[by_worth]], needed=True)
     filling.add_all(wanted)
     filling.add_all(_gainful(core, worth))
     return filling
 
 
+def could_gain(program: Program) -> BoolArray:
+    """Whether each choice may earn something: by itself, or by the load incentives that it moves."""
+    gainful: BoolArray = program.objective[: program.choices] > 0.0
+    for term in program.loads:
+        row = slice(program.matrix.indptr[term.row], program.matrix.indptr[term.row + 1])
+        gainful[program.matrix.indices[row]] = True
+    return gainful
+
+
 def _gainful(program: Program, worth: FloatArray) -> IntArray:
-    """Choices that earn something, in descending order of ``worth``."""
-    gainful = np.flatnonzero(program.objective > 0.0)
+    """Choices that may earn something, in descending order of ``worth``."""
+    gainful = np.flatnonzero(could_gain(program))
     best: IntArray = gainful[np.argsort(-worth[gainful], kind="stable")]
     return best
 

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bondwork.arrays import frozen
+from bondwork.program.loads import load_error
 from bondwork.program.matrices import Matrices
 
 if TYPE_CHECKING:
     from bondwork.arrays import FloatArray, IntArray
     from bondwork.problem.limits import Limits
+    from bondwork.problem.teams import Teams
+    from bondwork.program.loads import LoadTerm
     from bondwork.risk.measure import Measure
 
 
@@ -23,8 +26,9 @@ class Program(Matrices):
     Attributes
     ----------
     columns
-        Shape (n,). Column ``j`` decides about offer ``columns[j]`` of the instance. Auxiliary columns,
-        such as the excess losses of CVaR rows, come after all others and have -1.
+        Shape (n,). Column ``j`` decides about offer ``columns[j]`` of the instance, or about a team of which
+        that is the first. Auxiliary columns, such as the excess losses of CVaR rows, come after all others
+        and have -1.
     limits
         Row ``i`` is ``limits`` number ``i``. Rows beyond them belong to the measures in ``measures``.
     measures
@@ -34,6 +38,12 @@ class Program(Matrices):
     mean_risk
         Weight and measure of the mean-risk objective: ``weight * measure.value(x)`` is taken off what ``x``
         earns. The matrices have it in auxiliary columns.
+    teams
+        What the choices decide about, team by team; ``None`` stands for single offers.
+    loads
+        Load incentives that the objective adds. ``offset`` has them at the load of the commitments, the
+        matrices have the rest by straight pieces in auxiliary columns: never less than it is, and more by
+        `load_error` at most.
     """
 
     columns: IntArray
@@ -41,6 +51,8 @@ class Program(Matrices):
     measures: tuple[Measure, ...] = ()
     lazy: tuple[int, ...] = ()
     mean_risk: tuple[float, Measure] | None = None
+    teams: Teams | None = None
+    loads: tuple[LoadTerm, ...] = ()
 
     def __post_init__(self) -> None:
         Matrices.__post_init__(self)  # a slotted dataclass is made anew, which breaks a bare super()
@@ -74,12 +86,22 @@ class Program(Matrices):
             measures=self.measures,
             lazy=tuple(range(len(self.measures))),
             mean_risk=self.mean_risk,
+            teams=self.teams,
+            loads=self.loads,
         )
 
+    @property
+    def load_error(self) -> float:
+        """How far the matrices' objective is above the exact one at most, in currency."""
+        return load_error(self.loads)
+
     def value(self, x: FloatArray) -> float:
-        """Objective of a choice, shape (choices,), in currency: net reward, less the price of its risk."""
+        """Objective of a choice, shape (choices,), in currency: exact, load incentives and price of risk."""
         n = self.choices
         value = float(self.offset + self.objective[:n] @ x[:n])
+        for term in self.loads:
+            row = slice(self.matrix.indptr[term.row], self.matrix.indptr[term.row + 1])
+            value += term.gain(0.0, float(self.matrix.data[row] @ x[self.matrix.indices[row]]))
         if self.mean_risk is not None:
             weight, measure = self.mean_risk
             value -= weight * measure.value(x[:n])

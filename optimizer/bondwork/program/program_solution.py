@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from bondwork.contracts import Status  # noqa: TC001 - pydantic reads it when it makes the class
 from bondwork.plan.plan import Provenance, Timing, Violation
-from bondwork.problem.document import parse_document
-from bondwork.problem.faults import InvalidInput, faults_of_schema
+from bondwork.problem.records import Record, Source, read_record
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class NodeValues(_Record):
+class NodeValues(Record):
     """What is decided at one node, by the name of the column."""
 
     node: str
     values: dict[str, float]
 
 
-class StochasticValue(_Record):
+class StochasticValue(Record):
     """What it is worth to model what is random. Amounts in the unit of the objective, in the file's sense.
 
     Each of ``ws``, ``rp`` and ``ev`` is the value of what was found; its bound, proved by the solver, is
@@ -47,7 +40,7 @@ class StochasticValue(_Record):
     notes: list[str] = Field([], description="Why something is null, or was not solved to the end.")
 
 
-class ProgramSolution(_Record):
+class ProgramSolution(Record):
     """The answer to a stochastic program.
 
     ``status`` says why the solve stopped, ``solution`` what it holds: two facts. ``objective`` and ``bound``
@@ -81,7 +74,7 @@ class ProgramSolution(_Record):
         return self.solution != "none"
 
 
-def load_solution(source: str | Path | bytes | Mapping[str, Any]) -> ProgramSolution:
+def load_solution(source: Source) -> ProgramSolution:
     """Read a solution from a path, from bytes or from a mapping.
 
     Raises
@@ -89,13 +82,4 @@ def load_solution(source: str | Path | bytes | Mapping[str, Any]) -> ProgramSolu
     InvalidInput
         With every fault of the input.
     """
-    if isinstance(source, Mapping):
-        document: Any = dict(source)
-    else:
-        document = parse_document(source if isinstance(source, bytes) else Path(source).read_bytes())
-    try:
-        return ProgramSolution.model_validate(document)
-    except ValidationError as error:
-        records = (ProgramSolution, StochasticValue, NodeValues, Provenance, Timing, Violation)
-        names = {name for record in records for name in record.model_fields}
-        raise InvalidInput(faults_of_schema(error.errors(include_url=False), document, names)) from None
+    return read_record(ProgramSolution, source)

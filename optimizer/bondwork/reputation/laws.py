@@ -19,6 +19,10 @@ Scaling: TypeAlias = Literal["unit", "inverse_root", "inverse"]
 POWER = {"unit": 0.0, "inverse_root": 0.5, "inverse": 1.0}
 
 
+#: Log factorials of counts below this are tabled.
+_TABLED = 100_000.0
+
+
 @dataclass(frozen=True, slots=True)
 class Law:
     """One law of a score-driven model.
@@ -60,7 +64,14 @@ class Law:
         if self.name == "binomial":
             several = there & (n > 1.0)
             k, m = y[several], n[several]
-            found[several] = gammaln(m + 1.0) - gammaln(k + 1.0) - gammaln(m - k + 1.0)
+            most = m.max(initial=0.0)
+            if most < _TABLED and np.array_equal(k, np.rint(k)) and np.array_equal(m, np.rint(m)):
+                # counts are small as a rule: three look-ups cost less than three gamma functions
+                table = gammaln(np.arange(most + 1.0) + 1.0)
+                i, j = m.astype(np.int64), k.astype(np.int64)
+                found[several] = table[i] - table[j] - table[i - j]
+            else:
+                found[several] = gammaln(m + 1.0) - gammaln(k + 1.0) - gammaln(m - k + 1.0)
         elif self.name in ("poisson", "negative_binomial"):
             found[there] = -gammaln(y[there] + 1.0)
         return found

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from bondwork.problem.document import parse_document
-from bondwork.problem.faults import Fault, InvalidInput, faults_of_schema, preview
+from bondwork.problem.faults import Fault, InvalidInput, preview
+from bondwork.problem.records import Record, Source, read_record
 from bondwork.reputation.ledger import ReputationLedger
 from bondwork.reputation.models import make_reputation
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class ExecutorReputation(_Record):
+class ExecutorReputation(Record):
     """One executor: what the model holds of it, and what that says of its next outcomes."""
 
     id: str
@@ -27,7 +22,7 @@ class ExecutorReputation(_Record):
     concentration: float = Field(gt=0.0, description="nu of Beta(mean * nu, (1 - mean) * nu).")
 
 
-class ReputationFile(_Record):
+class ReputationFile(Record):
     """A fitted model with the states of all executors."""
 
     format: Literal["bondwork.reputation/1"]
@@ -59,7 +54,7 @@ def ledger_to_json(ledger: ReputationLedger) -> str:
     return file.model_dump_json(indent=2) + "\n"
 
 
-def load_ledger(source: str | Path | bytes) -> ReputationLedger:
+def load_ledger(source: Source) -> ReputationLedger:
     """Read reputations from a path or from bytes.
 
     Raises
@@ -67,12 +62,7 @@ def load_ledger(source: str | Path | bytes) -> ReputationLedger:
     InvalidInput
         With every fault.
     """
-    document: Any = parse_document(source if isinstance(source, bytes) else Path(source).read_bytes())
-    try:
-        file = ReputationFile.model_validate(document)
-    except ValidationError as error:
-        names = {*ReputationFile.model_fields, *ExecutorReputation.model_fields}
-        raise InvalidInput(faults_of_schema(error.errors(include_url=False), document, names)) from None
+    file = read_record(ReputationFile, source)
     try:
         reputation = make_reputation(file.model, file.parameters)
         width = reputation.start(1).shape[1]

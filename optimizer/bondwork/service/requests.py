@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from bondwork.planner.planner_schema import Outcome  # noqa: TC001 - pydantic reads it
-from bondwork.problem.faults import InvalidInput, faults_of_schema
-
-Request = TypeVar("Request", bound=BaseModel)
+from bondwork.problem.records import Record, read_record
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class VerificationRequest(_Record):
+class VerificationRequest(Record):
     """A round, and a plan to check against it."""
 
     round: dict[str, Any] = Field(description="A bondwork.round/1.")
     plan: dict[str, Any] = Field(description="A bondwork.plan/1.")
 
 
-class ComparisonRequest(_Record):
+class ComparisonRequest(Record):
     """Rounds and stochastic programs, and the strategies to set side by side on them."""
 
     rounds: list[dict[str, Any]] = Field(min_length=1, max_length=100)
@@ -33,7 +27,7 @@ class ComparisonRequest(_Record):
     scenarios: Annotated[int, Field(ge=0, le=100_000)] = 5000
 
 
-class BreakerRequest(_Record):
+class BreakerRequest(Record):
     """When a planner stops; at least one of loss and failures."""
 
     loss: str | float | None = Field(None, description="Slashed by the last outcomes; more than 0.")
@@ -41,7 +35,7 @@ class BreakerRequest(_Record):
     over: int = Field(100, ge=1, description="How many of the last outcomes count.")
 
 
-class PlannerRequest(_Record):
+class PlannerRequest(Record):
     """What a planner is to be; absent: as it is."""
 
     decimals: int | None = Field(None, ge=0, le=36, description="Unit of the ledger.")
@@ -50,7 +44,7 @@ class PlannerRequest(_Record):
     breaker: BreakerRequest | None = None
 
 
-class OutcomesRequest(_Record):
+class OutcomesRequest(Record):
     """How commitments ended."""
 
     outcomes: list[Outcome]
@@ -58,27 +52,19 @@ class OutcomesRequest(_Record):
 
 def parse_planner(document: Any) -> PlannerRequest:
     """Check what a planner is to be; every fault at its path."""
-    return _parse(PlannerRequest, document)
+    return read_record(PlannerRequest, document)
 
 
 def parse_outcomes(document: Any) -> OutcomesRequest:
     """Check the body of an observation; every fault at its path."""
-    return _parse(OutcomesRequest, document)
+    return read_record(OutcomesRequest, document)
 
 
 def parse_verification(document: Any) -> VerificationRequest:
     """Check the body of a verification; every fault at its path."""
-    return _parse(VerificationRequest, document)
+    return read_record(VerificationRequest, document)
 
 
 def parse_comparison(document: Any) -> ComparisonRequest:
     """Check the body of a comparison; every fault at its path."""
-    return _parse(ComparisonRequest, document)
-
-
-def _parse(kind: type[Request], document: Any) -> Request:
-    try:
-        return kind.model_validate(document)
-    except ValidationError as error:
-        faults = faults_of_schema(error.errors(include_url=False), document, kind.model_fields)
-        raise InvalidInput(faults) from None
+    return read_record(ComparisonRequest, document)
