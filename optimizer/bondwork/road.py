@@ -8,24 +8,25 @@ from __future__ import annotations
 import dataclasses
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
-
-import numpy as np
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from bondwork.plan.building import build_plan, chosen_offers
 from bondwork.plan.conflict import find_conflict
 from bondwork.plan.plan import Timing
-from bondwork.problem.values import is_eligible
-from bondwork.program.blocks import with_mean_risk
+from bondwork.plan.recall import recall
+from bondwork.plan.replicas import value_replicas
+from bondwork.problem.teams import has_dependent_teams
 from bondwork.risk.assessment import Assessment, assess
 from bondwork.risk.limits import is_tail_limit, mean_risk_measure, members, tail_measures
+from bondwork.risk.teams import find_teams
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from bondwork.contracts import Formulation, Observer, Options, Solution, Strategy
-    from bondwork.plan.plan import Conflict, Plan
+    from bondwork.plan.plan import Conflict, Plan, ReplicaValue
     from bondwork.problem.instance import Instance
+    from bondwork.problem.teams import Teams
     from bondwork.program.program import Program
     from bondwork.risk.measure import Measure
     from bondwork.uncertainty.sampling import RoundSample
@@ -52,6 +53,7 @@ class Decision:
     tightening: Mapping[int, float]
     timing: Timing
     conflict: Conflict | None
+    replica_values: tuple[ReplicaValue, ...] = ()
 
     def plan(
         self,
@@ -72,6 +74,7 @@ class Decision:
             seed=road.seed,
             timing=self.timing,
             conflict=self.conflict,
+            replica_values=self.replica_values,
             assessments=self.assessments,
             tightening=self.tightening,
         )
@@ -88,6 +91,8 @@ class Road:
         Seed of the scenarios.
     risk_form
         See `bondwork.solve`.
+    earlier
+        Plan to start from.
     """
 
     def __init__(
@@ -100,14 +105,17 @@ class Road:
         *,
         seed: int,
         risk_form: RiskForm = "auto",
+        earlier: Plan | None = None,
     ) -> None:
         self.instance = instance
-        self.strategy = strategy
+        at_round = getattr(strategy, "at_round", None)
+        self.strategy: Strategy = strategy if at_round is None else at_round(instance)
         self.formulation = formulation
         self.options = options
         self.observer = observer
         self.seed = seed
         self.risk_form = risk_form
+        self.earlier = earlier
 
     def decide(self, *, allow_partial: bool) -> Decision:
         """Walk the road; ``allow_partial`` takes a heuristic's incomplete choice for a decision."""
@@ -115,18 +123,25 @@ class Road:
         sample = draw_scenarios(self.instance, self.seed)
         sampled = time.perf_counter()
         program = write_program(self.instance, self.formulation, sample, self.risk_form)
+        recalled: tuple[str, ...] = ()
+        if self.earlier is not None:
+            warm_start, note = recall(self.instance, program, self.earlier)
+            self.options, recalled = dataclasses.replace(self.options, warm_start=warm_start), (note,)
         built = time.perf_counter()
         solution, assessments, tightening, program = self._solve(program, sample, allow_partial=allow_partial)
+        solution = dataclasses.replace(solution, notes=(*recalled, *solution.notes))
         conflict = None
         if solution.status == "infeasible":
             conflict = find_conflict(program, self.options, self.observer)
+        chosen = chosen_offers(program, solution.x)
+        more = tuple(value_replicas(self.instance, sample, chosen))
         timing = Timing(
             read=self.instance.read_seconds,
             sample=sampled - start,
             build=built - sampled,
             solve=time.perf_counter() - built,
         )
-        return Decision(program, solution, assessments, tightening, timing, conflict)
+        return Decision(program, solution, assessments, tightening, timing, conflict, more)
 
     def _solve(
         self, program: Program, sample: RoundSample | None, *, allow_partial: bool
@@ -137,7 +152,7 @@ class Road:
         solution = self.strategy.solve(program, self.options, self.observer)
         assessments = self._assess(program, solution, sample, allow_partial=allow_partial)
         for _ in range(MOST_CALIBRATIONS):
-            factors = self._tighter(assessments, tightening)
+            factors = tighter_factors(self.instance, assessments, tightening)
             left = ends - time.perf_counter()
             if not factors or left <= 0.0 or self.observer.should_stop() or solution.x is None:
                 break
@@ -163,24 +178,6 @@ class Road:
             return ()
         return tuple(assess(self.instance, sample, chosen_offers(program, x), self.seed))
 
-    def _tighter(
-        self, assessments: tuple[Assessment, ...], tightening: Mapping[int, float]
-    ) -> dict[int, float]:
-        """Factors for the limits that do not hold; empty where all calibrated ones do."""
-        factors = dict(tightening)
-        changed = False
-        for each in assessments:
-            if not self.instance.risk[each.limit].calibrate or each.holds or not each.out_of_sample:
-                continue
-            ratio = (1.0 - CALIBRATION_MARGIN) * each.ceiling / each.out_of_sample
-            factor = tightening.get(each.limit, 1.0) * ratio
-            if each.in_sample <= each.ceiling * factor and each.ceiling > 0.0:
-                # the plan at hand would be within that ceiling and come out again
-                factor = ratio * each.in_sample / each.ceiling
-            factors[each.limit] = min(factors.get(each.limit, 1.0), factor)
-            changed = True
-        return factors if changed else {}
-
     def _tightened(self, program: Program, factors: Mapping[int, float]) -> Program:
         """The same program with smaller ceilings of its tail limits."""
         numbers = [
@@ -194,17 +191,40 @@ class Road:
             for number, measure in zip(numbers, program.measures, strict=True)
         ]
         rows = [i for i in range(len(measures)) if i not in program.lazy]
-        again = self.formulation.build(self.instance, measures, rows)
-        if program.mean_risk is not None:
-            again = with_mean_risk(again, *program.mean_risk)
-        return again
+        return self.formulation.build(self.instance, measures, rows, program.teams, program.mean_risk)
+
+
+def tighter_factors(
+    instance: Instance, assessments: Iterable[Assessment], tightening: Mapping[int, float]
+) -> dict[int, float]:
+    """Factors for the limits that do not hold; empty where all calibrated ones do.
+
+    Parameters
+    ----------
+    tightening
+        Factors, by limit, under which what is assessed came about.
+    """
+    factors = dict(tightening)
+    changed = False
+    for each in assessments:
+        if not instance.risk[each.limit].calibrate or each.holds or not each.out_of_sample:
+            continue
+        ratio = (1.0 - CALIBRATION_MARGIN) * each.ceiling / each.out_of_sample
+        factor = tightening.get(each.limit, 1.0) * ratio
+        if each.in_sample <= each.ceiling * factor and each.ceiling > 0.0:
+            # the plan at hand would be within that ceiling and come out again
+            factor = ratio * each.in_sample / each.ceiling
+        factors[each.limit] = min(factors.get(each.limit, 1.0), factor)
+        changed = True
+    return factors if changed else {}
 
 
 def draw_scenarios(instance: Instance, seed: int) -> RoundSample | None:
     """Scenarios of a round's offers and commitments; ``None`` where nothing needs them."""
     from bondwork.uncertainty.sampling import sample_round
 
-    if instance.objective.risk_weight == 0.0 and not any(map(is_tail_limit, instance.risk)):
+    needs_tails = instance.objective.risk_weight > 0.0 or any(map(is_tail_limit, instance.risk))
+    if not needs_tails and not has_dependent_teams(instance):
         return None
     return sample_round(instance, seed=seed)
 
@@ -213,17 +233,49 @@ def write_program(
     instance: Instance, formulation: Formulation, sample: RoundSample | None, risk_form: RiskForm
 ) -> Program:
     """Write the program of a round down, its tail limits and its mean-risk objective included."""
+    teams = find_teams(instance, None if sample is None else sample.offers)
     if sample is None:
-        return formulation.build(instance)
-    columns = np.flatnonzero(is_eligible(instance))
-    eligible = dataclasses.replace(sample, offers=sample.offers.select(columns))
-    measures = tail_measures(instance, eligible, columns)
+        return formulation.build(instance, teams=teams)
+    measures = tail_measures(instance, sample, teams)
     rows = [number for number, measure in enumerate(measures) if _in_rows(measure, risk_form)]
-    program = formulation.build(instance, measures, rows)
+    return formulation.build(instance, measures, rows, teams, _mean_risk(instance, sample, teams))
+
+
+def _mean_risk(instance: Instance, sample: RoundSample, teams: Teams) -> tuple[float, Measure] | None:
     weight = instance.objective.risk_weight
-    if weight == 0.0:
-        return program
-    return with_mean_risk(program, weight, mean_risk_measure(instance, eligible, columns))
+    return (weight, mean_risk_measure(instance, sample, teams)) if weight > 0.0 else None
+
+
+class SampledRisk(NamedTuple):
+    """A round's tail limits on its scenarios; see `sample_risk`."""
+
+    teams: Teams
+    measures: list[Measure]
+    mean_risk: tuple[float, Measure] | None
+
+
+def sample_risk(instance: Instance, seed: int | None = None) -> SampledRisk:
+    """Draw a round's scenarios and make its tail limits, for those who write the model down themselves.
+
+    Parameters
+    ----------
+    instance
+        The round.
+    seed
+        Seed of the scenarios; the round's own if left out.
+
+    Returns
+    -------
+    SampledRisk
+        ``teams``, what the columns decide about: single offers, where no task has replicas. ``measures``,
+        every tail limit in the order of the round. ``mean_risk``, weight and measure of the mean-risk
+        objective, ``None`` where the weight is 0.
+    """
+    sample = draw_scenarios(instance, instance.uncertainty.seed if seed is None else seed)
+    if sample is None:
+        return SampledRisk(find_teams(instance), [], None)
+    teams = find_teams(instance, sample.offers)
+    return SampledRisk(teams, tail_measures(instance, sample, teams), _mean_risk(instance, sample, teams))
 
 
 def _in_rows(measure: Measure, risk_form: RiskForm) -> bool:

@@ -22,9 +22,9 @@ from bondwork.risk.losses import ScopeLoss
 from bondwork.risk.worst_case import WorstCase
 from bondwork.strategies.extensive import Extensive
 from bondwork.strategies.lagrangian import Lagrangian, NotDecomposable
-from bondwork.strategies.lagrangian.losses import project_density
+from bondwork.strategies.lagrangian.losses import add_losses, only_scenarios, project_density
 from bondwork.strategies.lagrangian.shape import recognise
-from bondwork.strategies.lagrangian.tails import WHOLE, Tails
+from bondwork.strategies.lagrangian.tails import WHOLE, Tails, _cheapest
 from bondwork.uncertainty.outcomes import OutcomeSample
 
 EXACT = Options(mip_rel_gap=0.0, time_limit=20.0)
@@ -196,3 +196,84 @@ def test_refuses_what_is_not_convex_and_mean_risk():
     priced = with_mean_risk(program, 0.5, ConditionalValueAtRisk("cvar", loss, 0.8, np.inf))
     with pytest.raises(NotDecomposable, match="mean-risk"):
         Lagrangian().solve(priced, EXACT, Silent())
+
+
+def row_of_the_bound(tails, n):
+    shape, row = tails.shape, np.zeros(n)
+    column = np.repeat(shape.columns, np.diff(shape.entry_ptr))
+    last = shape.entry_row == shape.rows - 1
+    row[column[last]] = shape.entry_value[last]
+    return row
+
+
+@pytest.mark.parametrize("measure", ["cvar", "worst_case"])
+def test_rows_of_a_few_of_many_scenarios_hold_for_every_plan_within_the_limit(measure):
+    program = limited(5, measure, share=0.6, scenarios=2500, rows=False)
+    (limit,) = program.measures
+    tails = Tails(program, recognise(program))
+    assert tails.many
+    g = np.random.default_rng(0)
+    share = g.random(len(tails.shape.value)) * 0.5
+    tails.focus(share)
+    tails.climb(share, 2.0)
+    assigned = np.full(tails.shape.tasks, -1)
+    assigned[tails.shape.task[:2]] = [0, 1]
+    held = 0
+    for again in (False, True):
+        # losses of the start are those of the program, in the scenarios that are looked at
+        loss = tails.annealed(assigned, again=again)[3]
+        x = np.zeros(len(program.objective))
+        x[tails.shape.columns[assigned[assigned >= 0]]] = 1.0
+        assert loss.max() == pytest.approx(limit.loss.of(x).max())
+        assert len(loss) < 2500
+        tails.climb(share, 0.1)
+        row = row_of_the_bound(tails, len(x))
+        for _ in range(300):
+            x = (g.random(len(row)) < 0.3).astype(float)
+            if limit.value(x) <= limit.ceiling:
+                held += 1
+                assert row @ x <= 1.0 + 1e-9
+    assert held > 10
+
+
+def test_runs_of_some_scenarios_lose_what_all_runs_lose_there():
+    program = limited(3, "two", scenarios=60, rows=False)
+    tails = Tails(program, recognise(program))
+    runs, _, _, whole = tails.annealed(np.full(tails.shape.tasks, -1), again=False)
+    g = np.random.default_rng(1)
+    share = g.random(len(tails.shape.value))
+    add_losses(share, runs, whole)
+    kept = np.flatnonzero(g.random(len(whole)) < 0.3)
+    some = np.zeros(len(kept))
+    add_losses(share, only_scenarios(runs, kept, runs.probability[kept]), some)
+    base = tails.annealed(np.full(tails.shape.tasks, -1), again=False)[3]
+    assert some == pytest.approx((whole - base)[kept])
+
+
+def test_giving_up_takes_the_single_column_that_suffices_where_it_is_cheaper():
+    worth, loss = np.array([1.0, 4.0, 3.0, 9.0]), np.array([1.0, 3.0, 2.0, 5.0])
+    assert _cheapest(worth, loss, 3.0).tolist() == [1]
+    assert sorted(_cheapest(worth, loss, 0.5).tolist()) == [0]
+    assert loss[_cheapest(worth, loss, 10.0)].sum() >= 10.0
+
+
+def test_a_plan_that_breaks_a_limit_is_lightened_until_it_holds():
+    program = limited(8, tasks=30, coprocessors=4, scenarios=200, share=0.3, rows=False)
+    tails = Tails(program, recognise(program))
+    assigned = tails.shape.task_columns[tails.shape.task_ptr[:-1]]
+    assert not tails.holds(assigned)
+    lighter = tails.lighten(assigned)
+    assert tails.holds(lighter)
+    assert (lighter >= 0).any()
+    assert ((lighter == assigned) | (lighter == -1)).all()
+
+
+def test_same_seed_same_plan_of_many_scenarios():
+    program = limited(9, tasks=40, coprocessors=5, scenarios=2500, share=0.3, rows=False)
+    options = Options(mip_rel_gap=0.04, time_limit=30, random_seed=3)
+    first, second = (Lagrangian(rounds=1).solve(program, options, Silent()) for _ in range(2))
+    assert (first.x == second.x).all()
+    (limit,) = program.measures
+    assert limit.value(first.x) <= limit.ceiling * (1 + 1e-6)
+    relaxed = Extensive().solve(dataclasses.replace(program, measures=(), lazy=()), EXACT, Silent())
+    assert first.bound <= relaxed.bound * (1 + 1e-6)

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 #: Decimals of every number of a generated round.
 _DECIMALS = 6
 
+#: Scenarios of a round with second-stage offers: each distinct one is a node of its program.
+RESCUE_SCENARIOS = 128
+
 #: Mean of a task's work: the difficulty is uniform on this interval.
 _EASIEST, _HARDEST = 0.5, 2.0
 
@@ -28,6 +31,7 @@ def generate_round(
     tightness: float = 0.8,
     risk_level: float = 0.95,
     risk_budget: float | None = None,
+    rescue: int = 0,
 ) -> dict[str, Any]:
     """Draw a round; the same arguments give the same round.
 
@@ -49,6 +53,9 @@ def generate_round(
         Capacity and free collateral each suffice for about this share of all tasks, spread unevenly.
     risk_level, risk_budget
         Level and budget of a CVaR limit on the network's loss; no limit without a budget.
+    rescue
+        Second-stage offers a task has, from 0 to ``coprocessors``, of coprocessors drawn without replacement.
+        Their bids take 40 to 90% of the reward; the rest is as for the first stage. Scenarios are then 128.
 
     Returns
     -------
@@ -68,6 +75,8 @@ def generate_round(
     """
     _check_size(tasks, coprocessors, offers, seed)
     _check_limits(tightness, risk_level, risk_budget)
+    if not 0 <= operator.index(rescue) <= coprocessors:
+        raise ValueError(f"rescue is {rescue}, expected a whole number from 0 to {coprocessors}")
     rng = np.random.default_rng(seed)
 
     # the order of the draws is part of the family: another order gives other rounds for the same seed
@@ -102,6 +111,23 @@ def generate_round(
             "seed": operator.index(seed),
         },
     }
+    if rescue:
+        # drawn last: the round without them is that of the same seed
+        saviour = np.sort([rng.choice(coprocessors, rescue, replace=False) for _ in range(tasks)]).ravel()
+        late = np.repeat(np.arange(tasks), rescue)
+        more = tasks * rescue
+        offered = _offers(
+            late,
+            saviour,
+            reward[late] * rng.uniform(0.4, 0.9, more),
+            slashing[late] * rng.uniform(1.0, 1.2, more),
+            np.clip(skill[saviour] ** difficulty[late], 0.3, 0.999),
+            difficulty[late] * rng.uniform(0.8, 1.2, more),
+        )
+        document["offers"] += [
+            {"id": f"{each['task']}/{each['coprocessor']}/rescue", "stage": 2} | each for each in offered
+        ]
+        document["uncertainty"]["scenarios"] = RESCUE_SCENARIOS
     if risk_budget is not None:
         document["risk"] = [{"measure": "cvar", "level": risk_level, "budget": risk_budget, "of": "network"}]
     return document

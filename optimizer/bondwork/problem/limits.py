@@ -13,6 +13,7 @@ import numpy as np
 
 from bondwork.arrays import freeze_fields, sum_by_owner
 from bondwork.problem.instance import NOBODY
+from bondwork.problem.teams import held_teams, member_slashing, team_slashing
 from bondwork.problem.values import is_committed, is_eligible
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ ROUNDING = 1e-12
 class LimitKind(IntEnum):
     """What a row of the model limits; ``owner`` and ``detail`` of a limit are read by its kind."""
 
-    TASK = 0  #: at most one executor (exactly one where required); owner: task
+    TASK = 0  #: at most one team of executors (exactly one where required); owner: task
     CAPACITY = 1  #: work of a coprocessor; owner: coprocessor, detail: resource
     OPERATOR_CAPACITY = 2  #: work an operator executes itself; owner: operator, detail: resource
     COLLATERAL = 3  #: collateral posted; owner: coprocessor
@@ -182,9 +183,8 @@ def _collateral_limits(instance: Instance) -> _Part:
 
 
 def _stake_limits(instance: Instance) -> _Part:
-    commitments = instance.commitments
-    slashing = instance.claims.slashing[commitments.claim]
-    exposed = sum_by_owner(commitments.operator, slashing, len(instance.operators))
+    claims, held = instance.claims, np.unique(instance.commitments.claim)  # a task is slashed once
+    exposed = sum_by_owner(claims.operator[held], claims.slashing[held], len(instance.operators))
     owner = np.flatnonzero(np.isfinite(instance.operators.stake))
     return _part(LimitKind.STAKE, owner, _left(instance.operators.stake[owner], exposed[owner]))
 
@@ -201,8 +201,8 @@ def _deadline_limits(instance: Instance) -> _Part:
 
 
 def _expected_loss_limits(instance: Instance, index: int, limit: RiskLimit) -> _Part:
-    commitments = instance.commitments
-    held = instance.claims.slashing[commitments.claim] * (1.0 - commitments.success_probability)
+    teams = held_teams(instance)
+    held = team_slashing(instance, teams)
     if limit.scope == "network":
         already = np.array([held.sum()])
         return _part(
@@ -212,10 +212,11 @@ def _expected_loss_limits(instance: Instance, index: int, limit: RiskLimit) -> _
             detail=index,
         )
     if limit.scope == "operator":
-        kind, whose, size = LimitKind.EXPECTED_LOSS_OPERATOR, commitments.operator, len(instance.operators)
+        kind, whose = LimitKind.EXPECTED_LOSS_OPERATOR, instance.claims.operator[teams.claim]
+        size = len(instance.operators)
     else:
-        kind, whose = LimitKind.EXPECTED_LOSS_COPROCESSOR, commitments.coprocessor
-        size = len(instance.coprocessors)
+        kind, whose = LimitKind.EXPECTED_LOSS_COPROCESSOR, instance.commitments.coprocessor[teams.member]
+        held, size = member_slashing(instance, teams), len(instance.coprocessors)
     members = np.arange(size) if limit.member is None else np.array([limit.member])
     already = sum_by_owner(whose, held, size)[members]
     return _part(kind, members, _left(np.full(len(members), limit.budget), already), detail=index)

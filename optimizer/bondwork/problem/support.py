@@ -6,24 +6,26 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bondwork.problem.horizon_support import unsupported_horizon
+from bondwork.problem.periods import is_staged
+from bondwork.problem.rescues import has_rescues, limits_losses
+from bondwork.problem.teams import MOST_TEAMS, count_teams, has_dependent_teams, has_tied_outcomes
 from bondwork.problem.values import (
-    count_executors,
     is_below_minimum_collateral,
     is_committed,
-    is_eligible,
     is_too_late,
-    net_reward,
 )
 
 if TYPE_CHECKING:
+    from bondwork.arrays import BoolArray
     from bondwork.problem.instance import Instance
 
 
 def unsupported(instance: Instance) -> list[str]:
     """List what the round asks for that would change the answer and is not honoured; empty where all is.
 
-    A field that cannot change the answer is no reason to refuse: a load curve of weight 0, replicas of a task
-    that only one executor offers to do, second-stage offers that could never pay.
+    A field that cannot change the answer is no reason to refuse: a load curve of weight 0, second-stage
+    offers that could never pay.
     """
     return [
         *_bootstrap(instance),
@@ -36,66 +38,89 @@ def unsupported(instance: Instance) -> list[str]:
 
 
 def _bootstrap(instance: Instance) -> list[str]:
+    if instance.uncertainty.sampling == "bootstrap" and (is_staged(instance) or has_rescues(instance)):
+        return ["sampling by bootstrap in a round with later stages, of which a history says nothing"]
     needs_scenarios = instance.objective.risk_weight > 0.0 or any(
         limit.measure != "expected" for limit in instance.risk
     )
+    needs_scenarios = needs_scenarios or has_dependent_teams(instance)
     if instance.uncertainty.sampling != "bootstrap" or not needs_scenarios:
+        return []
+    if instance.uncertainty.history is not None:
         return []
     return ["sampling by bootstrap, which needs a history of outcomes"]
 
 
 def _replicas(instance: Instance) -> list[str]:
-    if np.all(instance.tasks.replicas <= 1):
+    """Replicas are planned with by listing their teams, which takes that there are not too many."""
+    teams = count_teams(instance)
+    if sum(teams.values()) <= MOST_TEAMS:
         return []
-    executors = count_executors(instance, is_eligible(instance))
-    several = instance.claims.task[executors > 1]
-    tasks = np.unique(several[instance.tasks.replicas[several] > 1])
-    if not len(tasks):
-        return []
-    return [f"replicas above 1 with several executors to choose from ({_some(instance.tasks.ids, tasks)})"]
+    claims = np.array(sorted(teams, key=lambda claim: -teams[claim]))
+    tasks = list(dict.fromkeys(instance.claims.task[claims].tolist()))
+    return [
+        f"replicas with more than {MOST_TEAMS:,} teams of executors to choose from; fewer replicas or fewer "
+        f"offers for the largest tasks would do ({_some(instance.tasks.ids, np.array(tasks))})"
+    ]
 
 
 def _shared_commitments(instance: Instance) -> list[str]:
-    """Several executors that are committed to one task: it is slashed once, if too few of them succeed."""
+    """Several executors that are committed to one task: how often too few succeed is known if independent."""
     held = np.bincount(instance.commitments.claim, minlength=len(instance.claims))
     tasks = np.unique(instance.claims.task[held > 1])
-    at_stake = bool(instance.risk) or bool(np.any(np.isfinite(instance.operators.stake)))
-    if not len(tasks) or not at_stake:
+    expected = any(limit.measure == "expected" for limit in instance.risk)
+    if not len(tasks) or not expected or not has_tied_outcomes(instance):
         return []
     return [
-        f"stake or risk limits beside several commitments of one task ({_some(instance.tasks.ids, tasks)})"
+        "expected losses beside several commitments of one task whose outcomes depend on each other "
+        f"({_some(instance.tasks.ids, tasks)})"
     ]
 
 
 def _second_stage(instance: Instance) -> list[str]:
-    offers, claims = instance.offers, instance.claims
-    p, r, s = offers.success_probability, claims.reward[offers.claim], claims.slashing[offers.claim]
-    paid = p * offers.bid if instance.terms.bid_paid == "on_success" else offers.bid
-    rescues = p * (r + s) - paid + instance.tasks.unassigned_cost[offers.task]
-    possible = (offers.stage == 2) & ~is_committed(instance)[offers.task]
-    possible &= ~is_below_minimum_collateral(instance) & ~is_too_late(instance)
-    # even on success a collateral share may come back with the rescue; only what can never pay is harmless
-    useful = possible & (
-        (rescues > 0.0) | instance.tasks.required[offers.task] | (net_reward(instance) > 0.0)
-    )
-    if not useful.any():
+    """What a round asks for beside second-stage offers that could change the answer."""
+    if not has_rescues(instance):
         return []
-    some = _some(offers.ids, np.flatnonzero(useful))
-    return [f"second-stage offers that could pay ({some})"]
+    reasons = []
+    for limit in instance.risk:
+        if limit.measure in ("ambiguous", "solvency"):
+            reasons.append(f"a limit on {limit.measure} beside second-stage offers")
+        elif limit.scope == "coprocessor":
+            reasons.append(f"a limit on {limit.measure} of a coprocessor beside second-stage offers")
+    if several := count_teams(instance):
+        tasks = np.unique(instance.claims.task[np.array(sorted(several))])
+        reasons.append(f"replicas beside second-stage offers ({_some(instance.tasks.ids, tasks)})")
+    if instance.uncertainty.sampling == "bootstrap":
+        reasons.append("sampling by bootstrap beside second-stage offers")
+    held = np.bincount(instance.commitments.claim, minlength=len(instance.claims))
+    if np.any(held > 1) and limits_losses(instance):
+        reasons.append("several commitments of one task beside second-stage offers and limits on losses")
+    return reasons
+
+
+def _can_rescue(instance: Instance) -> BoolArray:
+    """Whether each offer may take over a task at the second stage, whatever it would earn. Shape (O,)."""
+    offers = instance.offers
+    possible: BoolArray = (offers.stage == 2) & ~is_committed(instance)[offers.task]
+    return possible & ~is_below_minimum_collateral(instance) & ~is_too_late(instance)
 
 
 def _load_curves(instance: Instance) -> list[str]:
+    """Load curves count in this round's one decision: what they mean to later ones is not worked out."""
     weighted = [
         name
         for name, curve in zip(instance.coprocessors.ids, instance.coprocessors.load_curve, strict=True)
-        if curve is not None and curve.weight != 0.0 and curve.scale != 0.0
+        if curve is not None and curve.amount != 0.0
     ]
-    return [f"a load curve with a weight ({_some(weighted, np.arange(len(weighted)))})"] if weighted else []
+    later = bool(_can_rescue(instance).any()) or any(len(period.offers) for period in instance.periods)
+    if not weighted or not later:
+        return []
+    some = _some(weighted, np.arange(len(weighted)))
+    return [f"a load curve with a weight beside offers of later stages ({some})"]
 
 
 def _periods(instance: Instance) -> list[str]:
-    later = [period.id for period in instance.periods if period.offers]
-    return [f"later periods with offers ({_some(later, np.arange(len(later)))})"] if later else []
+    return unsupported_horizon(instance) if is_staged(instance) else []
 
 
 def _some(names: tuple[str, ...] | list[str], numbers: np.ndarray) -> str:

@@ -17,14 +17,30 @@ def net_reward(instance: Instance) -> FloatArray:
     ``r*p - (b or p*b) - s*(1-p) + operator_share*l*(1-p)`` (MODEL 2.5), with collateral turned into
     currency. The cost of self-execution is paid whatever comes of it.
     """
-    offers, claims, terms = instance.offers, instance.claims, instance.terms
+    offers, claims = instance.offers, instance.claims
     p = offers.success_probability
     failure = 1.0 - p
-    paid = offers.bid
-    if terms.bid_paid == "on_success":
-        paid = np.where(offers.is_self, offers.bid, p * offers.bid)
-    returned = terms.operator * terms.collateral_rate * offers.collateral * failure
-    return claims.reward[offers.claim] * p - paid - claims.slashing[offers.claim] * failure + returned
+    slashed = claims.slashing[offers.claim] * failure
+    return claims.reward[offers.claim] * p - _paid(instance) - slashed + _returned(instance)
+
+
+def expected_cost(instance: Instance) -> FloatArray:
+    """Expected cost of each offer: what is paid, less the collateral that comes back. Shape (O,)."""
+    return _paid(instance) - _returned(instance)
+
+
+def _paid(instance: Instance) -> FloatArray:
+    offers = instance.offers
+    if instance.terms.bid_paid == "on_success":
+        return np.where(offers.is_self, offers.bid, offers.success_probability * offers.bid)
+    return offers.bid
+
+
+def _returned(instance: Instance) -> FloatArray:
+    offers, terms = instance.offers, instance.terms
+    failure = 1.0 - offers.success_probability
+    returned: FloatArray = terms.operator * terms.collateral_rate * offers.collateral * failure
+    return returned
 
 
 def expected_slashing(instance: Instance) -> FloatArray:
@@ -95,3 +111,11 @@ def is_eligible(instance: Instance) -> BoolArray:
     )
     eligible: BoolArray = choosable & ~is_short_of_quorum(instance, choosable)
     return eligible
+
+
+def paid_above_bid(instance: Instance, price: FloatArray) -> FloatArray:
+    """Expected payment at agreed prices above that at the bids. Shapes (O,), in currency."""
+    offers = instance.offers
+    on_success = (instance.terms.bid_paid == "on_success") & ~offers.is_self
+    above: FloatArray = np.where(on_success, offers.success_probability, 1.0) * (price - offers.bid)
+    return above
