@@ -1,6 +1,6 @@
 # make demo     install into .venv, compare the three formulations on an example round, print its plan
 # make test     install the development extra, run the whole suite
-# make lint | types | bench | schemas | clean
+# make lint | types | bench | schemas | docs | gallery | clean
 #
 # PYTHON is the interpreter that makes the virtual environment: any Python 3.11 or newer.
 
@@ -16,12 +16,12 @@ export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types bench schemas clean
+.PHONY: help demo test lint types bench schemas docs gallery clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 5
 
-# --- the virtual environment: made once, installed into again only when pyproject.toml changed -----------
+# --- the virtual environment: made once, installed into again only when pyproject.toml changed --------------
 
 $(BIN)/python:
 	@command -v $(PYTHON) >/dev/null || { \
@@ -42,7 +42,7 @@ $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@ $(VENV)/.installed
 
-# --- what one does with it ---------------------------------------------------------------------------------
+# --- what one does with it ----------------------------------------------------------------------------------
 
 demo: $(VENV)/.installed
 	$(BIN)/bondwork compare $(ROUND) --strategy extensive \
@@ -58,14 +58,26 @@ lint: $(VENV)/.installed-dev
 
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy
+	$(BIN)/mypy docs/conf.py docs/pages.py
 
 bench: $(VENV)/.installed-dev
-	@for each in benchmarks/*.py; do echo "$$each"; $(BIN)/python "$$each" || exit 1; done
+	@for each in benchmarks/*.py; do \
+		case "$$each" in */peers.py|*/growth.py) args=--quick;; *) args=;; esac; \
+		echo "$$each $$args"; $(BIN)/python "$$each" $$args || exit 1; done
 
 schemas: $(VENV)/.installed
 	@mkdir -p $(SCHEMAS)
 	for each in $$($(BIN)/bondwork schema); do $(BIN)/bondwork schema $$each -o $(SCHEMAS)/$$each.json || exit 1; done
 
+# The site, in build/docs. Every warning is an error: a link that leads nowhere, a docstring that is no markup.
+docs: $(VENV)/.installed-dev
+	$(BIN)/sphinx-build -q -W --keep-going -j 2 -b html docs build/docs
+	@echo "build/docs/index.html"
+
+# Runs the notebooks again and keeps their outputs, which tests/docs compares.
+gallery: $(VENV)/.installed-dev
+	cd docs/gallery && for each in *.ipynb; do ../../$(BIN)/jupyter execute --inplace $$each || exit 1; done
+
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist docs/_generated .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

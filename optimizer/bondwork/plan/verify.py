@@ -440,9 +440,7 @@ class _Check:
 
     def check_reasons(self, accounts: dict[Key, Account]) -> None:
         tails = self.tails if self.has_tails else None
-        check = ReasonCheck(
-            self.plan, self.round, self.chosen, accounts, tails, later=self.is_staged
-        )
+        check = ReasonCheck(self.plan, self.round, self.chosen, accounts, tails, later=self.is_staged)
         for finding in check.findings():
             self.wrong(*finding)
 

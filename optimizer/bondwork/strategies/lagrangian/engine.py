@@ -45,8 +45,8 @@ _NARROW, _WIDE = 0.25, 0.5
 _HOT, _POLISH_HEAT, _COLD = 0.3, 0.06, 0.03
 _FIRST_MOVES, _QUICK_MOVES, _POLISH_MOVES, _MOST_MOVES = 300, 400, 1500, 2_000_000
 
-#: Times as many moves of the first plan and after quick dives under linking rows other than those of tails:
-#: annealing goes in stages.
+#: Times as many moves of the first plan and after quick dives under linking rows: annealing goes in stages.
+#: The first plan under tail limits by scenario has tolls instead.
 _STAGED = 2
 
 #: The same from an earlier plan: of that plan, and after the dive along it.
@@ -114,8 +114,8 @@ class Engine:
         self._random = np.random.default_rng(np.random.SeedSequence(options.random_seed, spawn_key=(1,)))
         self._rounds = rounds
         self._annealed = False
-        staged = shape.block_row_count < shape.rows and not (self._tails and self._tails.by_scenario)
-        self._stages = _STAGED if staged else 1
+        self._stages = _STAGED if shape.block_row_count < shape.rows else 1
+        self._tolls = self._tails is not None and self._tails.by_scenario
         self._own: FloatArray = np.zeros(shape.rows)
         self._task: FloatArray = np.zeros(shape.tasks)
 
@@ -219,9 +219,9 @@ class Engine:
         moves, heat = _RECALLED_MOVES, _POLISH_HEAT
         if start is None:
             start = primal.greedy(reduced, "greedy by price")
-            moves, heat = _FIRST_MOVES * self._stages, _HOT
+            moves, heat = _FIRST_MOVES * (1 if self._tolls else self._stages), _HOT
         moves = min(shape.tasks * moves, _MOST_MOVES)
-        plan = primal.improve(start, narrow, heat, _COLD, moves, "annealing")
+        plan = primal.improve(start, narrow, heat, _COLD, moves, "annealing", tolls=heat == _HOT)
         self._annealed = True
         primal.complete(plan, shape.value, "annealing")
         return narrow, wide

@@ -138,11 +138,13 @@ class Primal:
         cold: float,
         moves: int,
         phase: str,
+        tolls: bool = False,
     ) -> IntArray:
         """Anneal from ``start`` with temperatures in scales; returns the best plan of all chains.
 
         Under linking rows the moves are shared out to stages, each with the level of its start's tails; the
-        last earns values without the price of those rows.
+        last earns values without the price of those rows. With ``tolls`` tail limits are open for a while:
+        better from afar, no better than the stages along a dive.
         """
         session, tails = self.session, self.session.tails
         if self.worth is session.shape.value:
@@ -150,7 +152,7 @@ class Primal:
             session.offer_plan(top, phase)
             session.check()
             return top
-        if tails is not None and tails.by_scenario:
+        if tolls and tails is not None and tails.by_scenario:
             return self._improve_with_tolls(tails, start, columns, (hot, cold), moves, phase)
         top = start
         cool = (cold / hot) ** (1.0 / _STAGES)

@@ -170,9 +170,7 @@ def anneal(  # noqa: PLR0912, PLR0915 - calls cost more than lines here
         if pick == degree:
             # Where losses cost something, leaving the task may be best.
             gain = leave[t] - worth
-            done, cost = _within(
-                old, -1, -1, -1, threshold - gain, runs, level, allowed, toll, excess, loss
-            )
+            done, cost = _within(old, -1, -1, -1, threshold - gain, runs, level, allowed, toll, excess, loss)
             if done:
                 gain -= cost
                 if dirty and gain < 0.0:

@@ -200,7 +200,7 @@ class Tails:
         return bool(self._scenario)
 
     def tolls(self, price: FloatArray) -> FloatArray:
-        """Worth of a unit of expected excess of each limit by scenario, at prices of all rows of the shape."""
+        """Worth of a unit of expected excess of each limit by scenario, at prices of all rows."""
         mine = price[len(price) - len(self._measures) :]
         ceilings = [max(self._measures[i].ceiling, 1e-300) for i in self._scenario]
         return np.array(
@@ -279,7 +279,7 @@ class Tails:
 
 
 def _cheapest(worth: FloatArray, loss: FloatArray, excess: float) -> IntArray:
-    """What to give up so that ``excess`` of the loss goes: by falling loss per worth, or one that suffices."""
+    """What to give up for ``excess`` of the loss: by falling loss per worth, or one that suffices."""
     cheap = np.argsort(worth / loss, kind="stable")
     several = cheap[: int(np.searchsorted(np.cumsum(loss[cheap]), excess)) + 1]
     enough = np.flatnonzero(loss >= excess)
