@@ -11,19 +11,35 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bondwork.comparison.comparison import Comparison, compare, compare_study
-    from bondwork.contracts import Formulation, Observer, Options, Progress, Solution, Strategy
+    from bondwork.contracts import (
+        Formulation,
+        Observer,
+        Options,
+        Progress,
+        Reduction,
+        Sampler,
+        Solution,
+        Strategy,
+    )
     from bondwork.plan.plan import Plan, load_plan
     from bondwork.plan.verify import Verification, verify
+    from bondwork.planner.breaker import Breaker
+    from bondwork.planner.planner import Planner
     from bondwork.problem.faults import Fault, InvalidInput, Refusal
     from bondwork.problem.from_arrays import from_arrays
     from bondwork.problem.instance import Instance
     from bondwork.problem.reading import load
     from bondwork.program.program import Program
     from bondwork.registry import formulation_names, strategy_names
+    from bondwork.report.comparison_report import report_comparison
+    from bondwork.report.plan_report import report_plan
+    from bondwork.report.tree_report import report_tree
+    from bondwork.rolling import roll
     from bondwork.solving import VerificationFailure, build, solve
     from bondwork.uncertainty.bootstrap import with_history
 
 _HOME = {
+    "Breaker": "bondwork.planner.breaker",
     "Comparison": "bondwork.comparison.comparison",
     "Fault": "bondwork.problem.faults",
     "Formulation": "bondwork.contracts",
@@ -32,9 +48,12 @@ _HOME = {
     "Observer": "bondwork.contracts",
     "Options": "bondwork.contracts",
     "Plan": "bondwork.plan.plan",
+    "Planner": "bondwork.planner.planner",
     "Program": "bondwork.program.program",
     "Progress": "bondwork.contracts",
+    "Reduction": "bondwork.contracts",
     "Refusal": "bondwork.problem.faults",
+    "Sampler": "bondwork.contracts",
     "Solution": "bondwork.contracts",
     "Strategy": "bondwork.contracts",
     "Verification": "bondwork.plan.verify",
@@ -46,6 +65,10 @@ _HOME = {
     "from_arrays": "bondwork.problem.from_arrays",
     "load": "bondwork.problem.reading",
     "load_plan": "bondwork.plan.plan",
+    "report_comparison": "bondwork.report.comparison_report",
+    "report_plan": "bondwork.report.plan_report",
+    "report_tree": "bondwork.report.tree_report",
+    "roll": "bondwork.rolling",
     "solve": "bondwork.solving",
     "strategy_names": "bondwork.registry",
     "verify": "bondwork.plan.verify",
@@ -53,6 +76,7 @@ _HOME = {
 }
 
 __all__ = [
+    "Breaker",
     "Comparison",
     "Fault",
     "Formulation",
@@ -61,9 +85,12 @@ __all__ = [
     "Observer",
     "Options",
     "Plan",
+    "Planner",
     "Program",
     "Progress",
+    "Reduction",
     "Refusal",
+    "Sampler",
     "Solution",
     "Strategy",
     "Verification",
@@ -75,6 +102,10 @@ __all__ = [
     "from_arrays",
     "load",
     "load_plan",
+    "report_comparison",
+    "report_plan",
+    "report_tree",
+    "roll",
     "solve",
     "strategy_names",
     "verify",

@@ -206,11 +206,15 @@ class Watch:
 
 
 @contextmanager
-def watching() -> Iterator[Watch]:
-    """Watch a solve: progress on a terminal, SIGINT and SIGTERM end it with the best plan so far."""
+def watching(*, show: bool = True) -> Iterator[Watch]:
+    """Watch a solve: progress on a terminal, SIGINT and SIGTERM end it with the best plan so far.
+
+    ``show`` false: whoever watches shows progress in a way of its own.
+    """
     watch = Watch()
     before = {each: signal.signal(each, watch.stop) for each in (signal.SIGINT, signal.SIGTERM)}
-    watch.show()
+    if show:
+        watch.show()
     try:
         yield watch
     finally:

@@ -2,22 +2,26 @@
 
 A `Formulation` turns an instance into matrices; a `Strategy` turns matrices into a decision, a
 `ProgramStrategy` does so with a stochastic program; an `Observer` watches and may stop it. Register yours
-under ``bondwork.formulations`` or ``bondwork.strategies``; one class may be both kinds of strategy.
+under ``bondwork.formulations`` or ``bondwork.strategies``; one class may be both kinds of strategy. A
+`Sampler` places the points that scenarios are made from, a `Reduction` chooses few of many.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from bondwork.arrays import FloatArray
+    from numpy.typing import NDArray
+
+    from bondwork.arrays import FloatArray, IntArray
     from bondwork.problem.instance import Instance
+    from bondwork.problem.teams import Teams
     from bondwork.program.program import Program
     from bondwork.program.stochastic import StochasticProgram
     from bondwork.risk.measure import Measure
@@ -42,6 +46,22 @@ Status = Literal[
 ]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class WarmStart:
+    """What an earlier solve left, in the numbering of the program to be solved; either may be absent.
+
+    Attributes
+    ----------
+    x
+        Shape (choices,). A choice, feasible or not: what fits of it is used.
+    row_duals
+        Shape (m,), of the limits. As in `Solution`; ``nan`` for rows of which nothing is known.
+    """
+
+    x: FloatArray | None = None
+    row_duals: FloatArray | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """How long and how exactly to solve, in HiGHS's names.
@@ -51,13 +71,17 @@ class Options:
     time_limit
         Seconds for the strategy, from its start; building and verifying are not counted.
     mip_rel_gap
-        Stop when (bound - objective) / |objective| is at most this.
+        Stop when ``(bound - objective) / |objective|`` is at most this.
     threads
         0 lets HiGHS choose.
     random_seed
         Seed of HiGHS and of every random choice of a strategy.
     highs
         Any further HiGHS options by name; they reach HiGHS as they are.
+    settings
+        Settings of the strategy itself by name, all text; see `bondwork.settings`.
+    warm_start
+        What an earlier round's plan says about this one; strategies that cannot start from it ignore it.
     """
 
     time_limit: float = np.inf
@@ -65,6 +89,8 @@ class Options:
     threads: int = 0
     random_seed: int = 0
     highs: Mapping[str, bool | int | float | str] = field(default_factory=lambda: MappingProxyType({}))
+    settings: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    warm_start: WarmStart | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +135,8 @@ class Solution:
         Shape (k,). Price of one unit of each lazy measure's limit; ``None`` where unknown.
     partial
         Shape (n,). What a heuristic had chosen when it could not meet every lower bound; not a plan.
+    price
+        Shape (choices,). What is agreed for each choice, in currency; ``None``: the bids.
     strategy
         The strategy that decided, where one chose another.
     notes
@@ -122,6 +150,7 @@ class Solution:
     prices_from: Literal["lp_relaxation", "lagrange_multipliers"] | None = None
     measure_prices: FloatArray | None = None
     partial: FloatArray | None = None
+    price: FloatArray | None = None
     strategy: str = ""
     notes: tuple[str, ...] = ()
 
@@ -130,19 +159,31 @@ class Formulation(Protocol):
     """Builds the model of a round. One class per modelling language; no arguments to make one."""
 
     def build(
-        self, instance: Instance, measures: Sequence[Measure] = (), in_rows: Collection[int] = ()
+        self,
+        instance: Instance,
+        measures: Sequence[Measure] = (),
+        in_rows: Collection[int] = (),
+        teams: Teams | None = None,
+        mean_risk: tuple[float, Measure] | None = None,
     ) -> Program:
         """Write the model of ``instance`` down as a `Program`, in the units of the input.
 
-        The columns are the eligible offers in ascending order, the rows those of
+        The columns are the ``teams``, or where these are left out what `bondwork.risk.teams.find_teams` says
+        they are: without replicas the eligible offers in ascending order. The rows are those of
         `bondwork.problem.limits.enumerate_limits`, in that order; then the rows and auxiliary columns of
-        those ``measures`` (all tail limits of the round) whose numbers are ``in_rows``.
+        those ``measures`` (all tail limits of the round) whose numbers are ``in_rows``, and of the load
+        incentives in the objective (`bondwork.program.loads.load_terms`), in any order. With ``mean_risk``,
+        weight and measure, the objective is (1 - weight) times what it was, less weight times the measure.
         """
         ...
 
 
 class Strategy(Protocol):
-    """Decides. One class per strategy; no arguments to make one."""
+    """Decides. One class per strategy; no arguments to make one.
+
+    One that needs to know more than matrices hold (an auction: the bids) has a method ``at_round(instance)``,
+    which returns the strategy for that round.
+    """
 
     #: One line that says what the strategy does and when to use it.
     summary: str
@@ -170,6 +211,10 @@ class ProgramDecision:
         asked then solves what follows it.
     notes
         Fallbacks and choices made on the way, for the solution's provenance.
+    strategy
+        The strategy that decided, where one chose another.
+    build
+        Seconds of it all that went into writing matrices down.
     """
 
     status: Status
@@ -177,6 +222,8 @@ class ProgramDecision:
     root: FloatArray | None
     nodes: Sequence[FloatArray] | None = None
     notes: tuple[str, ...] = ()
+    strategy: str = ""
+    build: float = 0.0
 
 
 class ProgramStrategy(Protocol):
@@ -194,5 +241,65 @@ class ProgramStrategy(Protocol):
         ------
         Refusal
             The program has something that the strategy cannot honour.
+        """
+        ...
+
+
+class Points(Protocol):
+    """Points in (0, 1)**dimensions, handed out one coordinate at a time."""
+
+    def coordinate(self, dimension: int) -> FloatArray:
+        """Return one coordinate of all n points, strictly inside (0, 1). Shape (n,)."""
+        ...
+
+
+class Sampler(Protocol):
+    """Fills the unit cube; laws turn its points into values. One class per method; no arguments to make one.
+
+    Register yours under ``bondwork.samplers``.
+    """
+
+    #: One line that says how the points lie.
+    summary: str
+
+    def points(self, n: int, dimensions: int, seed: np.random.SeedSequence) -> Points:
+        """Place ``n`` >= 1 points. Each coordinate is uniform; the same seed gives the same points.
+
+        A coordinate must not depend on which others were asked for: samples are drawn on several threads.
+        """
+        ...
+
+
+class Reduction(Protocol):
+    """Chooses the scenarios to keep. One class per heuristic; no arguments to make one.
+
+    Register yours under ``bondwork.reductions``. Where probability goes, and how far the result is, is worked
+    out for it.
+    """
+
+    #: One line that says what it does and when to use it.
+    summary: str
+
+    def select(
+        self,
+        cost: NDArray[np.floating[Any]],
+        mass: FloatArray,
+        *,
+        size: int | None,
+        allowed: float | None,
+    ) -> IntArray:
+        """Choose points. Returns their indices, each once, in any order.
+
+        Parameters
+        ----------
+        cost
+            Shape (n, n), symmetric, 0 on the diagonal: distance**order of all pairs. Not to be written to.
+        mass
+            Shape (n,). Probabilities, sum 1.
+        size
+            How many, 1 to n; or ``None``: as few as keep the sum of mass times the cost to the nearest point
+            kept within ``allowed``.
+        allowed
+            ``None`` where ``size`` is given.
         """
         ...

@@ -9,8 +9,8 @@ import tempfile
 from pathlib import Path
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write ``text`` to a temporary file beside ``path``, then rename it: nobody ever sees half a file.
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write to a temporary file beside ``path``, then rename it: nobody ever sees half a file. Text is UTF-8.
 
     What is no regular file (a pipe, a terminal, ``/dev/stdout``) cannot be renamed over and is written to.
 
@@ -19,9 +19,10 @@ def write_whole(path: Path, text: str) -> None:
     OSError
         The folder is missing or not writable, or the disk is full.
     """
+    data = content.encode("utf-8") if isinstance(content, str) else content
     if path.exists() and not path.is_file():
         try:
-            path.write_text(text, encoding="utf-8")
+            path.write_bytes(data)
         except OSError as error:
             error.filename = str(path)
             raise
@@ -32,8 +33,8 @@ def write_whole(path: Path, text: str) -> None:
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None  # not the temporary file's name
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
         mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
         Path(name).chmod(mode)
         Path(name).replace(target)

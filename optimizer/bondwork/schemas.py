@@ -15,8 +15,22 @@ _CLASSES = {
     "plan": ("bondwork.plan.plan", "Plan"),
     "program": ("bondwork.program.program_schema", "Program"),
     "solution": ("bondwork.program.program_solution", "ProgramSolution"),
+    "roll": ("bondwork.rolling_report", "Rolled"),
+    "saa": ("bondwork.program.saa_report", "SaaReport"),
+    "tree": ("bondwork.uncertainty.tree_schema", "Tree"),
+    "tree-spec": ("bondwork.uncertainty.tree_schema", "TreeSpec"),
+    "history": ("bondwork.uncertainty.history_schema", "History"),
     "study": ("bondwork.comparison.study_schema", "StudyFile"),
+    "reputation": ("bondwork.reputation.reputation_schema", "ReputationFile"),
     "comparison": ("bondwork.comparison.comparison_schema", "ComparisonFile"),
+    "simulation": ("bondwork.simulation.schema", "SimulationFile"),
+    "simulation-summary": ("bondwork.simulation.summary", "SimulationSummary"),
+    "tuning": ("bondwork.simulation.tuning", "Tuning"),
+    "planner": ("bondwork.planner.planner_schema", "PlannerState"),
+    "stream": ("bondwork.planner.stream_schema", "StreamLine"),
+    "log": ("bondwork.replay.log_schema", "LogEntry"),
+    "replay": ("bondwork.replay.replay_schema", "Replay"),
+    "locks": ("bondwork.exporters.boundless", "LockList"),
 }
 
 

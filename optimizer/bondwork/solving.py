@@ -11,15 +11,24 @@ from bondwork.observing import Silence, interruptible
 from bondwork.plan.verify import verify
 from bondwork.problem.faults import Fault, InvalidInput, Refusal, Unverified, preview
 from bondwork.problem.instance import Instance
+from bondwork.problem.periods import is_staged
+from bondwork.problem.rescues import has_rescues
 from bondwork.problem.support import unsupported
 from bondwork.registry import find_formulation, find_strategy
 from bondwork.road import RiskForm, Road, draw_scenarios, write_program
+from bondwork.settings import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
+    from typing import Any, TypeAlias
 
     from bondwork.plan.plan import Plan
     from bondwork.program.program import Program
+    from bondwork.uncertainty.history import OutcomeHistory
+
+    #: A history of outcomes, or where to read it.
+    History: TypeAlias = OutcomeHistory | str | Path | bytes | Mapping[str, Any]
 
 #: HiGHS's ``random_seed`` is a 31-bit number; longer seeds are folded into it.
 LARGEST_RANDOM_SEED = 2**31
@@ -47,7 +56,11 @@ def solve(
     seed: int | None = None,
     risk_form: RiskForm = "auto",
     highs: Mapping[str, bool | int | float | str] | None = None,
+    settings: Mapping[str, str] | None = None,
+    warm_start: Plan | None = None,
     allow_violations: bool = False,
+    history: History | None = None,
+    value: bool = False,
     observer: Observer | None = None,
 ) -> Plan:
     """Decide who does what in a round, and verify the plan before handing it out.
@@ -72,9 +85,20 @@ def solve(
         ``auto``: rows for few scenarios and where nothing else will do.
     highs
         Further HiGHS options by name.
+    settings
+        Settings of the strategy by name; see `bondwork strategies`.
+    warm_start
+        Plan of an earlier round: its assignments and prices are where the solve starts, as far as this round
+        has them; `lagrangian` and `extensive` use them. The notes say what was found again.
     allow_violations
         Hand out what a heuristic chose even where it could not meet every limit, with ``verified`` false and
         the limits it breaks.
+    history
+        Outcomes of past rounds, or where to read them: scenarios are resampled from them instead of modelled;
+        see `bondwork.with_history`. The same history is needed to verify the plan.
+    value
+        Work out WS, EEV, EVPI and VSS as well (`bondwork.program.stochastic_value`); for rounds with a second
+        stage.
     observer
         Told of progress, asked whether to stop.
 
@@ -88,7 +112,7 @@ def solve(
     Refusal
         The round asks for something that would change the answer and is not honoured.
     InvalidInput
-        An unknown strategy, formulation or option.
+        An unknown strategy, formulation, option or setting; a history that does not fit the round.
     VerificationFailure
         The plan did not pass the independent check: a bug.
 
@@ -107,28 +131,78 @@ def solve(
     """
     if not isinstance(instance, Instance):
         raise TypeError(f"solve takes an Instance, from bondwork.load; got {type(instance).__name__}")
+    instance = _beside(instance, history)
     seed = instance.uncertainty.seed if seed is None else seed
     _check_options(time_limit, mip_rel_gap, threads, seed, risk_form)
-    options = Options(time_limit, mip_rel_gap, threads, seed % LARGEST_RANDOM_SEED, dict(highs or {}))
+    options = Options(
+        time_limit,
+        mip_rel_gap,
+        threads,
+        seed % LARGEST_RANDOM_SEED,
+        dict(highs or {}),
+        dict(settings or {}),
+    )
     if reasons := unsupported(instance):
         raise Refusal(f"this version cannot honour {reason}" for reason in reasons)
+    if warm_start is not None and (is_staged(instance) or has_rescues(instance)):
+        raise Refusal(["a warm start for a round with later stages"])
+    if is_staged(instance):
+        asked, told = (strategy, formulation), _told(strategy, risk_form, options)
+        return _solved_with_periods(instance, options, observer, asked, seed, told, value=value)
+    if has_rescues(instance):
+        how = (strategy, formulation)
+        told = _told(strategy, risk_form, options)
+        return _solved_with_rescues(instance, options, observer, how, seed, told, value=value)
+    if value:
+        raise Refusal(
+            ["the value of the stochastic model of a round of one stage: nothing is decided after it is seen"]
+        )
     decide, written = find_strategy(strategy), find_formulation(formulation)
+    read_settings(decide, options.settings, f"strategy {strategy}")
     with interruptible(observer or Silence()) as watch:
-        road = Road(instance, decide, written, options, watch, seed=seed, risk_form=risk_form)
+        road = Road(
+            instance, decide, written, options, watch, seed=seed, risk_form=risk_form, earlier=warm_start
+        )
         decision = road.decide(allow_partial=allow_violations)
     told = _told(strategy, risk_form, options)
     plan = decision.plan(road, strategy=strategy, formulation=formulation, options=told)
     return _verified(instance, plan, allow_violations=allow_violations)
 
 
+def _solved_with_rescues(
+    instance: Instance,
+    options: Options,
+    observer: Observer | None,
+    how: tuple[str, str],
+    seed: int,
+    told: Mapping[str, bool | int | float | str | None],
+    *,
+    value: bool,
+) -> Plan:
+    """Decide a round whose failed tasks can be given away again (MODEL 4, two stages)."""
+    from bondwork.two_stages import TwoStageRoad, solve_two_stages  # what most rounds do not need
+
+    strategy, formulation = how
+    written = find_formulation(formulation)
+    with interruptible(observer or Silence()) as watch:
+        road = TwoStageRoad(instance, strategy, written, options, watch, seed=seed, value=value)
+        plan = solve_two_stages(road, formulation=formulation, options=told)
+    return _verified(instance, plan, allow_violations=False)
+
+
 def build(
-    instance: Instance, formulation: str = "highs", *, seed: int | None = None, risk_form: RiskForm = "auto"
+    instance: Instance,
+    formulation: str = "highs",
+    *,
+    seed: int | None = None,
+    risk_form: RiskForm = "auto",
+    history: History | None = None,
 ) -> Program:
     """Write the model of a round down as matrices, for those who bring their own solver.
 
     Parameters
     ----------
-    instance, formulation, seed, risk_form
+    instance, formulation, seed, risk_form, history
         As for `solve`. Convex tail limits that are not in rows are listed as ``program.lazy``.
 
     Raises
@@ -138,10 +212,59 @@ def build(
     Refusal
         The round asks for something that the matrices would not hold.
     """
+    instance = _beside(instance, history)
     if reasons := unsupported(instance):
         raise Refusal(f"this version cannot honour {reason}" for reason in reasons)
+    if is_staged(instance):
+        raise Refusal(
+            ["the matrices hold one stage; bondwork.program.horizon writes a round with later periods down"]
+        )
+    if has_rescues(instance):
+        raise Refusal(
+            [
+                "the matrices hold one stage, and the round has second-stage offers that could pay; "
+                "bondwork.program.redelegation writes both down"
+            ]
+        )
     seed = instance.uncertainty.seed if seed is None else seed
     return write_program(instance, find_formulation(formulation), draw_scenarios(instance, seed), risk_form)
+
+
+def _solved_with_periods(
+    instance: Instance,
+    options: Options,
+    observer: Observer | None,
+    asked: tuple[str, str],
+    seed: int,
+    told: Mapping[str, bool | int | float | str | None],
+    *,
+    value: bool,
+) -> Plan:
+    """Decide a round together with its later periods (MODEL 4, many stages)."""
+    from bondwork.horizon_solving import solve_horizon  # what most rounds do not need
+
+    with interruptible(observer or Silence()) as watch:
+        strategy, formulation = asked
+        plan = solve_horizon(
+            instance,
+            options,
+            watch,
+            strategy=strategy,
+            formulation=formulation,
+            seed=seed,
+            told=told,
+            value=value,
+        )
+    return _verified(instance, plan, allow_violations=False)
+
+
+def _beside(instance: Instance, history: History | None) -> Instance:
+    """Put a history beside a round, where there is one."""
+    if history is None:
+        return instance
+    from bondwork.uncertainty.bootstrap import with_history  # what most rounds do not need
+
+    return with_history(instance, history)
 
 
 def _check_options(
@@ -176,7 +299,8 @@ def _told(strategy: str, risk_form: str, options: Options) -> dict[str, bool | i
         "random_seed": options.random_seed,
         "risk_form": risk_form,
     }
-    return told | dict(options.highs)
+    chosen = {f"settings.{name}": text for name, text in options.settings.items()}
+    return told | dict(options.highs) | chosen
 
 
 def _verified(instance: Instance, plan: Plan, *, allow_violations: bool) -> Plan:

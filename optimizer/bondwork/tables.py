@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from bondwork.console import count, printable, text_console
 
 if TYPE_CHECKING:
-    from bondwork.registry import Description
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from bondwork.plan.verify import Verification
     from bondwork.problem.instance import Instance
     from bondwork.program.program_solution import ProgramSolution
+    from bondwork.registry import Description
 
 #: Rows of a list shown in a terminal; the JSON has them all.
 MOST_ROWS = 40
@@ -52,7 +52,7 @@ def show_percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.3%}"
 
 
-def print_plan(instance: Instance, plan: Plan, written_to: Path | None) -> None:
+def print_plan(instance: Instance, plan: Plan, written_to: Path | None, *, explain: bool = False) -> None:
     """Show a plan: how good it is, who does what, what was left and why."""
     out = text_console(sys.stdout)
     unit = f" {instance.currency}" if instance.currency else ""
@@ -73,9 +73,15 @@ def print_plan(instance: Instance, plan: Plan, written_to: Path | None) -> None:
         print_line(out, f"these limits {kind}: {', '.join(plan.conflict.limits)}")
         for name, least in plan.conflict.least.items():
             measured_in = unit if name.startswith("cvar") else ""
-            print_line(out, f"the least {name} that the other limits allow is {show_number(least)}{measured_in}")
+            print_line(
+                out, f"the least {name} that the other limits allow is {show_number(least)}{measured_in}"
+            )
     _print_assignments(out, plan, unit)
+    if explain:
+        _print_reasons(out, plan, unit)
+    _print_replicas(out, plan, unit)
     _print_left(out, plan)
+    _print_loads(out, plan, unit)
     _print_risk(out, plan, unit)
     _print_prices(out, plan, unit)
     if written_to is not None:
@@ -112,10 +118,48 @@ def _print_assignments(out: Console, plan: Plan, unit: str) -> None:
     _print_more(out, plan.assignments)
 
 
+def _print_reasons(out: Console, plan: Plan, unit: str) -> None:
+    """Show what each choice and the next best are worth at the shadow prices."""
+    explained = [each for each in plan.assignments if each.explanation is not None]
+    if not explained:
+        print_line(out, "no choice is explained: there are no prices that tell what each of them costs")
+        return
+    title = f"worth at the shadow prices (in{unit or ' currency'})"
+    table = make_table("task", "offer", "next best", "worth", "task price", "margin", title=title, text=3)
+    for each in explained[:MOST_ROWS]:
+        why = each.explanation
+        assert why is not None
+        next_best = " + ".join(why.runner_up) or ("none" if why.margin is None else "leave it")
+        table.add_row(
+            plain(each.task),
+            plain(each.offer),
+            plain(next_best),
+            show_number(why.worth),
+            show_number(why.task_price),
+            "" if why.margin is None else show_number(why.margin),
+        )
+    out.print(table)
+    _print_more(out, explained)
+
+
+def _print_replicas(out: Console, plan: Plan, unit: str) -> None:
+    if not plan.replica_values:
+        return
+    title = f"one more executor would add (in{unit or ' currency'}, limits left aside)"
+    table = make_table("task", "executors", "one more", "gain", title=title)
+    for each in plan.replica_values[:MOST_ROWS]:
+        more = plain(each.executor)
+        table.add_row(plain(each.task), str(each.executors), more, show_number(each.value_of_one_more))
+    out.print(table)
+    _print_more(out, plan.replica_values)
+
+
 def _print_left(out: Console, plan: Plan) -> None:
     if not plan.unassigned:
         return
-    table = make_table("task", "reason", "limits", title=f"{count(len(plan.unassigned), 'task')} left", text=3)
+    table = make_table(
+        "task", "reason", "limits", title=f"{count(len(plan.unassigned), 'task')} left", text=3
+    )
     for each in plan.unassigned[:MOST_ROWS]:
         shown = ", ".join(each.limits[:4]) + (
             f" and {len(each.limits) - 4} more" if len(each.limits) > 4 else ""
@@ -123,6 +167,19 @@ def _print_left(out: Console, plan: Plan) -> None:
         table.add_row(plain(each.task), each.reason, plain(shown))
     out.print(table)
     _print_more(out, plan.unassigned)
+
+
+def _print_loads(out: Console, plan: Plan, unit: str) -> None:
+    if not plan.loads:
+        return
+    error = f"; the bound is at most {show_number(plan.load_error)}{unit} too high for them"
+    title = "loads" + (error if plan.load_error else "")
+    table = make_table("coprocessor", "resource", "load", f"incentive{unit}", title=title, text=2)
+    for each in plan.loads[:MOST_ROWS]:
+        numbers = (f"{each.load:.1%}", show_number(each.incentive))
+        table.add_row(plain(each.coprocessor), plain(each.resource), *numbers)
+    out.print(table)
+    _print_more(out, plan.loads)
 
 
 def _print_risk(out: Console, plan: Plan, unit: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 import bondwork
 from bondwork.problem.generate import generate_round
+from bondwork.problem.teams import teams_of_offers
 from bondwork.risk.assessment import assess
 from bondwork.risk.limits import tail_measures
 from bondwork.uncertainty.sampling import sample_round
@@ -216,7 +217,8 @@ def fresh_measure(document, plan, seed):
     number = {name: i for i, name in enumerate(instance.offers.ids)}
     chosen = np.array(sorted(number[each.offer] for each in plan.assignments))
     sample = sample_round(instance, scenarios=20_000, seed=seed, method="monte_carlo", offers=chosen)
-    measure = tail_measures(instance, sample, chosen)[0]
+    teams = teams_of_offers(instance, chosen)
+    measure = tail_measures(instance, sample, teams, np.searchsorted(chosen, teams.member))[0]
     return measure.value(np.ones(len(chosen))), measure.standard_error(np.ones(len(chosen)))
 
 
@@ -306,7 +308,8 @@ def test_fresh_values_are_within_their_errors_of_a_large_sample():
     number = {name: i for i, name in enumerate(instance.offers.ids)}
     chosen = np.array(sorted(number[each.offer] for each in plan.assignments))
     large = sample_round(instance, scenarios=400_000, seed=31, method="monte_carlo", offers=chosen)
-    measures = tail_measures(instance, large, chosen)
+    teams = teams_of_offers(instance, chosen)
+    measures = tail_measures(instance, large, teams, np.searchsorted(chosen, teams.member))
     for entry, measure in zip(plan.risk, measures, strict=False):
         if entry.standard_error is not None:
             truth = measure.value(np.ones(len(chosen)))

@@ -7,10 +7,50 @@ without a solution; 5 the solver failed; 130 interrupted, with the best plan fou
 """
 
 from bondwork import console
-from bondwork.cli import comparing, exporting, importing, listing, making, solving, verifying
+from bondwork.cli import (
+    cluster,
+    comparing,
+    exporting,
+    importing,
+    listing,
+    making,
+    markets,
+    replaying,
+    reporting,
+    reputation,
+    rolling,
+    saa,
+    serving,
+    simulating,
+    solving,
+    streaming,
+    tree,
+    verifying,
+)
 from bondwork.cli.app import app
 
-__all__ = ["app", "comparing", "exporting", "importing", "listing", "main", "making", "solving", "verifying"]
+__all__ = [
+    "app",
+    "cluster",
+    "comparing",
+    "exporting",
+    "importing",
+    "listing",
+    "main",
+    "making",
+    "markets",
+    "replaying",
+    "reporting",
+    "reputation",
+    "rolling",
+    "saa",
+    "serving",
+    "simulating",
+    "solving",
+    "streaming",
+    "tree",
+    "verifying",
+]
 
 
 def main() -> None:

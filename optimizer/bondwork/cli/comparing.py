@@ -13,13 +13,16 @@ from bondwork.cli.documents import read_bytes
 from bondwork.cli.parameters import (
     GapOption,
     HighsOption,
+    HistoryOption,
     JsonOption,
     OutOption,
+    ReportOption,
     RiskForm,
     RiskFormOption,
     SeedOption,
     ThreadsOption,
     TimeLimitOption,
+    check_report,
     highs_options,
 )
 
@@ -49,6 +52,7 @@ def compare(
     seed: SeedOption = None,
     risk_form: RiskFormOption = RiskForm.auto,
     highs: HighsOption = None,
+    history: HistoryOption = None,
     replications: Annotated[
         int, typer.Option(min=1, help="Times that all is solved, each time with other scenarios.")
     ] = 1,
@@ -71,18 +75,20 @@ def compare(
             help="File that gets each row at once; an existing one is gone on with.", show_default=False
         ),
     ] = None,
+    report: ReportOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare strategies and formulations: objective, bound, gap, seconds, memory, fresh scenarios.
 
-    A study (bondwork.study/1) says all of this in one file; only --jobs, --journal, --reference and the
-    output are given beside it.
+    A study (bondwork.study/1) says all of this in one file; only --jobs, --journal, --reference, --report
+    and the output are given beside it.
     """
     from bondwork.comparison.comparison import compare_study
     from bondwork.comparison.printing import print_comparison
     from bondwork.comparison.study import make_study
 
     console.check_writable(output)
+    check_report(report)
     study = _study(files)
     if study is None:
         study = make_study(
@@ -99,6 +105,10 @@ def compare(
             scenarios=scenarios,
             value=value,
         )
+    if history is not None:
+        from bondwork.uncertainty.history import read_history
+
+        study = study.beside(read_history(history))
     names = [each.name for each in study.contenders]
     if reference is not None and reference not in names:
         raise typer.BadParameter(f"--reference is {reference!r}, expected one of {', '.join(names)}")
@@ -106,6 +116,12 @@ def compare(
         comparison = compare_study(study, jobs=jobs, journal=journal, observer=watch, tally=watch.tally)
     if output is not None:
         console.write(output, comparison.to_json())
+    if report is not None:
+        from bondwork.report.comparison_report import report_comparison
+
+        name = Path(files[0]).stem if len(files) == 1 and files[0] != "-" else ""
+        html = report_comparison(comparison, name=name, unit=_unit(study), reference=reference)
+        console.write(report, html)
     if as_json:
         console.hand_out(comparison.to_json())
     else:

@@ -36,6 +36,15 @@ def read_either(source: str) -> tuple[Any, Instance | None]:
     return document, dataclasses.replace(instance, read_seconds=time.perf_counter() - start)
 
 
+def beside_history(instance: Instance, history: Path | None) -> Instance:
+    """Put a history file beside a round, where there is one."""
+    if history is None:
+        return instance
+    from bondwork.uncertainty.bootstrap import with_history
+
+    return with_history(instance, history)
+
+
 def load_round(source: str) -> Instance:
     """Read a round from a file, or from standard input for ``-``."""
     from bondwork.problem.reading import load

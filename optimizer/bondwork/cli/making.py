@@ -23,6 +23,9 @@ def generate(
     risk_budget: Annotated[
         float | None, typer.Option(help="Budget of a CVaR limit; none if left out.")
     ] = None,
+    rescue: Annotated[
+        int, typer.Option("--rescue", min=0, help="Second-stage offers for each task.", show_default="none")
+    ] = 0,
     output: OutOption = None,
 ) -> None:
     """Make a random round of the paper's kind, in which capacity and collateral both bind."""
@@ -37,6 +40,7 @@ def generate(
             tightness=tightness,
             risk_level=risk_level,
             risk_budget=risk_budget,
+            rescue=rescue,
         )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None

@@ -33,19 +33,72 @@ SeedOption = Annotated[
 HighsOption = Annotated[
     list[str] | None, typer.Option("--highs", metavar="NAME=VALUE", help="Any HiGHS option; repeatable.")
 ]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="NAME=VALUE", help="Setting of the strategy; see `bondwork strategies`; repeatable."
+    ),
+]
+HistoryOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Outcomes of past rounds, CSV or JSON: scenarios are resampled from them.", show_default=False
+    ),
+]
+WarmStartOption = Annotated[
+    Path | None,
+    typer.Option("--warm-start", metavar="PLAN.json", help="Start from an earlier plan.", show_default=False),
+]
+ExplainOption = Annotated[
+    bool, typer.Option("--explain", help="Show why each task went where it went, at the shadow prices.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 OutOption = Annotated[
     Path | None,
     typer.Option("--output", "-o", help="File to write; whole or not at all.", show_default=False),
 ]
+ReportOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        metavar="PAGE.html",
+        help="Also write a page for people, one HTML file; extra `report`.",
+        show_default=False,
+    ),
+]
+
+
+def check_report(page: Path | None) -> None:
+    """Refuse a report that could not be made or written, before hours of work are done for it."""
+    if page is None:
+        return
+    if str(page) == "-":
+        raise typer.BadParameter("a page goes to a file: standard output has the results")
+    from bondwork import console
+    from bondwork.report.extra import require_extra
+
+    try:
+        require_extra()
+    except ModuleNotFoundError as error:
+        raise typer.BadParameter(str(error)) from None
+    console.check_writable(page)
 
 
 def highs_options(pairs: list[str] | None) -> dict[str, str]:
     """Split the pairs of ``--highs NAME=VALUE``."""
+    return _pairs("--highs", pairs)
+
+
+def strategy_settings(pairs: list[str] | None) -> dict[str, str]:
+    """Split the pairs of ``--set NAME=VALUE``."""
+    return _pairs("--set", pairs)
+
+
+def _pairs(option: str, pairs: list[str] | None) -> dict[str, str]:
     options = {}
     for pair in pairs or []:
         name, equals, value = pair.partition("=")
         if not equals or not name:
-            raise typer.BadParameter(f"--highs is {pair!r}, expected NAME=VALUE")
+            raise typer.BadParameter(f"{option} is {pair!r}, expected NAME=VALUE")
         options[name] = value
     return options

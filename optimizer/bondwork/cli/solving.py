@@ -8,24 +8,32 @@ import typer
 
 from bondwork import console, tables
 from bondwork.cli.app import app
-from bondwork.cli.documents import exit_code, read_either
+from bondwork.cli.documents import beside_history, exit_code, read_either
 from bondwork.cli.parameters import (
+    ExplainOption,
     FormulationOption,
     GapOption,
     HighsOption,
+    HistoryOption,
     JsonOption,
     OutOption,
+    ReportOption,
     RiskForm,
     RiskFormOption,
     RoundArgument,
     SeedOption,
+    SetOption,
     StrategyOption,
     ThreadsOption,
     TimeLimitOption,
+    WarmStartOption,
+    check_report,
     highs_options,
+    strategy_settings,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from bondwork.contracts import Options
@@ -43,28 +51,45 @@ def solve(
     seed: SeedOption = None,
     risk_form: RiskFormOption = RiskForm.auto,
     highs: HighsOption = None,
+    set_: SetOption = None,
+    history: HistoryOption = None,
     allow_violations: Annotated[
         bool, typer.Option("--allow-violations", help="Hand out a heuristic's plan that breaks limits.")
     ] = False,
     value: Annotated[
         bool, typer.Option("--value", help="Tell what the stochastic model is worth (programs).")
     ] = False,
+    warm_start: WarmStartOption = None,
+    explain: ExplainOption = False,
+    report: ReportOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Solve a round, or a stochastic program: the best plan within its limits, verified."""
     from bondwork.contracts import Options
+    from bondwork.plan.plan import load_plan
+    from bondwork.problem.periods import is_staged
+    from bondwork.problem.rescues import has_rescues
     from bondwork.solving import solve as solve_round
 
     if output is not None and str(output) == "-":
         output, as_json = None, True
     console.check_writable(output)
+    check_report(report)
     document, instance = read_either(round_)
     if instance is None:
-        if strategy not in ("auto", "extensive") or formulation != "highs":
-            raise typer.BadParameter("a stochastic program is solved by --strategy extensive with highs")
-        options = Options(time_limit, mip_rel_gap, threads, seed or 0, highs_options(highs))
-        _solve_program(document, options, output, value=value, as_json=as_json)
-    if value:
+        if history is not None:
+            raise typer.BadParameter("--history is for rounds: a program holds its scenarios itself")
+        if report is not None:
+            raise typer.BadParameter("--report is for rounds: a program has no plan")
+        if warm_start is not None:
+            raise typer.BadParameter("--warm-start is for rounds: a program has no plan")
+        options = Options(
+            time_limit, mip_rel_gap, threads, seed or 0, highs_options(highs), strategy_settings(set_)
+        )
+        how = {"strategy": strategy, "formulation": formulation}
+        _solve_program(document, options, output, how, value=value, as_json=as_json)
+    instance = beside_history(instance, history)
+    if value and not (is_staged(instance) or has_rescues(instance)):
         raise typer.BadParameter("--value is for stochastic programs; a round of one stage has no recourse")
     with console.watching() as watch:
         plan = solve_round(
@@ -77,21 +102,42 @@ def solve(
             seed=seed,
             risk_form=risk_form.value,
             highs=highs_options(highs),
+            settings=strategy_settings(set_),
+            warm_start=None if warm_start is None else load_plan(warm_start),
             allow_violations=allow_violations,
+            value=value,
             observer=watch,
         )
     text = plan.to_json()
     if output is not None:
         console.write(output, text)
+    if report is not None:
+        from bondwork.report.plan_report import report_plan
+
+        console.write(report, report_plan(instance, plan))
     if as_json:
         console.hand_out(text)
     else:
-        tables.print_plan(instance, plan, written_to=output)
+        tables.print_plan(instance, plan, written_to=output, explain=explain)
+        if is_staged(instance):
+            from bondwork.tables_horizon import print_periods
+
+            print_periods(instance, plan)
+        elif has_rescues(instance):
+            from bondwork.tables_rescues import print_rescues
+
+            print_rescues(instance, plan)
     raise SystemExit(exit_code(plan))
 
 
 def _solve_program(
-    document: Any, options: Options, output: Path | None, *, value: bool, as_json: bool
+    document: Any,
+    options: Options,
+    output: Path | None,
+    how: Mapping[str, str],
+    *,
+    value: bool,
+    as_json: bool,
 ) -> NoReturn:
     """Solve a stochastic program and end the command."""
     from bondwork.program.program_schema import load_program
@@ -99,7 +145,14 @@ def _solve_program(
 
     program = load_program(document)
     with console.watching() as watch:
-        solution = solve_stochastic(program, options, watch, value=value)
+        solution = solve_stochastic(
+            program,
+            options,
+            watch,
+            strategy=how["strategy"],
+            formulation=how["formulation"],
+            value=value,
+        )
     text = solution.to_json()
     if output is not None:
         console.write(output, text)

@@ -8,8 +8,8 @@ import typer
 
 from bondwork import tables
 from bondwork.cli.app import app
-from bondwork.cli.documents import load_round, print_json, read_bytes
-from bondwork.cli.parameters import JsonOption, RoundArgument
+from bondwork.cli.documents import beside_history, load_round, print_json, read_bytes
+from bondwork.cli.parameters import HistoryOption, JsonOption, RoundArgument
 
 
 @app.command()
@@ -35,6 +35,7 @@ def check(round_: RoundArgument, as_json: JsonOption = False) -> None:
 def verify(
     round_: RoundArgument,
     plan: Annotated[str, typer.Argument(metavar="PLAN.json", help="A plan; - reads standard input.")],
+    history: HistoryOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check a plan against its round, without a solver; exit code 2 where anything is not so."""
@@ -43,7 +44,8 @@ def verify(
 
     if round_ == plan == "-":
         raise typer.BadParameter("only one of the two can come from standard input")
-    verdict = verify_plan(load_round(round_), load_plan(read_bytes(plan)))
+    instance = beside_history(load_round(round_), history)
+    verdict = verify_plan(instance, load_plan(read_bytes(plan)))
     if as_json:
         violations = [each.model_dump() for each in verdict.violations]
         print_json(

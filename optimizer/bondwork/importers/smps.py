@@ -18,6 +18,7 @@ from bondwork.importers.smps_stoch import read_stoch
 from bondwork.importers.smps_time import read_time
 from bondwork.importers.smps_tree import TreeMaker
 from bondwork.problem.faults import Fault, InvalidInput
+from bondwork.program.resampling import sampler_of
 from bondwork.program.stochastic import StochasticProgram
 from bondwork.program.template import NodeTemplate
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from bondwork.importers.smps_stoch import Element
     from bondwork.importers.smps_time import Periods
     from bondwork.importers.smps_tree import Node
+    from bondwork.program.resampling import ProgramSampler
 
 #: Larger trees are refused: their extensive form would hardly fit into memory.
 MOST_NODES = 200_000
@@ -103,21 +105,60 @@ def read_smps(
     >>> len(program), [program.node(leaf).upper.tolist() for leaf in program.leaves]
     (3, [[2.0], [6.0]])
     """
-    core_reader = Reader(core, "core")
-    core_reader.fixed = is_fixed(core_reader)
-    time_reader = Reader(time, "time", fixed=core_reader.fixed)
-    stoch_reader = Reader(stoch, "stoch", fixed=core_reader.fixed)
-    # a file is checked against the ones before it, so only what is wrong with sound predecessors is told
-    refuse(core_reader, time_reader, stoch_reader)
-    read = read_core(core_reader)
-    refuse(core_reader)
-    periods = read_time(time_reader, read)
-    refuse(time_reader)
-    random = read_stoch(stoch_reader, read, periods)
-    refuse(stoch_reader)
-    draws = _draws(scenarios, len(periods.names))
-    maker = TreeMaker(read, periods, stoch_reader, most_nodes)
-    return _program(read, periods, maker.make(random, draws, seed), maker)
+    files = _Files(core, time, stoch, most_nodes)
+    return files.program(_draws(scenarios, len(files.periods.names)), seed)
+
+
+def smps_sampler(core: Source, time: Source, stoch: Source) -> ProgramSampler:
+    """Read the three files once, and return what draws two-stage programs of them.
+
+    Parameters
+    ----------
+    core, time, stoch
+        As for `read_smps`.
+
+    Returns
+    -------
+    ProgramSampler
+        For `bondwork.program.saa`: called with a number of scenarios and a seed. A program of more than two
+        periods is expanded once, and the children of its root are what is drawn, each with all below it.
+
+    Raises
+    ------
+    InvalidInput
+        As `read_smps`.
+    """
+    files = _Files(core, time, stoch, MOST_NODES)
+    if len(files.periods.names) != 2:
+        return sampler_of(files.program(None, 0))
+
+    def draw(scenarios: int, seed: int) -> StochasticProgram:
+        return files.program([scenarios], seed)
+
+    return draw
+
+
+class _Files:
+    """The content of the three files, checked."""
+
+    def __init__(self, core: Source, time: Source, stoch: Source, most_nodes: int) -> None:
+        core_reader = Reader(core, "core")
+        core_reader.fixed = is_fixed(core_reader)
+        time_reader = Reader(time, "time", fixed=core_reader.fixed)
+        stoch_reader = Reader(stoch, "stoch", fixed=core_reader.fixed)
+        # a file is checked against the ones before it, so only what is wrong with sound predecessors is told
+        refuse(core_reader, time_reader, stoch_reader)
+        self.core = read_core(core_reader)
+        refuse(core_reader)
+        self.periods = read_time(time_reader, self.core)
+        refuse(time_reader)
+        self.random = read_stoch(stoch_reader, self.core, self.periods)
+        refuse(stoch_reader)
+        self.maker = TreeMaker(self.core, self.periods, stoch_reader, most_nodes)
+
+    def program(self, draws: list[int] | None, seed: int) -> StochasticProgram:
+        """Make the whole program, or one of so many draws."""
+        return _program(self.core, self.periods, self.maker.make(self.random, draws, seed), self.maker)
 
 
 def _draws(scenarios: int | Sequence[int] | None, stages: int) -> list[int] | None:

@@ -68,10 +68,10 @@ class TreeMaker:
         """
         if not random.scenarios:
             return self._product(random.laws, draws, seed)
-        scenarios = random.scenarios
+        shares = {number: each.outcome.probability for number, each in enumerate(random.scenarios)}
         if draws is not None:
-            scenarios = self._drawn(scenarios, draws, seed)
-        return self._scenario_tree(scenarios, random.scenarios)
+            shares = self._drawn(random.scenarios, draws, seed)
+        return self._scenario_tree(shares, random.scenarios)
 
     def stage_of(self, element: Element) -> int:
         """Stage of an element."""
@@ -142,20 +142,17 @@ class TreeMaker:
 
     # --- scenarios -----------------------------------------------------------------------------------------
 
-    def _drawn(self, scenarios: Sequence[Scenario], draws: Sequence[int], seed: int) -> list[Scenario]:
+    def _drawn(self, scenarios: Sequence[Scenario], draws: Sequence[int], seed: int) -> dict[int, float]:
+        """Numbers of the scenarios that are drawn, and the share of each; what was read stays as it is."""
         if len(self.periods.names) > 2:
             expected = "two periods: scenarios drawn from a tree would no longer share its inner nodes"
             raise InvalidInput([Fault("scenarios", f"{len(self.periods.names)} periods", expected)])
         chances = np.array([each.outcome.probability for each in scenarios])
         drawn = np.random.default_rng(seed).choice(len(scenarios), draws[0], p=chances / chances.sum())
         number, times = np.unique(drawn, return_counts=True)
-        kept = []
-        for k, count in zip(number.tolist(), times.tolist(), strict=True):
-            scenarios[k].outcome.probability = count / draws[0]
-            kept.append(scenarios[k])
-        return kept
+        return dict(zip(number.tolist(), (times / draws[0]).tolist(), strict=True))
 
-    def _scenario_tree(self, kept: Sequence[Scenario], scenarios: Sequence[Scenario]) -> list[Node]:
+    def _scenario_tree(self, shares: Mapping[int, float], scenarios: Sequence[Scenario]) -> list[Node]:
         """Join the paths of scenarios: each shares its parent's nodes up to the period of its branch."""
         names = self.periods.names
         last = len(names) - 1
@@ -170,9 +167,8 @@ class TreeMaker:
             raise InvalidInput([Fault(self.reader.name, f"{len(scenarios)} scenarios", expected)])
         paths: list[list[_Branch]] = []
         states: list[State] = []
-        wanted = {id(each) for each in kept}
         roots = set()
-        for each in scenarios:
+        for number, each in enumerate(scenarios):
             base = paths[each.parent] if each.parent >= 0 else core_path
             state = self._changed(
                 states[each.parent] if each.parent >= 0 else {}, each.outcome.changes.values()
@@ -186,14 +182,14 @@ class TreeMaker:
                     above.children.append(path[-1])
             paths.append(path)
             states.append(state)
-            if id(each) in wanted:
+            if number in shares:
                 roots.add(id(path[0]))
                 for node in path:
-                    node.mass += each.outcome.probability
+                    node.mass += shares[number]
         if len(roots) > 1:
             found = f"{len(roots)} scenarios that differ in the first period"
             raise InvalidInput([Fault(self.reader.name, found, "one first period, which is certain")])
-        root = next(path[0] for path, each in zip(paths, scenarios, strict=True) if id(each) in wanted)
+        root = paths[min(shares)][0]
         return _numbered(root, {id(node) for path in paths for node in path})
 
 

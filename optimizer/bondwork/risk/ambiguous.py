@@ -48,7 +48,8 @@ class WorstExpectation:
         """Refuse: the ball is about failures, not about losses."""
         raise TypeError("the worst expectation is no function of the losses alone")
 
-    def _shares(self) -> FloatArray:
+    def failure_shares(self) -> FloatArray:
+        """Share of scenarios in which each column of the scope fails, then each of its commitments."""
         return np.append(self.loss.sample.failure_share(), self.held_share)
 
     def _amounts(self, x: FloatArray) -> FloatArray:
@@ -56,20 +57,20 @@ class WorstExpectation:
 
     def _threshold(self, x: FloatArray) -> float:
         """Best t: the largest amount at which the amounts above it could still fail ``radius`` more often."""
-        amounts, spare = self._amounts(x), 1.0 - self._shares()
+        amounts, spare = self._amounts(x), 1.0 - self.failure_shares()
         order = np.argsort(-amounts, kind="stable")
         above = np.cumsum(spare[order])
         first = int(np.searchsorted(above, self.radius))
         return float(amounts[order[first]]) if first < len(order) else 0.0
 
     def _at(self, x: FloatArray, t: float) -> float:
-        shares, amounts = self._shares(), self._amounts(x)
+        shares, amounts = self.failure_shares(), self._amounts(x)
         expected = float(shares @ amounts)
         return self.radius * t + expected + float((1.0 - shares) @ np.maximum(amounts - t, 0.0))
 
     def cut(self, x: FloatArray) -> Cut:
         """Expected loss under the worst law at ``x``: no value is below its expectation under any law."""
-        shares, amounts = self._shares(), self._amounts(x)
+        shares, amounts = self.failure_shares(), self._amounts(x)
         spare = 1.0 - shares
         # the largest amounts fail more often, until the radius is used up; the one at the edge in part
         order = np.argsort(-amounts, kind="stable")
@@ -88,7 +89,7 @@ class WorstExpectation:
         k, held = len(self.loss.columns), len(self.held_weight)
         unit = self.loss.unit
         weight, held_weight = self.loss.weight / unit, self.held_weight / unit
-        shares = self._shares()
+        shares = self.failure_shares()
         own = csr_array((weight, (np.arange(k), self.loss.columns)), shape=(k + held, self.loss.size))
         minus_t = csr_array(-np.ones((k + held, 1)))
         above = hstack([own, minus_t, -eye_array(k + held, format="csr")])

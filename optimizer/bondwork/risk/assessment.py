@@ -10,16 +10,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bondwork.problem.values import expected_slashing
+from bondwork.problem.teams import (
+    has_tied_outcomes,
+    held_teams,
+    member_slashing,
+    team_slashing,
+    teams_of_offers,
+)
 from bondwork.risk.limits import is_tail_limit, members, tail_measures
-from bondwork.uncertainty.sampling import RoundSample, sample_round
+from bondwork.risk.teams import with_scenario_chances
+from bondwork.uncertainty.sampling import fresh_method, sample_round
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bondwork.arrays import FloatArray, IntArray
+    from bondwork.arrays import IntArray
     from bondwork.problem.instance import Instance, RiskLimit
+    from bondwork.problem.teams import Teams
     from bondwork.risk.measure import Measure
+    from bondwork.uncertainty.sampling import RoundSample
 
 #: Fresh scenarios on which every tail limit is measured again.
 FRESH_SCENARIOS = 20_000
@@ -87,17 +96,22 @@ def assess(instance: Instance, sample: RoundSample | None, chosen: IntArray, see
     seed
         Seed of the solve; fresh scenarios come from a stream of their own under it.
     """
-    x = np.ones(len(chosen))
+    teams = chosen_teams(instance, sample, chosen)
+    x = np.ones(len(teams))
     found: list[Assessment] = []
     inside: Iterator[Measure] = iter(())
     outside: Iterator[Measure] = iter(())
-    if sample is not None:
-        known = RoundSample(sample.offers.select(chosen), sample.commitments)
+    if sample is not None and any(map(is_tail_limit, instance.risk)):
         fresh = sample_round(
-            instance, scenarios=FRESH_SCENARIOS, seed=fresh_seed(seed), method="monte_carlo", offers=chosen
+            instance,
+            scenarios=FRESH_SCENARIOS,
+            seed=fresh_seed(seed),
+            method=fresh_method(instance),
+            offers=chosen,
         )
-        inside = iter(tail_measures(instance, known, chosen))
-        outside = iter(tail_measures(instance, fresh, chosen))
+        places = np.argsort(chosen, kind="stable")[np.searchsorted(np.sort(chosen), teams.member)]
+        inside = iter(tail_measures(instance, sample, teams))
+        outside = iter(tail_measures(instance, fresh, teams, places))
     for number, limit in enumerate(instance.risk):
         for _scope, member, name in members(instance, limit):
             if is_tail_limit(limit):
@@ -114,21 +128,28 @@ def assess(instance: Instance, sample: RoundSample | None, chosen: IntArray, see
                     )
                 )
             else:
-                loss = _expected_loss(instance, limit, member, chosen)
+                loss = _expected_loss(instance, limit, member, teams)
                 found.append(Assessment(number, name, limit.budget, loss, None, None))
     return found
 
 
-def _expected_loss(instance: Instance, limit: RiskLimit, member: int, chosen: IntArray) -> float:
-    offers, held = instance.offers, instance.commitments
-    lost: FloatArray = np.concatenate(
-        [
-            expected_slashing(instance)[chosen],
-            instance.claims.slashing[held.claim] * (1.0 - held.success_probability),
-        ]
-    )
-    if limit.scope == "network":
-        return float(lost.sum())
-    operator = np.concatenate([offers.operator[chosen], held.operator])
-    coprocessor = np.concatenate([offers.coprocessor[chosen], held.coprocessor])
-    return float(lost[(operator if limit.scope == "operator" else coprocessor) == member].sum())
+def chosen_teams(instance: Instance, sample: RoundSample | None, chosen: IntArray) -> Teams:
+    """Return the teams that chosen offers form, with their chances; ``sample`` as for `assess`."""
+    teams = teams_of_offers(instance, chosen)
+    if sample is None or not has_tied_outcomes(instance):
+        return teams
+    return with_scenario_chances(instance, teams, sample.offers)
+
+
+def _expected_loss(instance: Instance, limit: RiskLimit, member: int, teams: Teams) -> float:
+    total = 0.0
+    for side, coprocessor in (
+        (teams, instance.offers.coprocessor),
+        (held_teams(instance), instance.commitments.coprocessor),
+    ):
+        if limit.scope == "coprocessor":
+            lost, mine = member_slashing(instance, side), coprocessor[side.member] == member
+        else:
+            lost, mine = team_slashing(instance, side), instance.claims.operator[side.claim] == member
+        total += float(lost[mine].sum() if limit.scope != "network" else lost.sum())
+    return total

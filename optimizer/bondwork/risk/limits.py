@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bondwork.problem.instance import NOBODY, RiskLimit
+from bondwork.problem.teams import held_teams
 from bondwork.risk.ambiguous import WorstExpectation
 from bondwork.risk.chance import Chance
 from bondwork.risk.cvar import ConditionalValueAtRisk
 from bondwork.risk.losses import ScopeLoss
+from bondwork.risk.teams import member_failures, team_failures
 from bondwork.risk.worst_case import WorstCase
 
 if TYPE_CHECKING:
     from bondwork.arrays import BoolArray, FloatArray, IntArray
     from bondwork.problem.instance import Instance
+    from bondwork.problem.teams import Teams
     from bondwork.risk.measure import Measure
+    from bondwork.uncertainty.outcomes import OutcomeSample
     from bondwork.uncertainty.sampling import RoundSample
 
 
@@ -26,9 +31,7 @@ def is_tail_limit(limit: RiskLimit) -> bool:
 
 
 def tail_measures(
-    instance: Instance,
-    sample: RoundSample,
-    columns: IntArray,
+    instance: Instance, sample: RoundSample, teams: Teams, places: IntArray | None = None
 ) -> list[Measure]:
     """Make the measures of all tail limits, one for each member of a limit's scope, in the round's order.
 
@@ -37,21 +40,25 @@ def tail_measures(
     instance
         The round.
     sample
-        Joint scenarios; ``sample.offers`` has one entry for each of ``columns``.
-    columns
-        Shape (n,). Offers that the program's columns decide about.
+        Joint scenarios of offers and commitments.
+    teams
+        What the program's columns decide about.
+    places
+        Shape (m,). Where each of the teams' members stands in ``sample.offers``; default: all offers of the
+        round are there.
     """
-    measures: list[Measure] = []
-    for limit in filter(is_tail_limit, instance.risk):
-        for scope, member, name in members(instance, limit):
-            measures.append(_measure(instance, sample, columns, limit, (scope, member, name)))
-    return measures
+    losses = _Losses(instance, sample, teams, places)
+    return [
+        losses.measure(limit, *whom)
+        for limit in filter(is_tail_limit, instance.risk)
+        for whom in members(instance, limit)
+    ]
 
 
-def mean_risk_measure(instance: Instance, sample: RoundSample, columns: IntArray) -> Measure:
+def mean_risk_measure(instance: Instance, sample: RoundSample, teams: Teams) -> Measure:
     """Make the CVaR of the network's loss that the mean-risk objective prices; it limits nothing."""
     limit = RiskLimit("cvar", "network", budget=np.inf, level=instance.objective.risk_level)
-    return _measure(instance, sample, columns, limit, ("network", NOBODY, "network"))
+    return _Losses(instance, sample, teams).measure(limit, "network", NOBODY, "network")
 
 
 def members(instance: Instance, limit: RiskLimit) -> list[tuple[str, int, str]]:
@@ -63,50 +70,82 @@ def members(instance: Instance, limit: RiskLimit) -> list[tuple[str, int, str]]:
     return [(limit.scope, i, ids[i]) for i in chosen]
 
 
-def _measure(
-    instance: Instance,
-    sample: RoundSample,
-    columns: IntArray,
-    limit: RiskLimit,
-    whom: tuple[str, int, str],
-) -> Measure:
-    scope, member, name = whom
-    label = f"{limit.measure} of {name}"
-    offers, held = instance.offers, instance.commitments
-    mine = _belongs(scope, member, offers.operator[columns], offers.coprocessor[columns])
-    also = _belongs(scope, member, held.operator, held.coprocessor)
-    if limit.measure == "solvency":
-        # commitments' collateral is already off the free collateral
-        loss = _loss(sample, mine, np.zeros_like(also), offers.collateral[columns], held.collateral)
-        budget = float(instance.coprocessors.free_collateral[member])
-        return Chance(label, loss, budget, limit.probability)
-    slashing = instance.claims.slashing
-    loss = _loss(sample, mine, also, slashing[offers.claim[columns]], slashing[held.claim])
-    match limit.measure:
-        case "cvar":
-            return ConditionalValueAtRisk(label, loss, limit.level, limit.budget)
-        case "worst_case":
-            return WorstCase(label, loss, limit.budget)
-        case "chance":
-            return Chance(label, loss, limit.budget, limit.probability)
-        case _:
-            shares = sample.commitments.failure_share()[also]
-            return WorstExpectation(
-                label, loss, limit.radius, limit.budget, slashing[held.claim][also], shares
-            )
+class _Losses:
+    """Losses of a round's scopes: those of its choices, and those of its commitments."""
+
+    def __init__(
+        self, instance: Instance, sample: RoundSample, teams: Teams, places: IntArray | None = None
+    ) -> None:
+        self.instance = instance
+        offers, held = instance.offers, instance.commitments
+        self.free = _Side(
+            instance, teams, sample.offers, teams.member if places is None else places, offers.coprocessor
+        )
+        before = held_teams(instance)
+        self.held = _Side(instance, before, sample.commitments, before.member, held.coprocessor)
+
+    def measure(self, limit: RiskLimit, scope: str, member: int, name: str) -> Measure:
+        label = f"{limit.measure} of {name}"
+        if limit.measure == "solvency":
+            # commitments' collateral is already off the free collateral
+            budget = float(self.instance.coprocessors.free_collateral[member])
+            posted = self.free.forfeits(member, self.instance.offers.collateral)
+            return Chance(label, posted, budget, limit.probability)
+        loss, held = self.free.loss(scope, member), self.held.loss(scope, member)
+        loss = dataclasses.replace(loss, base=held.of(np.ones(held.size)))
+        match limit.measure:
+            case "cvar":
+                return ConditionalValueAtRisk(label, loss, limit.level, limit.budget)
+            case "worst_case":
+                return WorstCase(label, loss, limit.budget)
+            case "chance":
+                return Chance(label, loss, limit.budget, limit.probability)
+            case _:
+                shares = held.sample.failure_share()
+                return WorstExpectation(label, loss, limit.radius, limit.budget, held.weight, shares)
 
 
-def _belongs(scope: str, member: int, operator: IntArray, coprocessor: IntArray) -> BoolArray:
-    if scope == "network":
-        return np.ones(len(operator), dtype=bool)
-    owner = operator if scope == "operator" else coprocessor
-    mine: BoolArray = owner == member
-    return mine
+class _Side:
+    """What teams lose in each scenario, scope by scope: the slashing of a task once, when its team fails.
 
+    Through a coprocessor the slashing of the tasks is lost that failed, and the coprocessor with them.
+    """
 
-def _loss(
-    sample: RoundSample, mine: BoolArray, also: BoolArray, weight: FloatArray, held: FloatArray
-) -> ScopeLoss:
-    chosen = np.flatnonzero(mine & (weight > 0.0))
-    base = sample.commitments.loss(also.astype(float), held)
-    return ScopeLoss(chosen, len(mine), weight[chosen], sample.offers.select(chosen), base)
+    def __init__(
+        self,
+        instance: Instance,
+        teams: Teams,
+        sample: OutcomeSample,
+        places: IntArray,
+        coprocessor: IntArray,
+    ) -> None:
+        self.teams = teams
+        self.sample = sample
+        self.places = places
+        self.slashing = instance.claims.slashing[teams.claim]
+        self.operator = instance.claims.operator[teams.claim]
+        self.coprocessor = coprocessor[teams.member]
+        self.failures = team_failures(sample, teams, places)
+
+    def loss(self, scope: str, member: int) -> ScopeLoss:
+        """Loss of the network, an operator, or the work given to a coprocessor."""
+        if scope == "coprocessor":
+            team = self.teams.team
+            mine = np.flatnonzero((self.coprocessor == member) & (self.slashing[team] > 0.0))
+            failed = member_failures(self.sample, self.teams, self.places, self.failures, mine)
+            return self._of(team[mine], self.slashing[team[mine]], failed)
+        lossy: BoolArray = self.slashing > 0.0
+        if scope == "operator":
+            lossy = lossy & (self.operator == member)
+        chosen = np.flatnonzero(lossy)
+        return self._of(chosen, self.slashing[chosen], self.failures.select(chosen))
+
+    def forfeits(self, member: int, collateral: FloatArray) -> ScopeLoss:
+        """Collateral that a coprocessor forfeits: that of each of its failures, its team's aside."""
+        posted = collateral[self.teams.member]
+        mine = np.flatnonzero((self.coprocessor == member) & (posted > 0.0))
+        return self._of(self.teams.team[mine], posted[mine], self.sample.select(self.places[mine]))
+
+    def _of(self, columns: IntArray, weight: FloatArray, failures: OutcomeSample) -> ScopeLoss:
+        nothing = np.zeros(self.sample.scenarios)
+        return ScopeLoss(columns, len(self.teams), weight, failures, nothing)

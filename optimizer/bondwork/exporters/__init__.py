@@ -1,0 +1,1 @@
+"""Plans as the files that markets' own tools take."""

@@ -1,0 +1,1 @@
+"""What other policies would have earned: logs played again, and a market to try them on."""
