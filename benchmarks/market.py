@@ -157,14 +157,16 @@ def report(law: MarketLaw, seeds: list[int], jobs: int, out: Path | None, only: 
     wanted = [each for each in policies if only is None or each[0] in only]
     tasks = [Task(name, seed, law, mode, settings) for seed in seeds for name, mode, settings in wanted]
     found = run_all(tasks, jobs, out)
-    ours = {name: column(found["planner"], name) for name in ("profit", "slashed")}
+    planner = found.get("planner", [])
+    ours = {name: column(planner, name) for name in ("profit", "slashed")}
     print(
         "| policy | profit | planner earns more by | slashed | planner is slashed more by | CVaR of an hour "
         "| delivered | failed | use | CPU s |\n|---|---|---|---|---|---|---|---|---|---|"
     )
     for name, outcomes in found.items():
         table = {key: column(outcomes, key) for key in Outcome._fields[2:]}
-        more = ["", ""] if name == "planner" else [interval(ours[key] - table[key]) for key in ours]
+        is_compared = bool(planner) and name != "planner"
+        more = [interval(ours[key] - table[key]) if is_compared else "" for key in ours]
         print(
             f"| {name} | {interval(table['profit'])} | {more[0]} | {interval(table['slashed'])} | {more[1]} "
             f"| {interval(table['cvar'])} | {table['delivered'].mean():.0f} | {table['failed'].mean():.0f} "

@@ -16,6 +16,7 @@ import json
 import multiprocessing
 import os
 import random
+import select
 import signal
 import sqlite3
 import sys
@@ -31,6 +32,9 @@ from bondwork.planner.planner import Planner
 from bondwork.registry import find_formulation, find_strategy
 
 TASKS, COPROCESSORS, OPERATORS = 6, 3, 2
+
+#: Seconds without a line after which a process is killed all the same.
+PATIENCE = 10.0
 
 
 def make_round(number: int) -> dict[str, Any]:
@@ -178,7 +182,9 @@ def run_and_kill(context: Any, path: Path, lines: int, share: float) -> str:
         process.start()
         os.close(writes)
         start = time.perf_counter()
-        while told.count(b"\n") < lines and (more := pipe.read(1 << 16)):
+        while told.count(b"\n") < lines and select.select([pipe], [], [], PATIENCE)[0]:
+            if not (more := pipe.read(1 << 16)):
+                break
             told += more
         time.sleep(share * (time.perf_counter() - start) / lines)
         process.kill()

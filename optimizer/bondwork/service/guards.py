@@ -34,12 +34,10 @@ class Guard:
             await _answer(send, 401, "unauthorized", "send Authorization: Bearer TOKEN", challenge=True)
             return
         length = headers.get(b"content-length", b"0")
-        if length.isdigit() and int(length) > self.config.most_body:
-            await self._too_large(send)
-            return
+        announced = int(length) if length.isdigit() else 0
         try:
             async with asyncio.timeout(self.config.body_time):
-                body = await self._take(receive)
+                body = await self._take(receive, announced)
         except TimeoutError:
             wanted = f"a body within {self.config.body_time:g} s"
             await _answer(send, 408, "slow_body", f"expected {wanted}")
@@ -55,20 +53,28 @@ class Guard:
         wanted = f"Bearer {self.config.token}".encode()
         return secrets.compare_digest(headers.get(b"authorization", b""), wanted)
 
-    async def _take(self, receive: Receive) -> bytes | None:
-        """The whole body; ``None`` where it is too large."""
+    async def _take(self, receive: Receive, announced: int) -> bytes | None:
+        """The whole body; ``None`` where it is too large.
+
+        What is too much is read all the same and forgotten at once: a client that still sends does not read the
+        answer.
+        """
         parts: list[bytes] = []
-        size = 0
+        size = announced
+        seen = 0
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                return b"".join(parts)
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
+                break
+            seen += len(message.get("body", b""))
+            size = max(size, seen)
             if size > self.config.most_body:
-                return None
+                parts.clear()
+            else:
+                parts.append(message.get("body", b""))
             if not message.get("more_body", False):
-                return b"".join(parts)
+                break
+        return b"".join(parts) if size <= self.config.most_body else None
 
     async def _too_large(self, send: Send) -> None:
         wanted = f"a body of at most {self.config.most_body} bytes"

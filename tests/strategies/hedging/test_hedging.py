@@ -39,6 +39,7 @@ class Watch:
 
 
 def test_the_farmer_on_three_ranks():
+    others = set(descendants(os.getpid()))  # of other tests in this process
     watch = Watch()
     options = Options(mip_rel_gap=1e-3, settings={"iterations": "60"})
     solution = solve_stochastic(farmer(), options, watch, strategy="hedging")
@@ -50,7 +51,7 @@ def test_the_farmer_on_three_ranks():
     assert seen[-1].objective is not None
     assert all(each.bound >= -OPTIMUM - 0.01 for each in seen)
     assert all(each.objective is None or each.objective <= -OPTIMUM + 0.01 for each in seen)
-    assert descendants(os.getpid()) == []
+    assert set(descendants(os.getpid())) <= others
 
 
 def test_whole_columns_within_the_gap_that_is_reported():
@@ -94,20 +95,22 @@ def test_three_stages_are_cut_behind_the_root():
 
 
 def test_an_interrupt_keeps_what_was_found_and_leaves_no_process():
+    others = set(descendants(os.getpid()))  # of other tests in this process
     program = depots(12)
     watch = Watch(stop=True)
     decision = Hedging().solve_program(program, Options(mip_rel_gap=0.0), watch)
     assert decision.status == "interrupted"
     assert decision.root is not None
     assert np.isfinite(decision.bound)
-    assert descendants(os.getpid()) == []
+    assert set(descendants(os.getpid())) <= others
 
 
 def test_a_time_limit_keeps_the_bound_of_the_beginning():
+    others = set(descendants(os.getpid()))  # of other tests in this process
     decision = Hedging().solve_program(depots(), Options(time_limit=0.5), Silence())
     assert decision.status == "time_limit"
     assert np.isfinite(decision.bound)
-    assert descendants(os.getpid()) == []
+    assert set(descendants(os.getpid())) <= others
 
 
 def test_nothing_is_left_when_whoever_asked_is_killed():
