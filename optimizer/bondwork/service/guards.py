@@ -56,8 +56,8 @@ class Guard:
     async def _take(self, receive: Receive, announced: int) -> bytes | None:
         """The whole body; ``None`` where it is too large.
 
-        What is too much is read all the same and forgotten at once: a client that still sends does not read the
-        answer.
+        What is too much is read all the same and forgotten at once: a client that still sends does not read
+        the answer.
         """
         parts: list[bytes] = []
         size = announced
