@@ -273,3 +273,22 @@ def test_shapes_that_do_not_fit_are_named():
         make_model("binomial", 0.1, 0.9, 0.1, scaling="half")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="nothing was observed"):
         fit_pooled("binomial", [[1.0]], [[0.0]])
+
+
+def test_the_fast_filter_of_counts_is_the_general_one_to_the_last_bit():
+    from bondwork.reputation.kernels import filter_units
+
+    rng = np.random.default_rng(5)
+    trials = rng.integers(0, 6, (30, 40)).astype(float)
+    y = rng.binomial(trials.astype(int), 0.8).astype(float)
+    y[3, 7] = np.nan
+    model = make_model("binomial", 0.05, 0.97, 0.4)
+    found = model.filter(y, trials)
+    state, path, likelihood = model.start(30), np.empty((30, 40, 1)), np.empty((30, 40))
+    nothing = np.zeros((40, 0))
+    filter_units(
+        0, 0.0, 1, model.theta(), np.zeros(0), np.zeros(0), state, y, trials, nothing, path, likelihood
+    )
+    assert np.array_equal(found.path, path)
+    assert np.array_equal(found.state, state)
+    assert np.array_equal(found.log_density, likelihood + model.law.constant(y, trials))

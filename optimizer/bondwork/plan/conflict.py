@@ -16,7 +16,7 @@ from bondwork.program.cutting import CuttingPlanes
 from bondwork.program.highs import solve_program
 
 if TYPE_CHECKING:
-    from bondwork.arrays import IntArray
+    from bondwork.arrays import BoolArray, IntArray
     from bondwork.contracts import Observer, Options
     from bondwork.program.program import Program
 
@@ -36,6 +36,22 @@ def find_conflict(program: Program, options: Options, observer: Observer) -> Con
     found = np.sort(search.smallest(search.narrowed()))
     labels = list(dict.fromkeys(search.label(item) for item in found.tolist()))
     return Conflict(limits=labels, minimal=not search.gave_up, least=search.least_values(found))
+
+
+def _is_looser(program: Program) -> BoolArray:
+    """Rows that say the same as another one of their name, less tightly: two budgets for one expected loss."""
+    kinds = (
+        LimitKind.EXPECTED_LOSS_NETWORK,
+        LimitKind.EXPECTED_LOSS_OPERATOR,
+        LimitKind.EXPECTED_LOSS_COPROCESSOR,
+    )
+    looser = np.zeros(len(program.limits.kind), dtype=bool)
+    for kind in kinds:
+        rows = program.limits.of_kind(kind)
+        order = rows[np.lexsort((rows, program.row_upper[rows], program.limits.owner[rows]))]
+        owner = program.limits.owner[order]
+        looser[order[1:][owner[1:] == owner[:-1]]] = True
+    return looser
 
 
 class _Search:
@@ -60,7 +76,7 @@ class _Search:
         self.ends = time.perf_counter() + self.seconds
         self.gave_up = False
         self.is_task = core.limits.kind == LimitKind.TASK
-        limiting = (core.row_lower > -math.inf) | ~self.is_task
+        limiting = ((core.row_lower > -math.inf) | ~self.is_task) & ~_is_looser(core)
         tails = len(self.is_task) + np.arange(len(self.measures))
         self.items = np.concatenate([np.flatnonzero(limiting), tails])
 

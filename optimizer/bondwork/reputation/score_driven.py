@@ -109,26 +109,31 @@ class ScoreDriven:
         start
             Shape (U, K). State before the first observation; the unconditional mean if left out.
         """
-        from bondwork.reputation.kernels import filter_units
-
         y, n, x = observations(self.law, y, trials, regressors, len(self.gamma))
         state = self.start(len(y)) if start is None else np.array(start, dtype=np.float64)
         path = np.empty((*y.shape, len(self.law.dynamic)))
         likelihood = np.empty(y.shape)
-        filter_units(
-            self.law.number,
-            POWER[self.scaling],
-            len(self.law.dynamic),
-            self.theta(),
-            self.static,
-            self.gamma,
-            state,
-            y,
-            n,
-            x,
-            path,
-            likelihood,
-        )
+        if self.law.name == "binomial" and self.scaling == "unit" and not len(self.gamma):
+            from bondwork.reputation.binomial_kernel import filter_counts
+
+            filter_counts(self.theta(), state, y, n, path, likelihood)
+        else:
+            from bondwork.reputation.kernels import filter_units
+
+            filter_units(
+                self.law.number,
+                POWER[self.scaling],
+                len(self.law.dynamic),
+                self.theta(),
+                self.static,
+                self.gamma,
+                state,
+                y,
+                n,
+                x,
+                path,
+                likelihood,
+            )
         return Filtered(path, likelihood + self.law.constant(y, n), state)
 
     def update(
