@@ -39,7 +39,7 @@ def find_conflict(program: Program, options: Options, observer: Observer) -> Con
 
 
 def _is_looser(program: Program) -> BoolArray:
-    """Rows that say the same as another one of their name, less tightly: two budgets for one expected loss."""
+    """Rows that say less tightly what another one of their name says: two budgets for one expected loss."""
     kinds = (
         LimitKind.EXPECTED_LOSS_NETWORK,
         LimitKind.EXPECTED_LOSS_OPERATOR,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LARGEST_BETA = 0.9999
 
 #: Newton steps from the maximum of some units to that of all; the last one is so small, in standard errors.
-_MOST_STEPS, _SMALL_STEP = 12, 1e-4
+_MOST_STEPS, _SMALL_STEP = 15, 1e-3
 
 #: Observations that a first search looks at.
 _FEW = 50_000
@@ -269,7 +269,9 @@ def _fit(likelihood: Likelihood, *, robust: bool) -> Fit:
         tries.append(_maximise(few, first, free))
     best, value, converged = max(tries, key=lambda each: each[1])
     if few is not likelihood:
-        best, value, converged = _polish(likelihood, few, best) or _maximise(likelihood, best, free)
+        # a few units may like another maximum best than all of them do
+        best = max((each[0] for each in tries), key=lambda each: likelihood(each)[0])
+        best, value, converged = _polish(likelihood, best) or _maximise(likelihood, best, free)
     return Fit(
         model=likelihood.model(best),
         log_likelihood=value,
@@ -359,29 +361,27 @@ def _maximise(likelihood: Likelihood, first: FloatArray, free: BoolArray) -> tup
     return best, likelihood(best)[0], bool(found.success)
 
 
-def _polish(
-    likelihood: Likelihood, few: Likelihood, best: FloatArray
-) -> tuple[FloatArray, float, bool] | None:
-    """Go from the maximum of some units to that of all by Newton steps with the information of the some.
+def _polish(likelihood: Likelihood, best: FloatArray) -> tuple[FloatArray, float, bool] | None:
+    """Go from the maximum of some units to that of all by Newton steps with the information where they begin.
 
-    A handful of steps, each one gradient of all. ``None`` where that does not lead uphill within bounds.
+    A handful of steps, each one gradient. ``None`` where that does not lead uphill within bounds.
     """
-    share = np.count_nonzero(likelihood.observed) / np.count_nonzero(few.observed)
-    information = share * _information(few, best)
+    information = _information(likelihood, best)
     if not np.all(np.isfinite(information)) or np.linalg.eigvalsh(information)[0] <= 0.0:
         return None
     betas = np.array([name.startswith("beta") for name in likelihood.names])
     positive = _positive(likelihood)
     value, gradient = likelihood(best)
+    damping = 1.0
     for _ in range(_MOST_STEPS):
-        step = np.linalg.solve(information, gradient)
+        step = damping * np.linalg.solve(information, gradient)
         after = best + step
-        if np.any(np.abs(after[betas]) > LARGEST_BETA) or np.any(after[positive] <= 0.0):
-            return None
-        new_value, gradient = likelihood(after)
+        inside = np.all(np.abs(after[betas]) <= LARGEST_BETA) and np.all(after[positive] > 0.0)
+        new_value, new_gradient = likelihood(after) if inside else (-math.inf, gradient)
         if not new_value >= value - 1e-9 * abs(value):
-            return None
-        best, value = after, new_value
+            damping *= 0.3
+            continue
+        best, value, gradient = after, new_value, new_gradient
         if step @ information @ step < _SMALL_STEP**2:
             return best, value, True
     return None
