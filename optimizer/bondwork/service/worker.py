@@ -74,7 +74,8 @@ def _main(pipe: Connection, kind: Kind, body: bytes, options: dict[str, Any], me
     if memory:
         _limit_memory(memory)
     answer = perform(kind, body, options, _Teller(pipe))
-    pipe.send(("done", (answer.status, answer.body)))
+    with contextlib.suppress(OSError):  # whoever asked is gone: nobody to tell
+        pipe.send(("done", (answer.status, answer.body)))
     pipe.close()
 
 
