@@ -115,7 +115,7 @@ class Engine:
         self._rounds = rounds
         self._annealed = False
         self._stages = _STAGED if shape.block_row_count < shape.rows else 1
-        self._tolls = self._tails is not None and self._tails.by_scenario
+        self._tolls = self._tails is not None and self._tails.by_scenario and self._tails.many
         self._own: FloatArray = np.zeros(shape.rows)
         self._task: FloatArray = np.zeros(shape.tasks)
 
@@ -221,7 +221,9 @@ class Engine:
             start = primal.greedy(reduced, "greedy by price")
             moves, heat = _FIRST_MOVES * (1 if self._tolls else self._stages), _HOT
         moves = min(shape.tasks * moves, _MOST_MOVES)
-        plan = primal.improve(start, narrow, heat, _COLD, moves, "annealing", tolls=heat == _HOT)
+        plan = primal.improve(
+            start, narrow, heat, _COLD, moves, "annealing", tolls=self._tolls and heat == _HOT
+        )
         self._annealed = True
         primal.complete(plan, shape.value, "annealing")
         return narrow, wide
