@@ -57,7 +57,8 @@ def solve(
         bool, typer.Option("--allow-violations", help="Hand out a heuristic's plan that breaks limits.")
     ] = False,
     value: Annotated[
-        bool, typer.Option("--value", help="Tell what the stochastic model is worth (programs).")
+        bool,
+        typer.Option("--value", help="Tell what the stochastic model is worth, where there is recourse."),
     ] = False,
     warm_start: WarmStartOption = None,
     explain: ExplainOption = False,
@@ -90,7 +91,7 @@ def solve(
         _solve_program(document, options, output, how, value=value, as_json=as_json)
     instance = beside_history(instance, history)
     if value and not (is_staged(instance) or has_rescues(instance)):
-        raise typer.BadParameter("--value is for stochastic programs; a round of one stage has no recourse")
+        raise typer.BadParameter("--value is for programs and rounds with recourse; this has one stage")
     with console.watching() as watch:
         plan = solve_round(
             instance,

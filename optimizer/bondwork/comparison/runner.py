@@ -152,12 +152,9 @@ def _died(study: Study, cell: Cell) -> Row:
 
 
 def _only(study: Study, cell: Cell) -> Study:
-    """The study with the problems that a cell does not need left out: less to send to its process."""
-    subject = cell[0]
-    subjects = tuple(
-        each if number == subject else dataclasses.replace(each, problem=None)  # type: ignore[arg-type]
-        for number, each in enumerate(study.subjects)
-    )
+    """The study with the cell's own problem in every subject's place: one problem to send to its process."""
+    problem = study.subjects[cell[0]].problem
+    subjects = tuple(dataclasses.replace(each, problem=problem) for each in study.subjects)
     return dataclasses.replace(study, subjects=subjects)
 
 

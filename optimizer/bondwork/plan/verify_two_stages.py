@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bondwork.plan.recount import LIMIT_TOLERANCE, SUM_TOLERANCE, label
 from bondwork.plan.recount_contingency import FreshRescues
 from bondwork.plan.recount_rescues import Outcome, RescueRecount, tail_value
-from bondwork.plan.verify import _Check
+from bondwork.plan.verify_plan import PlanCheck
 from bondwork.risk.assessment import FRESH_SCENARIOS
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _FRESH_FIELDS = ("out_of_sample", "standard_error", "scenarios")
 
 
-class TwoStageCheck(_Check):
+class TwoStageCheck(PlanCheck):
     """Checks what a plan does at once as in a round of one stage, and what it does when failures are seen.
 
     Parameters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
@@ -29,7 +30,7 @@ _BIDDING = Setting("load", "How coprocessors bid; see bondwork.market.bidding.",
 _TICKS = Setting("50", "How many prices the clock shows.", least=2, most=100_000)
 
 
-class _Auctioneer:
+class _Auctioneer(ABC):
     """What all auctions share: the round, its limits, the tie rule, and the plan that comes of it."""
 
     summary: str
@@ -44,9 +45,9 @@ class _Auctioneer:
         bound._instance = instance
         return bound
 
+    @abstractmethod
     def auction(self, settings: Mapping[str, str]) -> Auction:
         """The auction itself."""
-        raise NotImplementedError
 
     def solve(self, program: Program, options: Options, observer: Observer) -> Solution:
         """Hold the auction; see `bondwork.contracts.Strategy`. The bound is the best choice for each task."""

@@ -1,0 +1,365 @@
+"""The check of a plan of one stage, or of the first stage of one with later periods, step by step."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from bondwork.plan.recount import LIMIT_TOLERANCE, SUM_TOLERANCE, Account, Key, label
+from bondwork.plan.recount_horizon import HorizonRecount
+from bondwork.plan.recount_loads import LoadRecount, incentive
+from bondwork.plan.recount_risk import TailRecount
+from bondwork.plan.verify_reasons import ReasonCheck
+from bondwork.plan.verify_status import StatusCheck
+from bondwork.problem.faults import Refusal
+
+if TYPE_CHECKING:
+    from bondwork.plan.plan import Assignment, RiskValue
+    from bondwork.problem.instance import RiskLimit
+
+
+class PlanCheck(StatusCheck):
+    """Checks a plan of one stage, or the first stage of one with later periods."""
+
+    def run(self) -> None:
+        """Check everything; `violations` and `objective` hold what came of it."""
+        plan = self.plan
+        if plan.provenance.input_sha256 != self.instance.sha256:
+            self.wrong("provenance.input_sha256", plan.provenance.input_sha256, self.instance.sha256)
+        past = self.instance.uncertainty.history
+        if plan.provenance.history_sha256 != (past.sha256 if past else None):
+            expected = "none: no history is given" if past is None else past.sha256
+            self.wrong("provenance.history_sha256", plan.provenance.history_sha256, expected)
+        if not self.is_staged:
+            self.check_one_stage()
+        if plan.conflict is not None and plan.status != "infeasible":
+            self.wrong("conflict", "a value", f"none beside status {plan.status}")
+        self.check_ineligible_count()
+        offer_of = {
+            (name, operator, coprocessor < 0): offer
+            for offer, (name, operator, coprocessor) in enumerate(
+                zip(self.instance.offers.ids, self.round.operator, self.round.coprocessor, strict=True)
+            )
+        }
+        operator_of = {name: v for v, name in enumerate(self.instance.operators.ids)}
+        for number, each in enumerate(plan.assignments):
+            key = (each.offer, operator_of.get(each.operator, -1), each.kind == "self")
+            self.check_assignment(f"assignments[{number}]", each, offer_of.get(key))
+        if len(self.chosen) == len(plan.assignments):
+            self.check_shares()
+        accounts = self.round.accounts(self.chosen)
+        self.check_stages()
+        if self.is_staged:
+            self.later.check()
+            self.violations += self.later.violations
+        if plan.solution != "none":
+            self.check_tasks()
+            self.check_limits(accounts)
+            self.check_objective()
+            self.check_loads()
+            self.check_operators()
+            self.check_replica_values()
+            self.check_reasons(accounts)
+        self.check_load_error()
+        self.check_risk()
+        self.check_prices(accounts)
+        self.check_status()
+        self.check_verdict()
+
+    def needs_history(self) -> None:
+        """Refuse a check for which a history is needed that is not there."""
+        made_with = self.plan.provenance.history_sha256
+        bootstrap = self.instance.uncertainty.sampling == "bootstrap" and self.has_tails
+        if self.instance.uncertainty.history is None and (made_with or bootstrap):
+            which = f" (sha256 {made_with})" if made_with else ""
+            raise Refusal(
+                [f"checking this plan needs the history that its outcomes were resampled from{which}"]
+            )
+
+    def check_stages(self) -> None:
+        """Check what is done once outcomes are seen; nothing here."""
+
+    def check_one_stage(self) -> None:
+        """Check that a plan of one stage says nothing about others."""
+        plan = self.plan
+        if plan.recourse:
+            self.wrong("recourse", f"{len(plan.recourse)} nodes", "none: the round has one stage")
+        if plan.provenance.tree_sha256 is not None:
+            self.wrong("provenance.tree_sha256", plan.provenance.tree_sha256, "none: nothing was sampled")
+        for name in ("stochastic", "evaluation"):
+            if getattr(plan, name) is not None:
+                self.wrong(name, "a value", "none: the round has one stage")
+
+    @cached_property
+    def is_staged(self) -> bool:
+        """Whether later periods were planned with."""
+        return any(
+            len(period.offers) or period.tasks.required.any() or period.tasks.unassigned_cost.any()
+            for period in self.instance.periods
+        )
+
+    @cached_property
+    def later(self) -> HorizonRecount:
+        """What the plan does in later periods."""
+        return HorizonRecount(self.instance, self.plan, self.chosen)
+
+    @cached_property
+    def tails(self) -> TailRecount:
+        """Losses by scenario, drawn when first asked for."""
+        return TailRecount(self.round, self.chosen)
+
+    # assignments
+
+    def check_assignment(self, where: str, given: Assignment, offer: int | None) -> None:
+        """Check one assignment against the offer that it names."""
+        if offer is None:
+            self.wrong(f"{where}.offer", f"{given.offer} of {given.operator}", "an offer of the round")
+            return
+        self.chosen.append(offer)
+        facts: dict[str, Any] = {
+            "task": self.instance.tasks.ids[self.round.task[offer]],
+            "executor": self.round.executor_id(offer),
+            "bid": self.round.bid[offer],
+            "collateral": self.round.collateral[offer],
+            "success_probability": self.round.p[offer],
+        }
+        for name, expected in facts.items():
+            if getattr(given, name) != expected:
+                self.wrong(f"{where}.{name}", getattr(given, name), expected)
+        reward = self.round.reward[offer]
+        if given.price != given.bid and not given.bid <= given.price <= reward:
+            self.wrong(f"{where}.price", given.price, f"from the bid {given.bid:g} to the reward {reward:g}")
+        if not self.round.eligible[offer]:
+            self.wrong(where, f"offer {given.offer}, which cannot be chosen", "an eligible offer")
+
+    def check_shares(self) -> None:
+        """Check what each assignment is worth: its own terms, and an equal share of what its task brings."""
+        teams = self.round.teams.group(self.chosen)
+        team_of = {offer: team for team in teams for offer in team}
+        for number, (given, offer) in enumerate(zip(self.plan.assignments, self.chosen, strict=True)):
+            team = team_of[offer]
+            benefit = [term / len(team) for term in self.round.benefit_terms(team)]
+            where = f"assignments[{number}]"
+            terms = benefit + self.round.paid_terms(offer, given.price)
+            self.check_sum(f"{where}.expected_net_reward", given.expected_net_reward, terms)
+            self.check_sum(f"{where}.expected_slashing", given.expected_slashing, [-benefit[1]])
+
+    def check_ineligible_count(self) -> None:
+        """Check how many offers could never be chosen."""
+        offers = range(len(self.instance.offers))
+        given = self.plan.ineligible_offers
+        below = sum(map(self.round.below_minimum, offers))
+        late = sum(map(self.round.too_late, offers))
+        if given.minimum_collateral != below:
+            self.wrong("ineligible_offers.minimum_collateral", given.minimum_collateral, below)
+        if given.deadline != late:
+            self.wrong("ineligible_offers.deadline", given.deadline, late)
+
+    # limits
+
+    def check_tasks(self) -> None:
+        """Check that every task has one operator, and as many executors as it may have."""
+        offers_of: dict[int, list[int]] = {}
+        for offer in self.chosen:
+            offers_of.setdefault(self.round.task[offer], []).append(offer)
+        tasks = self.instance.tasks
+        for task, name in enumerate(tasks.ids):
+            chosen = offers_of.get(task, [])
+            least, most = int(tasks.quorum[task]), int(tasks.replicas[task])
+            if chosen and not least <= len(chosen) <= most:
+                allowed = f"at most {most}" if len(chosen) > most else f"at least {least}: its quorum"
+                self.wrong(f"task {name}", f"{len(chosen)} executors", allowed)
+            if len({self.round.executor_id(offer) for offer in chosen}) < len(chosen) <= most:
+                self.wrong(f"task {name}", "an executor twice", "different executors")
+            if len({self.round.operator[offer] for offer in chosen}) > 1 and len(chosen) <= most:
+                self.wrong(f"task {name}", "executors for several operators", "one operator")
+            required = tasks.required[task] and task not in self.round.committed
+            if required and not chosen:
+                self.wrong(f"task {name}", "no executor", "one: the task is required")
+
+    def check_limits(self, accounts: dict[Key, Account]) -> None:
+        """Check that no limit is exceeded."""
+        for key, account in accounts.items():
+            if account.excess() > account.tolerance():
+                self.wrong(label(key), math.fsum(account.terms), f"at most {account.bound:.12g}")
+
+    # sums
+
+    def check_objective(self) -> None:
+        """Check the objective, recomputed from the assignments."""
+        if self.is_staged:
+            terms = self.later.terms()
+            self.objective = math.fsum(terms)
+            self.check_sum("objective", self.plan.objective, terms)
+            return
+        done = {self.round.task[offer] for offer in self.chosen} | self.round.committed
+        price = {id_: each.price for id_, each in zip(self.chosen, self.plan.assignments, strict=False)}
+        teams = self.round.teams.group(self.chosen)
+        terms = [term for team in teams for term in self.round.net_terms(team, price)]
+        cost: list[float] = self.instance.tasks.unassigned_cost.tolist()
+        terms += [-each for task, each in enumerate(cost) if task not in done]
+        terms += self.loads.worths()
+        weight, level = self.instance.objective.risk_weight, self.instance.objective.risk_level
+        if weight > 0.0:
+            terms = [(1.0 - weight) * term for term in terms]
+            terms.append(-weight * self.tails.network_cvar(level))
+        self.objective = math.fsum(terms)
+        self.check_sum("objective", self.plan.objective, terms)
+
+    @cached_property
+    def loads(self) -> LoadRecount:
+        """Loads of what the plan chooses."""
+        return LoadRecount(self.round, self.chosen)
+
+    def check_loads(self) -> None:
+        """Check the load incentives."""
+        instance, accounts = self.instance, self.loads.accounts
+        names = [(instance.coprocessors.ids[a.coprocessor], instance.resources[a.resource]) for a in accounts]
+        if [(each.coprocessor, each.resource) for each in self.plan.loads] != names:
+            self.wrong("loads", f"{len(self.plan.loads)} loads", f"the {len(names)} that have a curve")
+            return
+        for given, account in zip(self.plan.loads, accounts, strict=True):
+            load = account.load()
+            self.check_sum(f"load of {given.coprocessor}", given.load, [load])
+            # of the stated load: where a curve jumps, a rounding of the load would be another incentive
+            worth = account.scale * incentive(account.parameters, given.load)
+            self.check_sum(f"incentive of {given.coprocessor}", given.incentive, [worth])
+
+    def check_load_error(self) -> None:
+        """Check the stated error of the straight pieces."""
+        permitted = (1.0 - self.instance.objective.risk_weight) * self.loads.permitted_error()
+        if self.plan.load_error > permitted:
+            self.wrong("load_error", self.plan.load_error, f"at most {permitted:.12g}")
+
+    def check_operators(self) -> None:
+        """Check each operator's expected benefit and slashing."""
+        ids = self.instance.operators.ids
+        if [each.id for each in self.plan.operators] != list(ids):
+            self.wrong("operators", [each.id for each in self.plan.operators], "every operator of the round")
+            return
+        benefit: list[list[float]] = [[] for _ in ids]
+        slashing: list[list[float]] = [[] for _ in ids]
+        for team in self.round.teams.group(self.chosen):
+            v, terms = self.round.operator[team[0]], self.round.benefit_terms(team)
+            slashing[v].append(-terms[1])
+            benefit[v] += terms
+        for v, given in enumerate(self.plan.operators):
+            self.check_sum(f"expected_benefit of {given.id}", given.expected_benefit, benefit[v])
+            self.check_sum(f"expected_slashing of {given.id}", given.expected_slashing, slashing[v])
+
+    def check_replica_values(self) -> None:
+        """Check what the best further executor of each task with replicas would add."""
+        best: dict[str, dict[str, list[float]]] = {}
+        size = {}
+        for team in self.round.teams.group(self.chosen):
+            task = self.round.task[team[0]]
+            if self.instance.tasks.replicas[task] > 1:
+                name = self.instance.tasks.ids[task]
+                size[name] = len(team)
+                for offer in self.round.newcomers(team):
+                    id_ = self.instance.offers.ids[offer]
+                    best.setdefault(name, {})[id_] = self.round.newcomer_terms(team, offer)
+        given = [each.task for each in self.plan.replica_values]
+        if given != [name for name in self.instance.tasks.ids if name in best]:
+            self.wrong("replica_values", given, "the assigned tasks with replicas and another executor")
+            return
+        for each in self.plan.replica_values:
+            what, worth = f"replica value of {each.task}", best[each.task]
+            if each.offer not in worth or each.executors != size[each.task]:
+                self.wrong(
+                    what, f"{each.offer} beside {each.executors}", f"one more beside {size[each.task]}"
+                )
+                continue
+            terms = worth[each.offer]
+            self.check_sum(what, each.value_of_one_more, terms)
+            most = max(map(math.fsum, worth.values()))
+            if math.fsum(terms) < most - SUM_TOLERANCE * math.fsum(map(abs, terms)):
+                self.wrong(what, each.offer, f"the offer that adds most, {most:.12g}")
+
+    def check_risk(self) -> None:
+        """Check what every risk limit measures, in the sample and on fresh scenarios."""
+        expected = [
+            (limit, name)
+            for limit in self.instance.risk
+            for name in self.round.members(limit.scope, limit.member)
+            if self.plan.solution != "none"
+        ]
+        if [(r.measure, r.of) for r in self.plan.risk] != [(limit.measure, name) for limit, name in expected]:
+            self.wrong("risk", f"{len(self.plan.risk)} values", f"the {len(expected)} limits of the round")
+            return
+        for given, (limit, name) in zip(self.plan.risk, expected, strict=True):
+            what = f"{given.measure} of {name}"
+            facts: tuple[float, float | None, float | None, bool]
+            if limit.measure == "expected":
+                account = self.round.loss_account(name, self.chosen, limit.budget)
+                self.check_sum(what, given.in_sample, account.terms)
+                if given.calibrated is not None:
+                    self.wrong(f"calibrated of {what}", given.calibrated, "none: the value is exact")
+                holds = account.excess() <= account.tolerance()
+                facts = (limit.budget, None, None, holds)
+            else:
+                facts = self.check_tail(what, given, limit, name)
+            stated = (given.budget, given.out_of_sample, given.standard_error, given.holds)
+            for word, found, fact in zip(
+                ("budget", "out_of_sample", "standard_error", "holds"), stated, facts, strict=True
+            ):
+                if not _agree(found, fact):
+                    self.wrong(f"{word} of {what}", found, fact)
+
+    def check_tail(
+        self, what: str, given: RiskValue, limit: RiskLimit, name: str
+    ) -> tuple[float, float | None, float | None, bool]:
+        """Measure a tail limit again; return what the plan should state."""
+        reading = self.tails.read(limit, name)
+        if not _agree(given.in_sample, reading.in_sample):
+            self.wrong(f"in_sample of {what}", given.in_sample, reading.in_sample)
+        if reading.in_sample > reading.ceiling + LIMIT_TOLERANCE * max(abs(reading.ceiling), 1e-3):
+            self.wrong(what, reading.in_sample, f"at most {reading.ceiling:.12g}")
+        if given.calibrated is not None and not (limit.calibrate and given.calibrated <= reading.ceiling):
+            self.wrong(f"calibrated of {what}", given.calibrated, "none, or a tighter budget")
+        if given.calibrated is not None and reading.in_sample > given.calibrated + LIMIT_TOLERANCE * max(
+            abs(given.calibrated), 1e-3
+        ):
+            self.wrong(f"calibrated of {what}", given.calibrated, f"at least {reading.in_sample:.12g}")
+        error = reading.standard_error if math.isfinite(reading.standard_error) else None
+        return reading.ceiling, reading.out_of_sample, error, reading.holds()
+
+    # reasons and prices
+
+    def check_reasons(self, accounts: dict[Key, Account]) -> None:
+        """Check why tasks were left, and the explanations of choices."""
+        tails = self.tails if self.has_tails else None
+        check = ReasonCheck(self.plan, self.round, self.chosen, accounts, tails, later=self.is_staged)
+        for finding in check.findings():
+            self.wrong(*finding)
+
+    def check_prices(self, accounts: dict[Key, Account]) -> None:
+        """Check the shadow prices: their limits, signs and number."""
+        measured = Counter(map(label, accounts))
+        measured.update(
+            f"expected loss of {member}" if limit.measure == "expected" else f"{limit.measure} of {member}"
+            for limit in self.instance.risk
+            for member in self.round.members(limit.scope, limit.member)
+        )
+        names = {*measured, *(f"task {name}" for name in self.instance.tasks.ids)}
+        for each in self.plan.prices:
+            if each.limit not in names:
+                self.wrong("prices", each.limit, "a limit of the round")
+            elif each.price is not None and each.price < 0.0 and not each.limit.startswith("task "):
+                self.wrong(f"price of {each.limit}", each.price, "a price >= 0")
+        named = Counter(each.limit for each in self.plan.prices)
+        for name, count in named.items():
+            most = max(measured[name], 1)  # a risk may be limited twice
+            if count > most:
+                self.wrong(f"price of {name}", f"{count} prices", f"at most {most}")
+        if (self.plan.prices_from is None) and self.plan.prices:
+            self.wrong("prices_from", None, "where the prices come from")
+
+
+def _agree(found: float | None, fact: float | None) -> bool:
+    """Whether a stated number is the recomputed one; both may be absent."""
+    if found is None or fact is None:
+        return found is fact
+    return abs(found - fact) <= SUM_TOLERANCE * max(abs(found), abs(fact), 1e-300)

@@ -1,0 +1,135 @@
+"""What a plan says about itself: status, solution, bound, gap, verdict. Part of `bondwork.plan.verify`."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from bondwork.plan.plan import Violation
+from bondwork.plan.recount import LIMIT_TOLERANCE, SUM_TOLERANCE, Recount, label
+
+if TYPE_CHECKING:
+    from bondwork.plan.plan import Plan
+    from bondwork.problem.instance import Instance
+
+
+class StatusCheck:
+    """The round, the plan, and what was found wrong so far; the base of all checks of a plan."""
+
+    def __init__(self, instance: Instance, plan: Plan) -> None:
+        self.instance = instance
+        self.plan = plan
+        self.round = Recount(instance, plan.provenance.seed)
+        self.violations: list[Violation] = []
+        self.objective: float | None = None
+        self.chosen: list[int] = []
+
+    def wrong(self, what: str, found: object, expected: object) -> None:
+        """Note something about the plan that is not so."""
+
+        def text(value: object) -> str:
+            return f"{value:.12g}" if isinstance(value, float) else "null" if value is None else str(value)
+
+        self.violations.append(Violation(what=what, found=text(found), expected=text(expected)))
+
+    def check_sum(self, what: str, given: float | None, terms: list[float]) -> None:
+        """Check a stated sum against its terms."""
+        total = math.fsum(terms)
+        if given is None or abs(given - total) > SUM_TOLERANCE * math.fsum(map(abs, terms)):
+            self.wrong(what, given, total)
+
+    @property
+    def has_tails(self) -> bool:
+        """Whether anything about the round needs scenarios."""
+        tail = any(limit.measure != "expected" for limit in self.instance.risk)
+        return tail or self.instance.objective.risk_weight > 0.0
+
+    def check_infeasible(self) -> None:
+        """Look for the plainest contradiction of an infeasible round: that doing nothing is a plan."""
+        plan = self.plan
+        if plan.status in ("dual_infeasible", "infeasible_or_unbounded"):
+            self.wrong("status", plan.status, "another status: no round is unbounded")
+        if plan.status != "infeasible":
+            return
+        open_tasks = set(range(len(self.instance.tasks))) - self.round.committed
+        needed = any(self.instance.tasks.required[task] for task in open_tasks)
+        needed |= any(period.tasks.required.any() for period in self.instance.periods)
+        accounts = self.round.accounts([])
+        exceeded = any(each.excess() > 0.0 for each in accounts.values())
+        if not (needed or exceeded or self.has_tails):
+            self.wrong("status", "infeasible", "a plan: doing nothing keeps every limit")
+        known = {*map(label, accounts), *(f"task {name} required" for name in self.instance.tasks.ids)}
+        known |= {
+            f"{limit.measure} of {member}"
+            for limit in self.instance.risk
+            for member in self.round.members(limit.scope, limit.member)
+        }
+        known |= {
+            f"task {name} required in {period.id}"
+            for period in self.instance.periods
+            for name in period.tasks.ids
+        }
+        for name in [] if plan.conflict is None else plan.conflict.limits:
+            if name not in known:
+                self.wrong("conflict", name, "limits of the round")
+
+    def check_status(self) -> None:
+        """Check that status and solution go together, and with what the plan holds."""
+        plan = self.plan
+        self.check_infeasible()
+        if plan.solution == "none":
+            told = {
+                "objective": plan.objective,
+                "gap": plan.gap,
+                "assignments": plan.assignments or None,
+                "unassigned": plan.unassigned or None,
+                "operators": plan.operators or None,
+            }
+            for name, value in told.items():
+                if value is not None:
+                    self.wrong(name, "a value", "none, as solution is none")
+        elif plan.status in ("infeasible", "dual_infeasible", "infeasible_or_unbounded"):
+            self.wrong("status", plan.status, f"another status beside solution {plan.solution}")
+        if (plan.status == "optimal") != (plan.solution == "optimal"):
+            self.wrong("solution", plan.solution, f"what status {plan.status} means")
+        if plan.objective is not None:
+            self.check_gap(plan.objective)
+
+    def check_gap(self, objective: float) -> None:
+        """Check that the bound is on its side of the objective, and that the gap is theirs."""
+        plan = self.plan
+        if plan.bound is None:
+            if plan.gap is not None or plan.solution == "optimal":
+                self.wrong("bound", None, "a number beside a gap or an optimal solution")
+            return
+        if plan.bound < objective:
+            self.wrong("bound", plan.bound, f"at least the objective, {objective:.12g}")
+        size = max(abs(plan.bound), abs(objective))
+        expected = (plan.bound - objective) / size if size else 0.0
+        if plan.gap is None or abs(plan.gap - expected) > SUM_TOLERANCE:
+            self.wrong("gap", plan.gap, expected)
+        asked = plan.provenance.options.get("mip_rel_gap") or 0.0
+        # a solver measures its gap by the objective alone; and where rewards and costs nearly cancel, by the
+        # size of the amounts
+        allowed = 2.0 * float(asked) * size + LIMIT_TOLERANCE * max(size, self.largest_amount())
+        allowed += self.plan.load_error
+        if plan.solution == "optimal" and plan.bound - objective > allowed:
+            self.wrong(
+                "solution", f"optimal at a gap of {expected:g}", f"feasible, or a gap of at most {asked:g}"
+            )
+
+    def largest_amount(self) -> float:
+        """Largest amount of the round: what rounding is measured by."""
+        return max((*self.round.reward, *self.round.slashing, *self.round.bid), default=0.0)
+
+    def check_verdict(self) -> None:
+        """Check what the plan says of its own check."""
+        # said last, and only of a plan that is otherwise right: one with faults may honestly say so
+        if self.violations:
+            return
+        if self.plan.status == "locally_infeasible" and self.plan.solution != "none":
+            self.wrong("status", "locally_infeasible", "another status: every limit holds")
+        if not self.plan.verified:
+            self.wrong("verified", "false", "true: nothing is wrong with this plan")
+        if self.plan.violations:
+            self.wrong("violations", f"{len(self.plan.violations)} violations", "none")
