@@ -1,0 +1,1 @@
+"""What every room needs and none owns: nothing here knows what a round is."""
