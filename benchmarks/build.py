@@ -21,12 +21,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import highspy
-
 import bondwork
 from bondwork.problem.generate import generate_round
-from bondwork.program.highs import pass_program
 from bondwork.program.scaling import ScaledProgram, scale
+from bondwork.solver.construction import make_highs
+from bondwork.solver.passing import pass_program
 from bondwork_models.cvxpy import CvxpyFormulation
 from bondwork_models.highs import HighsFormulation
 from bondwork_models.pyomo import PyomoFormulation
@@ -64,9 +63,7 @@ def load_round(path: Path | None) -> Instance:
 
 
 def hand_over(program: Program, scaled: ScaledProgram) -> None:
-    highs = highspy.Highs()
-    highs.setOptionValue("output_flag", False)
-    pass_program(highs, program, scaled, relaxed=False)
+    pass_program(make_highs(), program, scaled, relaxed=False)
 
 
 def build_and_hand_over(formulation: type[Formulation], instance: Instance) -> None:

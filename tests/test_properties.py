@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import bondwork
 from bondwork.contracts import Options
 from bondwork.observing import Silence
-from bondwork.program.highs import solve_program
+from bondwork.solver.solving import solve_program
 from oracle import Best, Choice, Oracle
 from rounds_strategy import (
     Document,

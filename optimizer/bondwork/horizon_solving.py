@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from bondwork.plan.horizon_building import build_horizon_plan, chosen_by_node
 from bondwork.plan.plan import Conflict
-from bondwork.program.highs import solve_program
 from bondwork.program.horizon import horizon_program
 from bondwork.program.program_solving import solve_stochastic
 from bondwork.registry import find_formulation
 from bondwork.risk.assessment import assess
+from bondwork.solver.solving import solve_program
 from bondwork.uncertainty.horizon import horizon_tree
 
 if TYPE_CHECKING:

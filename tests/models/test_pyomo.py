@@ -10,6 +10,7 @@ import pyomo.environ as pyo
 import pytest
 from pyomo.repn.plugins.standard_form import LinearStandardFormCompiler
 
+from bondwork.solver.construction import make_highs
 from bondwork_models.pyomo import PyomoFormulation
 from models.rounds import random_round, small_round
 
@@ -21,8 +22,7 @@ BEST = 3.8125 - 2.5
 
 
 def solve_file(path: Path) -> tuple[highspy.HighsModelStatus, float]:
-    highs = highspy.Highs()
-    highs.setOptionValue("output_flag", False)
+    highs = make_highs()
     assert highs.readModel(str(path)) == highspy.HighsStatus.kOk
     highs.run()
     return highs.getModelStatus(), highs.getObjectiveValue()

@@ -13,8 +13,8 @@ import bondwork
 from bondwork.contracts import Options
 from bondwork.market.load_curve import LoadIncentive
 from bondwork.observing import Silence
-from bondwork.program.highs import solve_program
 from bondwork.road import sample_risk
+from bondwork.solver.solving import solve_program
 from bondwork_models._compiled import Beside
 from bondwork_models.cvxpy import CvxpyFormulation
 from bondwork_models.highs import HighsFormulation

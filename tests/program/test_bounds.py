@@ -15,7 +15,7 @@ from bondwork.contracts import Options
 from bondwork.observing import Silence
 from bondwork.program.bounds import gap, multiplier_bound
 from bondwork.program.choice_bound import choice_bound
-from bondwork.program.highs import solve_program
+from bondwork.solver.solving import solve_program
 from hand_made import make_round, market, offer
 from oracle import Oracle
 from program.test_scaling import make_matrices

@@ -15,12 +15,12 @@ from bondwork.observing import Silence
 from bondwork.problem.faults import InvalidInput, Refusal
 from bondwork.program.evaluation import evaluate
 from bondwork.program.extensive import extensive_form
-from bondwork.program.highs import solve_program
 from bondwork.program.known_bound import known_bound
 from bondwork.program.linking import Linking
 from bondwork.program.resampling import resample
 from bondwork.program.stochastic import StochasticProgram
 from bondwork.program.template import NodeTemplate
+from bondwork.solver.solving import solve_program
 from program.stochastic_programs import programs, toy
 
 EXACT = Options(threads=1, mip_rel_gap=0.0)

@@ -17,7 +17,6 @@ from bondwork.contracts import Options
 from bondwork.observing import Silence
 from bondwork.problem.faults import InvalidInput
 from bondwork.program.extensive import extensive_form, split
-from bondwork.program.highs import solve_program
 from bondwork.program.joint_paths import joint_paths
 from bondwork.program.linking import Linking
 from bondwork.program.mps import write_mps
@@ -26,6 +25,7 @@ from bondwork.program.program_schema import load_program
 from bondwork.program.program_solving import solve_stochastic
 from bondwork.program.stochastic import StochasticProgram
 from bondwork.program.template import NodeTemplate
+from bondwork.solver.solving import solve_program
 from program.stochastic_programs import best, programs, toy
 
 EXACT = Options(mip_rel_gap=0.0)

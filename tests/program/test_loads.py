@@ -16,7 +16,7 @@ from bondwork.contracts import Options
 from bondwork.market.load_curve import LoadIncentive
 from bondwork.observing import Silence
 from bondwork.problem.support import unsupported
-from bondwork.program.highs import solve_program
+from bondwork.solver.solving import solve_program
 from hand_made import Document, make_round, offer
 from market.curves import LETTERS, as_json, by_hand, continuous_curves, joined
 from oracle import Choice, Oracle

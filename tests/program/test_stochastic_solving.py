@@ -17,7 +17,6 @@ from bondwork.contracts import Options
 from bondwork.problem.faults import InvalidInput
 from bondwork.program import program_solving
 from bondwork.program.extensive import extensive_form, split
-from bondwork.program.highs import Answer
 from bondwork.program.matrices import Matrices
 from bondwork.program.mps import write_mps
 from bondwork.program.program_recount import recount
@@ -26,6 +25,8 @@ from bondwork.program.program_solving import UnverifiedSolution, solve_stochasti
 from bondwork.program.stochastic import StochasticProgram
 from bondwork.program.strengthening import strengthen
 from bondwork.program.template import NodeTemplate
+from bondwork.solver.answer import Answer
+from bondwork.solver.construction import make_highs
 from bondwork.strategies import extensive
 from program.stochastic_programs import best, programs, toy
 from rounds_strategy import examples
@@ -249,8 +250,7 @@ def test_added_rows_hold_at_every_whole_point(seed: int) -> None:
 
 
 def optimum_of_file(path: Path) -> tuple[float | None, highspy.Highs]:
-    highs = highspy.Highs()
-    highs.setOptionValue("output_flag", False)
+    highs = make_highs()
     assert highs.readModel(str(path)) != highspy.HighsStatus.kError
     highs.setOptionValue("mip_rel_gap", 0.0)
     highs.run()

@@ -35,6 +35,7 @@ from bondwork.problem.values import (
     paid_above_bid,
 )
 from bondwork.program.bounds import gap
+from bondwork.solver.version import highs_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -98,7 +99,7 @@ def build_plan(
         timing=timing,
         provenance=Provenance(
             bondwork=version("bondwork"),
-            highs=version("highspy"),
+            highs=highs_version(),
             input_sha256=instance.sha256,
             history_sha256=None if past is None else past.sha256,
             seed=seed,

@@ -13,7 +13,7 @@ from bondwork.plan.plan import Conflict
 from bondwork.problem.limits import LimitKind
 from bondwork.program.blocks import with_mean_risk, with_measures
 from bondwork.program.cutting import CuttingPlanes
-from bondwork.program.highs import solve_program
+from bondwork.solver.solving import solve_program
 
 if TYPE_CHECKING:
     from bondwork.arrays import BoolArray, IntArray

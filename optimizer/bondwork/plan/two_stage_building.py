@@ -16,6 +16,7 @@ from bondwork.problem.values import is_committed
 from bondwork.program.bounds import gap
 from bondwork.program.filling import Filling
 from bondwork.program.rescue_assessment import in_sample_objective
+from bondwork.solver.version import highs_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,7 +62,7 @@ def build_two_stage_plan(
         timing=found.timing,
         provenance=Provenance(
             bondwork=version("bondwork"),
-            highs=version("highspy"),
+            highs=highs_version(),
             input_sha256=instance.sha256,
             tree_sha256=found.model.outcomes.tree(instance.offers.ids).sha256,
             seed=road.seed,

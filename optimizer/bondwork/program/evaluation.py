@@ -2,7 +2,7 @@
 
 The root's decision is held fixed; in each scenario the best recourse is found. A scenario is a child of the
 root with all that hangs below it: in two stages one small program, linear ones solved from each other's basis
-(`bondwork.program.lp_family`); in more a program of its own, non-anticipativity within it included.
+(`bondwork.solver.warm`); in more a program of its own, non-anticipativity within it included.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from bondwork.contracts import Options
 from bondwork.observing import Silence
 from bondwork.problem.faults import Fault, InvalidInput, Refusal
 from bondwork.program.extensive import extensive_form
-from bondwork.program.highs import solve_program
-from bondwork.program.lp_family import LinearFamily
 from bondwork.program.matrices import Matrices
+from bondwork.solver.solving import solve_program
+from bondwork.solver.warm import WarmLP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -260,7 +260,7 @@ def _linear(
         (np.ones(int(there.sum())), (kind.entry_row[there], np.arange(int(there.sum())))),
         shape=(len(kind.rows), int(there.sum())),
     )
-    family: LinearFamily | None = None
+    family: WarmLP | None = None
     batch = max(1, _NUMBERS // len(kind.values))
     for first in range(0, len(nodes), batch):
         some = nodes[first : first + batch]
@@ -274,7 +274,7 @@ def _linear(
         constant = sign * part.pop("constant")[:, 0]
         if family is None:
             size = {name: np.abs(part[name]).max(axis=0) for name in ("cost", "entries")}
-            family = LinearFamily(
+            family = WarmLP(
                 kind.entry_row[own], kind.entry_column[own], len(kind.columns), len(kind.rows), size, options
             )
         for at, node in enumerate(some.tolist()):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bondwork.program.evaluation import refuse_linking
-from bondwork.program.lp_family import LinearFamily
+from bondwork.solver.warm import WarmLP
 
 if TYPE_CHECKING:
     from bondwork.contracts import Observer, Options
@@ -80,7 +80,7 @@ def _values(
     row = np.concatenate([first.entry_row, rows + kind.entry_row])
     at_root = kind.entry_stage == 0
     column = np.concatenate([first.entry_column, kind.entry_column + np.where(at_root, 0, width)])
-    family: LinearFamily | None = None
+    family: WarmLP | None = None
     values: list[float] = []
     for node in nodes.tolist():
         if observer.should_stop() or time.perf_counter() >= deadline:
@@ -91,7 +91,7 @@ def _values(
         if family is None:
             size = {name: np.abs(part[name]) for name in ("cost", "entries")}
             columns, height = width + len(kind.columns), rows + len(kind.rows)
-            family = LinearFamily(row, column, columns, height, size, options)
+            family = WarmLP(row, column, columns, height, size, options)
         answer = family.solve(part, deadline)
         if answer.status == "infeasible":
             return [*values, -math.inf]

@@ -32,8 +32,8 @@ from bondwork.observing import Silence
 from bondwork.problem.faults import Fault, InvalidInput
 from bondwork.program.evaluation import evaluate, refuse_linking
 from bondwork.program.extensive import extensive_form
-from bondwork.program.highs import solve_program
 from bondwork.program.strengthening import strengthen
+from bondwork.solver.solving import solve_program
 from bondwork.uncertainty.seeds import child, seed_sequence
 
 if TYPE_CHECKING:

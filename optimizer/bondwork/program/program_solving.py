@@ -15,11 +15,12 @@ from bondwork.plan.plan import Provenance, Timing
 from bondwork.problem.faults import Refusal, Unverified
 from bondwork.program.bounds import gap
 from bondwork.program.extensive import extensive_form, split
-from bondwork.program.highs import solve_program
 from bondwork.program.program_recount import Recount, recount
 from bondwork.program.program_solution import NodeValues, ProgramSolution, StochasticValue
 from bondwork.registry import find_formulation, find_program_strategy
 from bondwork.settings import read_settings
+from bondwork.solver.solving import solve_program
+from bondwork.solver.version import highs_version
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -250,7 +251,7 @@ def _solution(
         timing=timing,
         provenance=Provenance(
             bondwork=version("bondwork"),
-            highs=version("highspy"),
+            highs=highs_version(),
             input_sha256=program.sha256,
             seed=options.random_seed,
             options={

@@ -15,8 +15,8 @@ import numpy as np
 from scipy.sparse import csc_array, csr_array
 
 from bondwork.program.extensive import extensive_form, split
-from bondwork.program.highs import solve_program
 from bondwork.program.matrices import Matrices
+from bondwork.solver.solving import solve_program
 
 if TYPE_CHECKING:
     from bondwork.arrays import BoolArray, FloatArray, IntArray

@@ -36,11 +36,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_array
 
-from bondwork.program.highs import solve_program
 from bondwork.program.joint_paths import joint_paths
 from bondwork.program.matrices import Matrices
 from bondwork.program.program_solution import StochasticValue
 from bondwork.program.strengthening import strengthen
+from bondwork.solver.solving import solve_program
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -26,8 +26,8 @@ import numpy as np
 from bondwork.contracts import ProgramDecision, Progress
 from bondwork.program.bounds import gap
 from bondwork.program.extensive import extensive_form, split
-from bondwork.program.highs import solve_program
 from bondwork.program.recourse import decide_second_stage
+from bondwork.solver.solving import solve_program
 
 if TYPE_CHECKING:
     from collections.abc import Callable

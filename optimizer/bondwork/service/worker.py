@@ -24,7 +24,7 @@ _TELL_EVERY = 0.1
 
 #: What is imported once, before the first work: every worker is a fork that has it already.
 _PRELOADED = [
-    "highspy",
+    "bondwork.solver.construction",
     "scipy.sparse",
     "scipy.stats",
     "bondwork.service.work",

@@ -13,9 +13,9 @@ from bondwork.contracts import Observer, Options, ProgramDecision, Progress, Sol
 from bondwork.program.bounds import gap
 from bondwork.program.extensive import extensive_form, split
 from bondwork.program.filling import fill_up, repair
-from bondwork.program.highs import solve_program
 from bondwork.program.strengthening import strengthen
 from bondwork.settings import Setting, read_settings
+from bondwork.solver.solving import solve_program
 from bondwork.strategies.relaxation import solve_relaxation
 
 if TYPE_CHECKING:

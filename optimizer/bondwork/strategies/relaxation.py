@@ -14,12 +14,12 @@ from bondwork.program.bounds import multiplier_bound
 from bondwork.program.choice_bound import choice_bound
 from bondwork.program.cutting import CuttingPlanes
 from bondwork.program.filling import Filling, could_gain, fill_greedily, serves_required_row
-from bondwork.program.highs import solve_program
+from bondwork.solver.solving import solve_program
 
 if TYPE_CHECKING:
     from bondwork.arrays import FloatArray
-    from bondwork.program.highs import Answer
     from bondwork.program.program import Program
+    from bondwork.solver.answer import Answer
 
 #: Share of the gap asked for below which another round of cuts is not worth its time.
 BOUND_PROGRESS = 0.2

@@ -115,40 +115,29 @@ def _two_sources(cost: FloatArray, p: FloatArray, q: FloatArray) -> tuple[IntArr
 
 
 def _linear_program(cost: FloatArray, p: FloatArray, q: FloatArray) -> tuple[IntArray, IntArray, FloatArray]:
-    import highspy  # heavy, and most calls have a closed form
+    from bondwork.solver.live import LiveLP  # heavy, and most calls have a closed form
 
     m, n = cost.shape
     # HiGHS's tolerances are absolute: masses of about 1 and costs up to 1 make them mean something.
     unit = p.sum() / max(m, n)
     scale = float(np.abs(cost).max()) or 1.0
-    supply, demand = p / unit, q * (p.sum() / q.sum()) / unit
-    index = np.empty(2 * m * n, dtype=np.int32)
-    index[0::2] = np.repeat(np.arange(m), n)
-    index[1::2] = m + np.tile(np.arange(n), m)
-    bounds = np.concatenate([supply, demand])
-    solver = highspy.Highs()
-    solver.setOptionValue("output_flag", False)
-    solver.passModel(
-        m * n,
-        m + n,
-        2 * m * n,
-        int(highspy.MatrixFormat.kColwise),
-        int(highspy.ObjSense.kMinimize),
-        0.0,
-        cost.ravel() / scale,
+    bounds = np.concatenate([p / unit, q * (p.sum() / q.sum()) / unit])
+    # a row for each source, then one for each target; columns run through the targets of each source
+    columns = np.arange(m * n).reshape(m, n)
+    lp = LiveLP()
+    lp.load(
+        -cost.ravel() / scale,
         np.zeros(m * n),
         np.full(m * n, np.inf),
         bounds,
         bounds,
-        np.arange(0, 2 * m * n, 2, dtype=np.int32),
-        index,
+        np.concatenate([[0], np.cumsum(np.repeat([n, m], [m, n]))]),
+        np.concatenate([columns.ravel(), columns.T.ravel()]),
         np.ones(2 * m * n),
-        np.zeros(m * n, dtype=np.int32),
     )
-    solver.run()
-    if solver.getModelStatus() != highspy.HighsModelStatus.kOptimal:
-        status = solver.modelStatusToString(solver.getModelStatus())
+    status = lp.solve()
+    if status != "optimal":
         raise RuntimeError(f"HiGHS did not solve a {m} x {n} transport problem: {status}")
-    mass = np.array(solver.getSolution().col_value) * unit
+    mass = lp.point() * unit
     used = np.flatnonzero(mass > 0.0)
     return used // n, used % n, mass[used]

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-import highspy
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,8 +15,9 @@ from scipy.sparse import csr_array
 
 from bondwork.contracts import Options
 from bondwork.observing import Silence
-from bondwork.program.highs import solve_program
 from bondwork.program.matrices import Matrices
+from bondwork.solver.construction import make_highs
+from bondwork.solver.solving import solve_program
 from bondwork.strategies.hedging.hand_over import read_end, read_found, write_parts
 from bondwork.strategies.hedging.splitting import Split, split_behind_root
 from program.stochastic_programs import programs, toy
@@ -105,8 +105,7 @@ def test_files_of_a_part(tmp_path: Path):
     assert tree["scenarioData"] == {"name": "scen1", "scenProb": 0.5}
     assert tree["treeData"]["nodes"] == {"ROOT": {"serialNumber": 0, "condProb": 1.0, "nonAnts": ["x0"]}}
     assert (tmp_path / "scen0_rho.csv").read_text() == "varname,rho\nx0,0.25\n"
-    highs = highspy.Highs()
-    highs.setOptionValue("output_flag", False)
+    highs = make_highs()
     highs.readModel(str(tmp_path / "scen1.mps"))
     highs.run()
     assert highs.getObjectiveValue() == -12.0

@@ -42,8 +42,10 @@ def main() -> None:
     """Run mpi-sppy in this process."""
     from mpisppy.cylinders.spoke import InnerBoundSpoke
 
+    from bondwork.solver.construction import silence_others
     from bondwork.strategies.hedging import reading
 
+    silence_others()
     sys.modules["mpisppy.problem_io.mps_reader"] = reading
     InnerBoundSpoke._maybe_write_incumbent_on_improvement = write_incumbent
     runpy.run_module("mpisppy.generic_cylinders", run_name="__main__", alter_sys=True)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bondwork.observing import Silence
-from bondwork.program.highs import solve_program
+from bondwork.solver.solving import solve_program
 
 if TYPE_CHECKING:
     from bondwork.arrays import FloatArray

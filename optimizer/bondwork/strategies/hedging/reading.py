@@ -7,13 +7,14 @@ constant. HiGHS is there anyway, and reads numbers exactly.
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import highspy
 import numpy as np
 import pyomo.environ as pyo
 from pyomo.core.expr import LinearExpression
-from scipy.sparse import csc_array
+
+from bondwork.solver.files import read_mps
 
 if TYPE_CHECKING:
     from bondwork.arrays import FloatArray
@@ -29,31 +30,24 @@ def read_mps_and_create_pyomo_model(mps_path: str) -> Any:
     ValueError
         HiGHS cannot read the file.
     """
-    highs = highspy.Highs()
-    highs.setOptionValue("output_flag", False)
-    if highs.readModel(mps_path) == highspy.HighsStatus.kError:
-        raise ValueError(f"HiGHS cannot read {mps_path}")
-    lp = highs.getLp()
-    whole = [kind != highspy.HighsVarType.kContinuous for kind in lp.integrality_] or [False] * lp.num_col_
+    read = read_mps(Path(mps_path))
     model = pyo.ConcreteModel()
     columns = []
-    for name, lower, upper, integer in zip(lp.col_names_, lp.col_lower_, lp.col_upper_, whole, strict=True):
+    bounds = zip(read.columns, read.lower, read.upper, read.integer, strict=True)
+    for name, lower, upper, integer in bounds:
         column = pyo.Var(domain=pyo.Integers if integer else pyo.Reals, bounds=(_limit(lower), _limit(upper)))
         model.add_component(name, column)
         columns.append(column)
-    entries = lp.a_matrix_
-    shape = (lp.num_row_, lp.num_col_)
-    by_row = csc_array((np.array(entries.value_), entries.index_, entries.start_), shape=shape).tocsr()
-    rows = zip(lp.row_names_, lp.row_lower_, lp.row_upper_, strict=True)
+    by_row = read.matrix
+    rows = zip(read.rows, read.row_lower, read.row_upper, strict=True)
     for number, (name, lower, upper) in enumerate(rows):
         span = slice(by_row.indptr[number], by_row.indptr[number + 1])
         body = _sum(by_row.data[span], [columns[k] for k in by_row.indices[span]])
         expression = body == lower if lower == upper else (_limit(lower), body, _limit(upper))
         model.add_component(name, pyo.Constraint(expr=expression))
-    cost = np.array(lp.col_cost_)
-    priced = np.flatnonzero(cost)
-    objective = _sum(cost[priced], [columns[k] for k in priced], lp.offset_)
-    sense = pyo.minimize if lp.sense_ == highspy.ObjSense.kMinimize else pyo.maximize
+    priced = np.flatnonzero(read.cost)
+    objective = _sum(read.cost[priced], [columns[k] for k in priced], read.offset)
+    sense = pyo.minimize if read.is_minimised else pyo.maximize
     model.objective = pyo.Objective(expr=objective, sense=sense)
     return model
 

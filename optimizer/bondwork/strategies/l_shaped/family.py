@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_array
 
+from bondwork.solver.live import LiveLP
 from bondwork.strategies.l_shaped.batch import Batch, line
 
 if TYPE_CHECKING:
-    import highspy
+    from highspy import HighsBasis
 
     from bondwork.arrays import BoolArray, FloatArray
     from bondwork.contracts import Options, Status
@@ -18,35 +19,11 @@ if TYPE_CHECKING:
 #: Feasibility tolerance of the second try; see `Family.solve_loosely`.
 _LOOSE_TOLERANCE = 1e-6
 
-_WORDS: dict[str, Status] = {
-    "kOptimal": "optimal",
-    "kModelEmpty": "optimal",
-    "kInfeasible": "infeasible",
-    "kUnbounded": "dual_infeasible",
-    "kUnboundedOrInfeasible": "infeasible_or_unbounded",
-    "kTimeLimit": "time_limit",
-    "kIterationLimit": "iteration_limit",
-    "kInterrupt": "interrupted",
-}
 
-
-def quiet_highs(options: Options) -> highspy.Highs:
-    """HiGHS for small linear programs solved warm: dual simplex from the last basis, in one thread."""
-    import highspy  # loading it takes a tenth of a second that `bondwork --help` does not have
-
-    highs = highspy.Highs()
-    highs.setOptionValue("output_flag", False)
-    highs.setOptionValue("threads", 1)
-    highs.setOptionValue("random_seed", int(options.random_seed))
+def warm_lp(options: Options) -> LiveLP:
+    """HiGHS for small linear programs solved warm: dual simplex from the last basis."""
     # presolving would take longer than the few pivots from the last basis, and hide rays
-    highs.setOptionValue("presolve", "off")
-    highs.setOptionValue("solver", "simplex")
-    return highs
-
-
-def word(highs: highspy.Highs) -> Status:
-    """Why HiGHS stopped."""
-    return _WORDS.get(highs.getModelStatus().name, "other_error")
+    return LiveLP({"random_seed": int(options.random_seed), "presolve": "off", "solver": "simplex"})
 
 
 class Family:
@@ -54,13 +31,13 @@ class Family:
 
     def __init__(self, batch: Batch, options: Options) -> None:
         self.batch, self.options = batch, options
-        self.highs = quiet_highs(options)
+        self.lp = warm_lp(options)
         self.last: int | None = None
         #: Where each scenario ended last: from there it is a few pivots, from another scenario's many.
-        self.ends: dict[int, highspy.HighsBasis] = {}
+        self.ends: dict[int, HighsBasis] = {}
         m, n = batch.row_lower.shape[1], batch.columns
-        self.every_row = np.arange(m, dtype=np.int32)
-        self.every_column = np.arange(n, dtype=np.int32)
+        self.every_row = np.arange(m)
+        self.every_column = np.arange(n)
 
     def solve(self, at: int, low: FloatArray, high: FloatArray) -> Status:
         """Solve a scenario whose rows have these limits left."""
@@ -69,102 +46,75 @@ class Family:
             return "infeasible"
         if not batch.columns:
             return "optimal" if np.all(low <= 0.0) and np.all(high >= 0.0) else "infeasible"
-        if self.last is None:
-            self._pass(self.highs, at, low, high)
+        if self.last is None or not self.lp.is_loaded:
+            self._load(at, low, high)
         else:
             self._change(at, low, high)
         self.last = at
         if at in self.ends:
-            self.highs.setBasis(self.ends[at])
-        self.highs.run()
-        status = word(self.highs)
+            self.lp.set_basis(self.ends[at])
+        status = self.lp.solve()
         if status not in ("optimal", "infeasible", "dual_infeasible"):
-            # a warm start that went astray
-            self.highs.clearSolver()
-            self.highs.run()
-            status = word(self.highs)
+            status = self.lp.solve_afresh()  # a warm start that went astray
         return status
 
     def solve_loosely(self) -> Status:
         """Solve the last scenario again, with more tolerance for what the first stage was rounded by."""
         if not self.batch.columns or self.last is None:
             return "infeasible"
-        self.highs.clearSolver()
-        self.highs.setOptionValue("primal_feasibility_tolerance", _LOOSE_TOLERANCE)
-        self.highs.run()
-        self.highs.setOptionValue("primal_feasibility_tolerance", 1e-7)
-        return word(self.highs)
+        return self.lp.solve_within(_LOOSE_TOLERANCE)
 
-    def _pass(self, highs: highspy.Highs, at: int, low: FloatArray, high: FloatArray) -> None:
+    def _load(self, at: int, low: FloatArray, high: FloatArray) -> None:
         batch = self.batch
-        m, n = len(low), batch.columns
         order = np.lexsort((batch.own_column, batch.own_row))
-        start = np.searchsorted(batch.own_row[order], np.arange(m + 1))
-        highs.passModel(
-            n,
-            m,
-            len(order),
-            2,  # MatrixFormat.kRowwise
-            -1,  # ObjSense.kMaximize
-            0.0,
+        self.lp.load(
             line(batch.cost, at),
             line(batch.lower, at),
             line(batch.upper, at),
             low,
             high,
-            start.astype(np.int32),
-            batch.own_column[order].astype(np.int32),
+            np.searchsorted(batch.own_row[order], np.arange(len(low) + 1)),
+            batch.own_column[order],
             line(batch.own, at)[order],
-            np.zeros(n, dtype=np.int32),
         )
 
     def _change(self, at: int, low: FloatArray, high: FloatArray) -> None:
-        batch, highs = self.batch, self.highs
-        if len(low):
-            highs.changeRowsBounds(len(low), self.every_row, low, high)
+        batch = self.batch
+        self.lp.change_rows(self.every_row, low, high)
         if len(batch.lower) > 1 or len(batch.upper) > 1:
-            ends = line(batch.lower, at), line(batch.upper, at)
-            highs.changeColsBounds(batch.columns, self.every_column, *ends)
+            self.lp.change_columns(self.every_column, line(batch.lower, at), line(batch.upper, at))
         if len(batch.cost) > 1:
-            highs.changeColsCost(batch.columns, self.every_column, batch.cost[at])
+            self.lp.change_costs(self.every_column, batch.cost[at])
         if len(batch.own) > 1 and self.last is not None:
-            different = np.flatnonzero(batch.own[at] != batch.own[self.last])
-            for each in different.tolist():
-                row, column = int(batch.own_row[each]), int(batch.own_column[each])
-                highs.changeCoeff(row, column, float(batch.own[at, each]))
+            there = np.flatnonzero(batch.own[at] != batch.own[self.last])
+            self.lp.change_entries(batch.own_row[there], batch.own_column[there], batch.own[at, there])
 
     def remember(self) -> None:
         """Begin the next solve of the last scenario where this one ended."""
         if self.last is not None and self.batch.columns:
-            self.ends[self.last] = self.highs.getBasis()
+            self.ends[self.last] = self.lp.basis()
 
     def prices(self) -> FloatArray:
         """Multipliers of the rows of what was solved last. Shape (m,)."""
         if not self.batch.columns:
             return np.zeros(len(self.every_row))
-        return np.array(self.highs.getSolution().row_dual)
+        return self.lp.row_duals()
 
     def point(self) -> FloatArray:
         """Values of the columns of what was solved last. Shape (n,)."""
-        return np.array(self.highs.getSolution().col_value) if self.batch.columns else np.zeros(0)
+        return self.lp.point() if self.batch.columns else np.zeros(0)
 
     def basis(self) -> tuple[BoolArray, BoolArray]:
         """Which variables (columns, then rows) are basic, and which stand at their upper bound."""
-        import highspy
-
-        basis = self.highs.getBasis()
-        status = np.array([int(each) for each in (*basis.col_status, *basis.row_status)])
-        basic = status == int(highspy.HighsBasisStatus.kBasic)
-        return basic, status == int(highspy.HighsBasisStatus.kUpper)
+        return self.lp.basis_status()
 
     def ray(self, low: FloatArray, high: FloatArray) -> FloatArray | None:
         """Multipliers that prove the last scenario infeasible, with the sign of a maximisation's prices."""
-        if not self.batch.columns or self.last is None or word(self.highs) != "infeasible":
+        if not self.batch.columns or self.last is None or self.lp.status() != "infeasible":
             return None
-        _, has_ray, ray = self.highs.getDualRay()
-        if not has_ray:
+        found = self.lp.dual_ray()
+        if found is None:
             return None
-        found = np.array(ray)
         for sign in (1.0, -1.0):
             if self._proves(sign * found, low, high):
                 return sign * found
@@ -201,23 +151,16 @@ class Family:
 
         matrix = csr_array(hstack([own, slack], format="csr"))
         matrix.sort_indices()
-        highs = quiet_highs(self.options)
-        highs.passModel(
-            n + 2 * m,
-            m,
-            matrix.nnz,
-            2,
-            -1,
-            0.0,
+        lp = warm_lp(self.options)
+        lp.load(
             np.append(np.zeros(n), -np.ones(2 * m)),
             np.append(lower, np.zeros(2 * m)),
             np.append(upper, np.full(2 * m, np.inf)),
             low,
             high,
-            matrix.indptr.astype(np.int32),
-            matrix.indices.astype(np.int32),
+            matrix.indptr,
+            matrix.indices,
             matrix.data,
-            np.zeros(n + 2 * m, dtype=np.int32),
         )
-        highs.run()
-        return np.array(highs.getSolution().row_dual)
+        lp.solve()
+        return lp.row_duals()

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_array, vstack
 
-from bondwork.program.highs import solve_program
 from bondwork.program.matrices import Matrices
 from bondwork.program.scaling import scale
-from bondwork.strategies.l_shaped.family import quiet_highs, word
+from bondwork.solver.solving import solve_program
+from bondwork.strategies.l_shaped.family import warm_lp
 
 if TYPE_CHECKING:
     from bondwork.arrays import BoolArray, FloatArray, IntArray
     from bondwork.contracts import Observer, Options, Status
-    from bondwork.program.highs import Answer
+    from bondwork.solver.answer import Answer
 
 #: A cut that was not tight for so many solutions of the relaxation is dropped.
 IDLE = 25
@@ -70,7 +70,7 @@ class Master:
         self.cuts = csr_array((0, self.width + clusters))
         self.limit = np.zeros(0)
         self.idle: IntArray = np.zeros(0, dtype=np.int64)
-        self.highs = quiet_highs(options)
+        self.lp = warm_lp(options)
         self.unit = 0.0
 
     # --- cuts --------------------------------------------------------------------------------------------
@@ -103,15 +103,9 @@ class Master:
         rows.sort_indices()
         size = abs(rows).max(axis=1).toarray().ravel()
         factor = np.where(size > 0.0, np.ldexp(1.0, -np.frexp(size)[1]), 1.0)
-        self.highs.addRows(
-            len(limit),
-            np.full(len(limit), -np.inf),
-            limit * factor,
-            rows.nnz,
-            rows.indptr[:-1].astype(np.int32),
-            rows.indices.astype(np.int32),
-            rows.data * np.repeat(factor, np.diff(rows.indptr)),
-        )
+        entries = rows.data * np.repeat(factor, np.diff(rows.indptr))
+        lower = np.full(len(limit), -np.inf)
+        self.lp.add_rows(lower, limit * factor, rows.indptr, rows.indices, entries)
 
     # --- the relaxation ----------------------------------------------------------------------------------
 
@@ -126,22 +120,16 @@ class Master:
         first = self.first
         scaled = scale(dataclasses.replace(first, integer=np.zeros_like(first.integer)))
         matrix = first.matrix
-        self.highs.passModel(
-            self.width + self.clusters,
-            matrix.shape[0],
-            matrix.nnz,
-            2,  # MatrixFormat.kRowwise
-            -1,  # ObjSense.kMaximize
-            first.offset * self.unit,
+        self.lp.load(
             np.append(first.objective * self.unit, np.zeros(self.clusters)),
             np.append(first.lower, np.zeros(self.clusters)),
             np.append(first.upper, np.zeros(self.clusters)),
             scaled.row_lower,
             scaled.row_upper,
-            matrix.indptr.astype(np.int32),
-            matrix.indices.astype(np.int32),
+            matrix.indptr,
+            matrix.indices,
             scaled.data,
-            np.zeros(self.width + self.clusters, dtype=np.int32),
+            first.offset * self.unit,
         )
         if len(self.limit):
             self._pass_rows(self.cuts, self.limit)
@@ -162,40 +150,30 @@ class Master:
         """
         if not self.unit:
             self._begin()
-        highs, n1, k = self.highs, self.width, self.clusters
+        lp, n1, k = self.lp, self.width, self.clusters
         lower, upper = (self.first.lower, self.first.upper) if box is None else box
-        here = np.arange(n1, dtype=np.int32)
-        if n1:
-            highs.changeColsBounds(n1, here, lower, upper)
-            cost = np.zeros(n1) if costless else self.first.objective * self.unit
-            highs.changeColsCost(n1, here, cost)
+        here = np.arange(n1)
+        lp.change_columns(here, lower, upper)
+        lp.change_costs(here, np.zeros(n1) if costless else self.first.objective * self.unit)
         # a cluster without a cut counts for nothing yet
         free = np.where(self.known & (not costless), np.inf, 0.0)
-        there = np.arange(n1, n1 + k, dtype=np.int32)
-        highs.changeColsBounds(
-            k, there, np.where(self.known, -np.inf, 0.0), np.where(self.known, np.inf, 0.0)
-        )
-        highs.changeColsCost(k, there, np.where(np.isinf(free), 1.0, 0.0))
-        if math.isfinite(seconds):
-            highs.setOptionValue("time_limit", highs.getRunTime() + max(seconds, 0.0))
-        highs.run()
-        status = word(highs)
+        there = np.arange(n1, n1 + k)
+        lp.change_columns(there, np.where(self.known, -np.inf, 0.0), np.where(self.known, np.inf, 0.0))
+        lp.change_costs(there, np.where(np.isinf(free), 1.0, 0.0))
+        status = lp.solve(seconds)
         if status not in ("optimal", "infeasible", "dual_infeasible", "time_limit"):
-            highs.clearSolver()
-            highs.run()
-            status = word(highs)
+            status = lp.solve_afresh(seconds)
         if status == "infeasible_or_unbounded":
             status = "infeasible" if costless else "dual_infeasible"
-        solution = np.array(highs.getSolution().col_value)
+        solution = lp.point()
         if status != "optimal" or len(solution) != n1 + k:
             return Proposal(status, np.zeros(n1), np.zeros(k), math.nan)
         self._note_idle()
         x = np.clip(solution[:n1], lower, upper)
-        value = highs.getInfo().objective_function_value / self.unit
-        return Proposal("optimal", x, solution[n1:] / self.unit, float(value))
+        return Proposal("optimal", x, solution[n1:] / self.unit, lp.value() / self.unit)
 
     def _note_idle(self) -> None:
-        activity = np.array(self.highs.getSolution().row_dual)[self.first.matrix.shape[0] :]
+        activity = self.lp.row_duals()[self.first.matrix.shape[0] :]
         self.idle = np.where(np.abs(activity) > 1e-12, 0, self.idle + 1)
 
     def purge(self) -> None:
@@ -213,7 +191,7 @@ class Master:
         kept = np.setdiff1d(np.arange(len(self.limit)), old)
         self.cuts, self.limit, self.idle = self.cuts[kept], self.limit[kept], self.idle[kept]
         if self.unit and len(old):
-            self.highs.deleteRows(len(old), (old + self.first.matrix.shape[0]).astype(np.int32))
+            self.lp.delete_rows(old + self.first.matrix.shape[0])
 
     # --- whole columns -----------------------------------------------------------------------------------
 

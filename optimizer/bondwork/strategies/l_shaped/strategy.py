@@ -13,9 +13,9 @@ import numpy as np
 
 from bondwork.contracts import Observer, Options, ProgramDecision
 from bondwork.problem.faults import Refusal
-from bondwork.program.highs import solve_program
 from bondwork.program.matrices import Matrices
 from bondwork.settings import Setting, read_settings
+from bondwork.solver.solving import solve_program
 
 if TYPE_CHECKING:
     from bondwork.arrays import BoolArray, FloatArray, IntArray

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_array, hstack
 
-from bondwork.program.highs import solve_program
 from bondwork.program.matrices import Matrices
+from bondwork.solver.solving import solve_program
 from bondwork.strategies.l_shaped.batch import Batch, line
 
 if TYPE_CHECKING:

@@ -14,14 +14,14 @@ import numpy as np
 
 from bondwork.program.cutting import CuttingPlanes
 from bondwork.program.filling import Filling
-from bondwork.program.highs import solve_program
 from bondwork.program.matrices import Matrices
+from bondwork.solver.solving import solve_program
 
 if TYPE_CHECKING:
     from bondwork.arrays import BoolArray, FloatArray, IntArray
     from bondwork.contracts import Observer, Progress
-    from bondwork.program.highs import Answer
     from bondwork.program.program import Program
+    from bondwork.solver.answer import Answer
     from bondwork.strategies.lagrangian.session import Session
 
 

@@ -1,4 +1,4 @@
-"""The door to HiGHS: limits, interrupts, options, threads, failing observers."""
+"""Programs solved by HiGHS: limits, interrupts, options, failing observers, answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import time
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-import highspy
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
@@ -19,9 +18,9 @@ import bondwork
 from bondwork.contracts import Options
 from bondwork.observing import Silence
 from bondwork.problem.generate import generate_round
-from bondwork.program import highs as door
-from bondwork.program.highs import solve_program
 from bondwork.program.matrices import Matrices
+from bondwork.solver import construction
+from bondwork.solver.solving import solve_program
 from hand_made import make_round, market, offer
 from observers import Breakdown, Notebook
 from oracle import Oracle
@@ -159,7 +158,7 @@ def test_several_wrong_options_are_told_at_once():
 def test_options_reach_highs(monkeypatch: pytest.MonkeyPatch):
     seen: dict[str, Any] = {}
 
-    class Watched(highspy.Highs):  # type: ignore[misc]
+    class Watched(construction.QuietHighs):
         def run(self) -> Any:
             names = (
                 "time_limit",
@@ -174,7 +173,7 @@ def test_options_reach_highs(monkeypatch: pytest.MonkeyPatch):
             seen["mip_detect_symmetry"] = self.getOptionValue("mip_detect_symmetry")[1]
             return super().run()
 
-    monkeypatch.setattr(highspy, "Highs", Watched)
+    monkeypatch.setattr(construction, "make_highs", Watched)
     extra = {"presolve": "off", "mip_max_nodes": 7, "mip_detect_symmetry": False}
     plan = bondwork.solve(
         bondwork.load(market()), time_limit=33.0, mip_rel_gap=0.0, threads=1, seed=11, highs=extra
@@ -261,15 +260,6 @@ def test_a_start_is_taken():
     again = solve_program(program, Options(mip_rel_gap=0.0), Silence(), start=best.x)
     assert again.x is not None
     assert program.value(again.x) == program.value(best.x) == Oracle(market()).best().objective  # type: ignore[union-attr]
-
-
-def test_every_status_of_highs_has_a_word():
-    words = {status.name: door._status(status) for status in highspy.HighsModelStatus.__members__.values()}
-    assert words["kOptimal"] == "optimal"
-    assert words["kTimeLimit"] == "time_limit"
-    assert words["kInterrupt"] == "interrupted"
-    assert words["kSolveError"] == "other_error"
-    assert set(words.values()) <= set(bondwork.plan.plan.Status.__args__)
 
 
 def test_tiny_differences_are_decided_at_gap_zero():

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bondwork.problem.faults import Fault, InvalidInput, preview
-from bondwork.program.highs import FORBIDDEN_OPTIONS
+from bondwork.solver.live import LiveLP
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +39,7 @@ class MemberAnswer:
     value: float
 
 
-class LinearFamily:
+class WarmLP:
     """Linear programs ``maximise cost @ y``, ``row_lower <= W y <= row_upper``, ``lower <= y <= upper``.
 
     Parameters
@@ -53,7 +52,7 @@ class LinearFamily:
         By part (``cost``, ``entries``), an array of the shape of one member: the largest absolute value over
         the family, from which one scaling by powers of two is made for all members.
     options
-        Threads, seed and further options of HiGHS. The time limit is for each call of `solve`.
+        Seed and further options of HiGHS. It runs in one thread.
 
     Raises
     ------
@@ -63,7 +62,7 @@ class LinearFamily:
     Examples
     --------
     >>> from bondwork.contracts import Options
-    >>> family = LinearFamily(np.array([0]), np.array([0]), 1, 1,
+    >>> family = WarmLP(np.array([0]), np.array([0]), 1, 1,
     ...                       {"cost": np.array([3.0]), "entries": np.array([1.0])}, Options(threads=1))
     >>> part = {"cost": np.array([3.0]), "lower": np.zeros(1), "upper": np.full(1, np.inf),
     ...         "row_lower": np.full(1, -np.inf), "entries": np.array([1.0])}
@@ -80,30 +79,14 @@ class LinearFamily:
         size: Mapping[str, FloatArray],
         options: Options,
     ) -> None:
-        import highspy  # loading it takes a tenth of a second that `bondwork --help` does not have
-
         self.row, self.column, self.columns, self.rows = row, column, columns, rows
-        self.options = options
         largest = np.zeros(rows)
         np.maximum.at(largest, row, np.abs(size["entries"]))
         self.row_scale = _power_of_two(largest, 0)
         top = np.array([np.abs(size["cost"]).max(initial=0.0)])
         self.objective_scale = float(_power_of_two(top, _OBJECTIVE_SIZE)[0])
         self.last: dict[str, FloatArray] | None = None
-        self.highs = highspy.Highs()
-        self.highs.setOptionValue("output_flag", False)
-        self._set_options(options)
-
-    def _set_options(self, options: Options) -> None:
-        named = {"threads": int(options.threads), "random_seed": int(options.random_seed)}
-        faults = []
-        for name, value in {**named, **options.highs}.items():
-            given = value if name in named else str(value).lower() if isinstance(value, bool) else str(value)
-            if name in FORBIDDEN_OPTIONS or int(self.highs.setOptionValue(name, given)) != 0:
-                expected = "an option of HiGHS that recourse may have, and a value that it takes"
-                faults.append(Fault(f"options.{name}", preview(value), expected))
-        if faults:
-            raise InvalidInput(faults)
+        self.lp = LiveLP({"random_seed": int(options.random_seed)}, options.highs)
 
     def solve(self, part: Mapping[str, FloatArray], deadline: float = math.inf) -> MemberAnswer:
         """Solve one member.
@@ -129,80 +112,41 @@ class LinearFamily:
             "row_upper": part["row_upper"] * self.row_scale,
             "entries": part["entries"] * self.row_scale[self.row],
         }
-        if self.last is None:
-            self._pass(scaled)
+        if self.last is None or not self.lp.is_loaded:
+            self._load(scaled)
         else:
             self._change(scaled, self.last)
         self.last = scaled
-        status = self._run(deadline)
+        status = self.lp.solve(deadline - time.perf_counter())
         if status == "infeasible":
-            status = self._try_again(deadline)
-        value = self.highs.getInfo().objective_function_value / self.objective_scale
-        return MemberAnswer(status, float(value) if status == "optimal" else math.nan)
+            # by no more than the rounding of a decision made elsewhere?
+            status = self.lp.solve_within(_LOOSE_TOLERANCE, deadline)
+        value = self.lp.value() / self.objective_scale
+        return MemberAnswer(status, value if status == "optimal" else math.nan)
 
-    def _pass(self, part: Mapping[str, FloatArray]) -> None:
+    def _load(self, part: Mapping[str, FloatArray]) -> None:
         order = np.lexsort((self.column, self.row))
-        start = np.searchsorted(self.row[order], np.arange(self.rows + 1))
-        self.highs.passModel(
-            self.columns,
-            self.rows,
-            len(order),
-            2,  # MatrixFormat.kRowwise
-            -1,  # ObjSense.kMaximize
-            0.0,
+        self.lp.load(
             part["cost"],
             part["lower"],
             part["upper"],
             part["row_lower"],
             part["row_upper"],
-            start.astype(np.int32),
-            self.column[order].astype(np.int32),
+            np.searchsorted(self.row[order], np.arange(self.rows + 1)),
+            self.column[order],
             part["entries"][order],
-            np.zeros(self.columns, dtype=np.int32),
         )
 
     def _change(self, new: Mapping[str, FloatArray], old: Mapping[str, FloatArray]) -> None:
         different = {name: new[name] != old[name] for name in _PARTS}
-        at = np.flatnonzero(different["cost"]).astype(np.int32)
-        if len(at):
-            self.highs.changeColsCost(len(at), at, new["cost"][at])
-        at = np.flatnonzero(different["lower"] | different["upper"]).astype(np.int32)
-        if len(at):
-            self.highs.changeColsBounds(len(at), at, new["lower"][at], new["upper"][at])
-        at = np.flatnonzero(different["row_lower"] | different["row_upper"]).astype(np.int32)
-        if len(at):
-            self.highs.changeRowsBounds(len(at), at, new["row_lower"][at], new["row_upper"][at])
-        for each in np.flatnonzero(different["entries"]).tolist():
-            self.highs.changeCoeff(int(self.row[each]), int(self.column[each]), float(new["entries"][each]))
-
-    def _run(self, deadline: float) -> Status:
-        if math.isfinite(deadline):
-            # HiGHS counts the seconds of all its runs together
-            left = max(deadline - time.perf_counter(), 0.0)
-            self.highs.setOptionValue("time_limit", self.highs.getRunTime() + left)
-        self.highs.run()
-        name = self.highs.getModelStatus().name
-        words: dict[str, Status] = {
-            "kOptimal": "optimal",
-            "kModelEmpty": "optimal",
-            "kInfeasible": "infeasible",
-            "kUnbounded": "dual_infeasible",
-            "kUnboundedOrInfeasible": "infeasible_or_unbounded",
-            "kTimeLimit": "time_limit",
-            "kIterationLimit": "iteration_limit",
-        }
-        return words.get(name, "other_error")
-
-    def _try_again(self, deadline: float) -> Status:
-        """Take what is infeasible by no more than the rounding of a decision made elsewhere for feasible."""
-        _, fine = self.highs.getOptionValue("primal_feasibility_tolerance")
-        if fine >= _LOOSE_TOLERANCE:
-            return "infeasible"
-        self.highs.clearSolver()
-        self.highs.setOptionValue("primal_feasibility_tolerance", _LOOSE_TOLERANCE)
-        status = self._run(deadline)
-        self.highs.setOptionValue("primal_feasibility_tolerance", fine)
-        return status
+        at = np.flatnonzero(different["cost"])
+        self.lp.change_costs(at, new["cost"][at])
+        at = np.flatnonzero(different["lower"] | different["upper"])
+        self.lp.change_columns(at, new["lower"][at], new["upper"][at])
+        at = np.flatnonzero(different["row_lower"] | different["row_upper"])
+        self.lp.change_rows(at, new["row_lower"][at], new["row_upper"][at])
+        at = np.flatnonzero(different["entries"])
+        self.lp.change_entries(self.row[at], self.column[at], new["entries"][at])
 
 
 def _power_of_two(sizes: FloatArray, target: int) -> FloatArray:

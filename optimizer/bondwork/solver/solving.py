@@ -1,0 +1,158 @@
+"""A program, whole or its linear relaxation, solved exactly.
+
+Everything that is solved exactly in this house is solved here, whichever formulation wrote the program down.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bondwork.program.scaling import scale
+from bondwork.solver.answer import Answer, read_answer
+from bondwork.solver.options import set_solve_options
+from bondwork.solver.passing import pass_program
+from bondwork.solver.watching import Watch
+
+if TYPE_CHECKING:
+    from bondwork.arrays import FloatArray
+    from bondwork.contracts import Observer, Options
+    from bondwork.program.matrices import Matrices
+
+#: A bound of a whole column that is nearer to a whole number than this is meant to be that number.
+WHOLE_TOLERANCE = 1e-9
+
+#: What a direction must earn, as a share of the largest cost, to be one in which a program is unbounded.
+RAY_TOLERANCE = 1e-6
+
+
+def solve_program(
+    program: Matrices,
+    options: Options,
+    observer: Observer,
+    *,
+    relaxed: bool = False,
+    start: FloatArray | None = None,
+    phase: str = "",
+) -> Answer:
+    """Solve a program, or its linear relaxation, with HiGHS.
+
+    Parameters
+    ----------
+    program
+        The program, in the units of the input; it is scaled here.
+    options
+        Limits; every HiGHS option among them reaches HiGHS.
+    observer
+        Told of progress and asked whether to stop.
+    relaxed
+        Solve the linear relaxation.
+    start
+        Shape (n,). A feasible point to start from (integer programs only).
+    phase
+        Word for progress reports.
+
+    Raises
+    ------
+    InvalidInput
+        For an option that HiGHS does not know or a value that it refuses.
+    """
+    if observer.should_stop():
+        return Answer("interrupted", None, math.inf)
+    if program.matrix.shape[1] == 0:
+        return _answer_without_columns(program)
+    if not relaxed:
+        program = with_whole_bounds(program)
+    answer = _solve_once(program, options, observer, relaxed=relaxed, start=start, phase=phase)
+    if answer.status not in ("infeasible_or_unbounded", "other_error"):
+        return answer
+    return _told_apart(program, options, observer, answer, relaxed=relaxed)
+
+
+def _solve_once(
+    program: Matrices,
+    options: Options,
+    observer: Observer,
+    *,
+    relaxed: bool,
+    start: FloatArray | None = None,
+    phase: str = "",
+) -> Answer:
+    from bondwork.solver.construction import make_highs  # loads HiGHS
+
+    scaled = scale(program)
+    highs = make_highs()
+    set_solve_options(highs, options)
+    if not pass_program(highs, program, scaled, relaxed=relaxed):
+        return Answer("numerical_error", None, math.inf)
+    if start is not None and not relaxed:
+        highs.setSolution(len(start), np.arange(len(start), dtype=np.int32), start)
+    watch = Watch(1.0 / scaled.objective_scale, options.time_limit, observer, phase)
+    watch.attach(highs)
+    found: list[Answer] = []
+
+    def read() -> None:
+        found.append(read_answer(highs, program, scaled, watch.incumbent, relaxed=relaxed))
+
+    watch.run(highs, read)
+    return dataclasses.replace(found[0], status=watch.tell_apart(found[0].status))
+
+
+def _told_apart(
+    program: Matrices, options: Options, observer: Observer, answer: Answer, *, relaxed: bool
+) -> Answer:
+    """Say what HiGHS could not: whether a program is infeasible, unbounded, or neither.
+
+    Presolve stops at "infeasible or unbounded", and simplex ends some unbounded programs with a status of
+    unknown. A feasible program with rational data is unbounded just where its relaxation has a direction that
+    is free and that pays (R. R. Meyer, Mathematical Programming 7 (1974) 223-235): two programs tell.
+    """
+    nothing = np.zeros_like(program.objective)
+    aimless = dataclasses.replace(program, objective=nothing, offset=0.0)
+    some = _solve_once(aimless, options, observer, relaxed=relaxed)
+    if some.status == "infeasible":
+        return some
+    if some.x is None:
+        return answer
+    direction = dataclasses.replace(
+        program,
+        offset=0.0,
+        row_lower=np.where(np.isfinite(program.row_lower), 0.0, -np.inf),
+        row_upper=np.where(np.isfinite(program.row_upper), 0.0, np.inf),
+        lower=np.where(np.isfinite(program.lower), 0.0, -1.0),
+        upper=np.where(np.isfinite(program.upper), 0.0, 1.0),
+    )
+    ray = _solve_once(direction, options, observer, relaxed=True)
+    if ray.x is None or ray.status != "optimal":
+        return answer
+    if direction.value(ray.x) > RAY_TOLERANCE * float(np.abs(program.objective).max()):
+        return Answer("dual_infeasible", some.x, math.inf)
+    plain = dataclasses.replace(options, highs={**options.highs, "presolve": "off"})
+    again = _solve_once(program, plain, observer, relaxed=relaxed)
+    return answer if again.status in ("infeasible", "dual_infeasible") else again
+
+
+def with_whole_bounds(program: Matrices) -> Matrices:
+    """Return the program with whole bounds of whole columns.
+
+    HiGHS 1.15 calls solutions optimal that are not where such a bound is a fraction: of ``x <= 0.13``, whole,
+    it must be told ``x <= 0``. Means of scenarios have such bounds.
+    """
+    whole = program.integer
+    lower = np.where(whole, np.ceil(program.lower - WHOLE_TOLERANCE), program.lower)
+    upper = np.where(whole, np.floor(program.upper + WHOLE_TOLERANCE), program.upper)
+    if np.any(lower > upper):  # no whole number between them: HiGHS says so of the bounds as they are
+        return program
+    if np.array_equal(lower, program.lower) and np.array_equal(upper, program.upper):
+        return program
+    return dataclasses.replace(program, lower=lower, upper=upper)
+
+
+def _answer_without_columns(program: Matrices) -> Answer:
+    feasible = bool(np.all(program.row_lower <= 0.0) and np.all(program.row_upper >= 0.0))
+    if not feasible:
+        return Answer("infeasible", None, -math.inf)
+    return Answer("optimal", np.zeros(0), program.offset, np.zeros(len(program.row_lower)))

@@ -1,0 +1,117 @@
+"""A run of HiGHS that is watched: progress, interrupts, the clock, and the best solution on the way."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bondwork.contracts import Progress
+from bondwork.solver.threads import run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import highspy
+
+    from bondwork.arrays import FloatArray
+    from bondwork.contracts import Observer, Status
+
+#: Seconds before the deadline from which on a wish to stop is the clock's. An observer may have a clock of
+#: its own, set to the same moment.
+_NEARLY = 0.02
+
+
+class Watch:
+    """Runs HiGHS in a thread of its own, passes progress on, and lets an interrupt end it gracefully.
+
+    In a thread, because a signal reaches Python only between bytecodes: while HiGHS runs in the main thread,
+    Ctrl-C would wait until it is done.
+
+    Parameters
+    ----------
+    unit
+        Currency in a unit of HiGHS's objective.
+    time_limit
+        Seconds from now on.
+    """
+
+    def __init__(self, unit: float, time_limit: float, observer: Observer, phase: str) -> None:
+        self.unit = unit
+        self.observer = observer
+        self.phase = phase
+        self.started = time.perf_counter()
+        self.deadline = self.started + max(time_limit, 0.0)
+        #: Shape (n,). The last improving solution of an integer program.
+        self.incumbent: FloatArray | None = None
+        self.stopping = False
+        self.asked = False
+        self.done = threading.Event()
+        self.error: BaseException | None = None
+
+    def attach(self, highs: highspy.Highs) -> None:
+        """Subscribe to HiGHS's callbacks."""
+        highs.cbMipLogging += self._report
+        highs.cbMipImprovingSolution += self._improved
+        highs.cbMipInterrupt += self._interrupt
+        highs.cbSimplexInterrupt += self._interrupt
+        highs.cbIpmInterrupt += self._interrupt
+
+    def run(self, highs: highspy.Highs, then: Callable[[], None]) -> None:
+        """Run HiGHS to its end or to the first interrupt, ``then`` read what it has found."""
+        arguments = (highs, then)
+        threading.Thread(target=self._run, args=arguments, name="bondwork-highs", daemon=True).start()
+        # not join: up to Python 3.12 an interrupted join takes the thread for dead (bpo-45274)
+        while not self.done.is_set():
+            try:
+                self.done.wait(0.1)
+            except KeyboardInterrupt:
+                if self.stopping:
+                    raise  # a second Ctrl-C means now
+                self.stopping = True
+        if self.error is not None:
+            raise self.error
+
+    def tell_apart(self, status: Status) -> Status:
+        """Say ``interrupted`` only where somebody wanted it so, not where time was up."""
+        if status != "interrupted" or self.stopping:
+            return status
+        if time.perf_counter() >= self.deadline - _NEARLY:
+            return "time_limit"
+        return "interrupted" if self.asked else "other_error"
+
+    def _run(self, highs: highspy.Highs, then: Callable[[], None]) -> None:
+        try:
+            run(highs)
+            then()
+        except BaseException as error:
+            self.error = error
+        finally:
+            self.done.set()
+
+    def _improved(self, event: Any) -> None:
+        self.incumbent = np.array(event.data_out.mip_solution)
+        self._report(event)
+
+    def _report(self, event: Any) -> None:
+        try:
+            objective = event.data_out.mip_primal_bound * self.unit
+            bound = event.data_out.mip_dual_bound * self.unit
+            self.observer.report(
+                Progress(
+                    time.perf_counter() - self.started,
+                    objective if math.isfinite(objective) else None,
+                    bound if math.isfinite(bound) else None,
+                    self.phase,
+                )
+            )
+        except BaseException as error:
+            self.error, self.stopping = error, True
+
+    def _interrupt(self, event: Any) -> None:
+        self.asked = self.asked or self.observer.should_stop()
+        if self.stopping or self.asked or time.perf_counter() >= self.deadline:
+            event.interrupt()
