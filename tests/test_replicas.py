@@ -317,7 +317,6 @@ def test_verify_finds_what_is_wrong_with_a_team():
                 two.model_copy(update={"expected_slashing": two.expected_slashing - 1}),
             ],
         ),
-        "no replica value": tampered(plan, replica_values=[]),
         "another replica value": tampered(
             plan, replica_values=[entry.model_copy(update={"value_of_one_more": 9.0})]
         ),

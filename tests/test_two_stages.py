@@ -195,7 +195,6 @@ MUTATIONS: list[tuple[list[Any], Any]] = [
     (["recourse", 1, "assignments", 0, "expected_slashing"], 1.0),
     (["recourse", 1, "assignments"], []),
     (["recourse"], []),
-    (["evaluation"], None),
     (["objective"], 7.0),
     (["provenance", "tree_sha256"], None),
     (["provenance", "seed"], None),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, get_args
 
 from bondwork.contracts import Observer, Options
 from bondwork.observing import Silence, interruptible
+from bondwork.plan.amending import amended
 from bondwork.plan.verify import verify
 from bondwork.problem.faults import Fault, InvalidInput, Refusal, Unverified, preview
 from bondwork.problem.instance import Instance
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 #: HiGHS's ``random_seed`` is a 31-bit number; longer seeds are folded into it.
 LARGEST_RANDOM_SEED = 2**31
+
+#: Times that a plan is put right: one number may be reckoned from another.
+MOST_AMENDMENTS = 3
 
 #: A gap of this size asks for nothing.
 LARGEST_GAP = 1e6
@@ -304,8 +308,15 @@ def _told(strategy: str, risk_form: str, options: Options) -> dict[str, bool | i
 
 
 def _verified(instance: Instance, plan: Plan, *, allow_violations: bool) -> Plan:
+    """Check a plan; commentary that does not stand it is put right or left out, and decides nothing."""
     start = time.perf_counter()
-    verdict = verify(instance, plan.model_copy(update={"verified": True}))
+    plan = plan.model_copy(update={"verified": True})
+    verdict = verify(instance, plan)
+    for _ in range(MOST_AMENDMENTS):
+        if not any(each.amendment for each in verdict.findings):
+            break
+        plan = amended(plan, verdict.findings)
+        verdict = verify(instance, plan)
     timing = plan.timing.model_copy(update={"verify": time.perf_counter() - start})
     checked = plan.model_copy(
         update={"verified": bool(verdict), "violations": list(verdict.violations), "timing": timing}

@@ -271,6 +271,10 @@ def print_verdict(verdict: Verification) -> None:
     out = text_console(sys.stdout)
     for violation in verdict.violations:
         print_line(out, str(violation))
+    if verdict.unchecked:
+        more = len(verdict.unchecked) - MOST_ROWS
+        named = ", ".join(verdict.unchecked[:MOST_ROWS]) + (f" and {more} more" if more > 0 else "")
+        print_line(out, f"not checked: {named}")
     objective = "" if verdict.objective is None else f", objective {verdict.objective:.12g}"
     print_line(out, f"{'verified' if verdict else 'rejected'}{objective}")
 

@@ -54,6 +54,7 @@ def verify(
                 "verified": bool(verdict),
                 "objective": verdict.objective,
                 "violations": violations,
+                "unchecked": list(verdict.unchecked),
             }
         )
     else:

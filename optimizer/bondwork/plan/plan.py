@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -11,6 +11,19 @@ from bondwork.problem.records import Record, Source, read_record
 
 if TYPE_CHECKING:
     import pandas as pd
+
+FindingKind: TypeAlias = Literal["core", "commentary"]
+
+#: Why nobody does a task.
+Reason: TypeAlias = Literal[
+    "no_eligible_offer",
+    "not_worth_it",
+    "worth_nothing",
+    "no_room",
+    "no_price",
+    "kept_for_later",
+    "unexplained",
+]
 
 
 class Explanation(Record):
@@ -56,7 +69,7 @@ class Unassigned(Record):
     """A task that nobody does, and why."""
 
     task: str
-    reason: Literal["no_eligible_offer", "not_worth_it", "no_room", "no_price", "kept_for_later"]
+    reason: Reason
     limits: list[str] = Field([], description="For no_room: the limits that leave no room.")
 
 
@@ -145,6 +158,11 @@ class Violation(Record):
     what: str = Field(description="The limit or field.")
     found: str
     expected: str
+    kind: FindingKind = Field(
+        "core",
+        description="core: about the decision, its limits and value. commentary: about what the plan says "
+        "of it, such as reasons, prices, explanations and a conflict.",
+    )
 
     def __str__(self) -> str:
         return f"{self.what}: found {self.found}, expected {self.expected}"

@@ -10,13 +10,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from bondwork.plan.plan import Violation
+from bondwork.plan.findings import Findings
 from bondwork.plan.recount import LIMIT_TOLERANCE, SUM_TOLERANCE, Account, Key, Recount, label
+from bondwork.problem.faults import json_path
 from bondwork.uncertainty.horizon import ENDED, HorizonTree, horizon_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from bondwork.plan.findings import Place
     from bondwork.plan.plan import Assignment, NodeDecision, Plan
     from bondwork.problem.instance import Instance
 
@@ -27,7 +29,7 @@ _ROOT = -1
 _FORFEITABLE = ("collateral", "stake")
 
 
-class HorizonRecount:
+class HorizonRecount(Findings):
     """Checks what a plan decides at later nodes, and adds its objective up.
 
     Parameters
@@ -39,6 +41,7 @@ class HorizonRecount:
     """
 
     def __init__(self, instance: Instance, plan: Plan, chosen: list[int]) -> None:
+        super().__init__()
         self.instance = instance
         self.plan = plan
         self.tree: HorizonTree = horizon_tree(instance, seed=plan.provenance.seed)
@@ -47,36 +50,36 @@ class HorizonRecount:
         self.parent: list[int] = self.tree.tree.parent.tolist()
         self.probability: list[float] = self.tree.tree.probability.tolist()
         self.chosen: dict[int, list[int]] = {0: chosen}
-        self.violations: list[Violation] = []
         self._rounds: dict[tuple[int, int], Recount] = {}
         self._uses: dict[tuple[int, int, int], list[tuple[Key, float]]] = {}
 
     def check(self) -> None:
         """Gather the violations."""
         if self.plan.provenance.tree_sha256 != self.tree.tree.sha256:
-            self._wrong("provenance.tree_sha256", self.plan.provenance.tree_sha256, self.tree.tree.sha256)
+            found, sha256 = self.plan.provenance.tree_sha256, self.tree.tree.sha256
+            self.wrong("provenance.tree_sha256", found, sha256, (("provenance", "tree_sha256"), sha256))
         if self.plan.solution == "none":
             if self.plan.recourse:
-                self._wrong("recourse", f"{len(self.plan.recourse)} nodes", "none, as solution is none")
+                self.wrong("recourse", f"{len(self.plan.recourse)} nodes", "none, as solution is none")
             return
         number = {name: node for node, name in enumerate(self.tree.names)}
         seen: set[int] = set()
-        given: dict[int, tuple[str, NodeDecision]] = {}
+        given: dict[int, tuple[Place, NodeDecision]] = {}
         for place, each in enumerate(self.plan.recourse):
-            where = f"recourse[{place}]"
+            at: Place = ("recourse", place)
             node = number.get(each.node, 0)
             if node == 0 or node in seen or self.period[node] == ENDED:
-                self._wrong(f"{where}.node", each.node, "each node of a later period once")
+                self.wrong(_text((*at, "node")), each.node, "each node of a later period once")
                 continue
             seen.add(node)
-            self._check_facts(where, each, node)
-            self.chosen[node] = self._chosen(where, each, node)
-            given[node] = (where, each)
+            self._check_facts(at, each, node)
+            self.chosen[node] = self._chosen(at, each, node)
+            given[node] = (at, each)
         for node, point in enumerate(self.period):
             if point not in (_ROOT, ENDED):
                 self._check_node(node)
-        for node, (where, each) in given.items():
-            self._check_failed(where, each, node)
+        for node, (at, each) in given.items():
+            self._check_failed(at, each, node)
 
     def terms(self) -> list[float]:
         """Terms of the objective: every node's net rewards and what its left tasks cost, by probability."""
@@ -91,9 +94,6 @@ class HorizonRecount:
             terms += [-each for task, each in enumerate(cost) if task not in done]
             found += [self.probability[node] * term for term in terms]
         return found
-
-    def _wrong(self, what: str, found: object, expected: object) -> None:
-        self.violations.append(Violation(what=what, found=str(found), expected=str(expected)))
 
     def _round(self, node: int) -> Recount:
         key = (self.period[node], self.realisation[node])
@@ -113,16 +113,19 @@ class HorizonRecount:
             path.append(self.parent[path[-1]])
         return path[::-1]
 
-    def _check_facts(self, where: str, given: NodeDecision, node: int) -> None:
+    def _check_facts(self, at: Place, given: NodeDecision, node: int) -> None:
         stage, period = int(self.tree.tree.stage[node]), self.instance.periods[self.period[node]].id
         if (given.stage, given.period) != (stage, period):
-            self._wrong(where, f"stage {given.stage}, {given.period}", f"stage {stage}, {period}")
-        if abs(given.probability - self.probability[node]) > SUM_TOLERANCE:
-            self._wrong(f"{where}.probability", given.probability, self.probability[node])
+            right = ((*at, "stage"), stage), ((*at, "period"), period)
+            self.wrong(_text(at), f"stage {given.stage}, {given.period}", f"stage {stage}, {period}", *right)
+        chance = self.probability[node]
+        if abs(given.probability - chance) > SUM_TOLERANCE:
+            place = (*at, "probability")
+            self.wrong(_text(place), given.probability, chance, (place, chance))
 
-    def _check_failed(self, where: str, given: NodeDecision, node: int) -> None:
+    def _check_failed(self, at: Place, given: NodeDecision, node: int) -> None:
         """Check what is said to have been seen to fail on entering a node."""
-        at = {self.period[each]: each for each in self._path(node)}
+        above = {self.period[each]: each for each in self._path(node)}
         seen = self.tree.seen[self.period[node]]
         outcomes = seen.outcomes[self.realisation[node]].tolist()
         tasks, commitments = [], []
@@ -132,17 +135,17 @@ class HorizonRecount:
                 continue
             if is_commitment:
                 commitments.append(self.instance.commitments.ids[item])
-            elif item in self.chosen.get(at[point], []):
-                decided = self._round(at[point])
+            elif item in self.chosen.get(above[point], []):
+                decided = self._round(above[point])
                 tasks.append(decided.instance.tasks.ids[decided.task[item]])
         for name, found, expected in (
             ("failed", given.failed, tasks),
             ("failed_commitments", given.failed_commitments, commitments),
         ):
             if found != expected:
-                self._wrong(f"{where}.{name}", found, expected)
+                self.wrong(_text((*at, name)), found, expected, ((*at, name), expected))
 
-    def _chosen(self, where: str, given: NodeDecision, node: int) -> list[int]:
+    def _chosen(self, where: Place, given: NodeDecision, node: int) -> list[int]:
         """Offers that are chosen at a node, each assignment checked."""
         here = self._round(node)
         number = {
@@ -154,16 +157,16 @@ class HorizonRecount:
         operators = {name: v for v, name in enumerate(here.instance.operators.ids)}
         chosen = []
         for place, each in enumerate(given.assignments):
-            at = f"{where}.assignments[{place}]"
+            at: Place = (*where, "assignments", place)
             offer = number.get((each.offer, operators.get(each.operator, -1), each.kind == "self"))
             if offer is None or offer in chosen or not here.eligible[offer]:
-                self._wrong(f"{at}.offer", each.offer, "an eligible offer of the period, once")
+                self.wrong(_text((*at, "offer")), each.offer, "an eligible offer of the period, once")
                 continue
             chosen.append(offer)
             self._check_assignment(at, each, here, offer)
         return chosen
 
-    def _check_assignment(self, at: str, given: Assignment, here: Recount, offer: int) -> None:
+    def _check_assignment(self, at: Place, given: Assignment, here: Recount, offer: int) -> None:
         facts: dict[str, Any] = {
             "task": here.instance.tasks.ids[here.task[offer]],
             "executor": here.executor_id(offer),
@@ -174,7 +177,7 @@ class HorizonRecount:
         }
         for name, expected in facts.items():
             if getattr(given, name) != expected:
-                self._wrong(f"{at}.{name}", getattr(given, name), expected)
+                self.wrong(_text((*at, name)), getattr(given, name), expected, ((*at, name), expected))
         lost = here.slashing[offer] * (1.0 - here.p[offer])
         for name, terms in (
             ("expected_net_reward", _net_terms(here, offer)),
@@ -182,7 +185,7 @@ class HorizonRecount:
         ):
             total = math.fsum(terms)
             if abs(getattr(given, name) - total) > SUM_TOLERANCE * math.fsum(map(abs, terms)):
-                self._wrong(f"{at}.{name}", getattr(given, name), total)
+                self.wrong(_text((*at, name)), getattr(given, name), total, ((*at, name), total))
 
     # limits of a node
 
@@ -194,7 +197,7 @@ class HorizonRecount:
             count = tasks.count(task)
             if count > 1 or (count == 0 and here.instance.tasks.required[task]):
                 expected = "exactly 1" if here.instance.tasks.required[task] else "at most 1"
-                self._wrong(f"task {id_} at {name}", f"{count} executors", expected)
+                self.wrong(f"task {id_} at {name}", f"{count} executors", expected)
         if not chosen:
             return  # what was decided before takes ever less
         asked = {key for offer in chosen for key, amount in self._uses_of(node, offer) if amount > 0.0}
@@ -202,17 +205,17 @@ class HorizonRecount:
         for key, amount, is_known in self._taken(node):
             if key in accounts and key in asked:
                 if not is_known:
-                    self._wrong(f"{label(key)} at {name}", "an outcome that the tree lacks", "one it has")
+                    self.wrong(f"{label(key)} at {name}", "an outcome that the tree lacks", "one it has")
                 accounts[key].terms.append(amount)
         for key, account in accounts.items():
             if key in asked and account.excess() > account.tolerance():
                 found = math.fsum(account.terms)
-                self._wrong(f"{label(key)} at {name}", f"{found:.12g}", f"at most {account.bound:.12g}")
+                self.wrong(f"{label(key)} at {name}", f"{found:.12g}", f"at most {account.bound:.12g}")
         for coprocessor, executor in enumerate(here.instance.coprocessors.ids):
             if here.deadlines.get(coprocessor):
                 late = self._lateness(node, coprocessor)
                 if late > 0.0:
-                    self._wrong(f"deadlines of {executor} at {name}", f"{late:.12g} s late", "in time")
+                    self.wrong(f"deadlines of {executor} at {name}", f"{late:.12g} s late", "in time")
 
     def _taken(self, node: int) -> Iterator[tuple[Key, float, bool]]:
         """What every decision on the path and every commitment takes at a node, and whether that is known."""
@@ -296,6 +299,11 @@ class HorizonRecount:
                 if clock >= until:
                     break
         return late if late > LIMIT_TOLERANCE * size else 0.0
+
+
+def _text(place: Place) -> str:
+    """A place in the plan, as violations name it."""
+    return json_path(place).removeprefix("$.")
 
 
 def _net_terms(here: Recount, offer: int) -> list[float]:

@@ -6,7 +6,7 @@ itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bondwork.plan.plan import Plan, Violation, load_plan
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from bondwork.plan.findings import Finding
     from bondwork.problem.instance import Instance
     from bondwork.uncertainty.history import OutcomeHistory
 
@@ -29,17 +30,28 @@ class Verification:
     Attributes
     ----------
     violations
-        Everything about the plan that is not so; empty where all is well.
+        Everything about the plan that is not so, each with its kind: *core*, about the decision, or
+        *commentary*, about what the plan says of it. Empty where all is well.
     objective
         The objective recomputed, in currency; ``None`` where the plan assigns nothing.
+    unchecked
+        What the plan leaves open, or says and nobody can check: no reason to refuse it.
+    findings
+        The violations, each with what would set it right.
     """
 
     violations: tuple[Violation, ...]
     objective: float | None
+    unchecked: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = field(default=(), repr=False)
 
     def __bool__(self) -> bool:
         """Whether the plan is what it says."""
         return not self.violations
+
+    def is_sound(self) -> bool:
+        """Whether the decision is what the plan says, whatever is wrong with its commentary."""
+        return all(each.kind == "commentary" for each in self.violations)
 
 
 def verify(
@@ -92,7 +104,7 @@ def verify(
     check = _check_of(instance, plan)
     check.needs_history()
     check.run()
-    return Verification(tuple(check.violations), check.objective)
+    return Verification(tuple(check.violations), check.objective, tuple(check.unchecked), tuple(check.found))
 
 
 def _check_of(instance: Instance, plan: Plan) -> PlanCheck:

@@ -16,6 +16,7 @@ from bondwork.plan.verify_status import StatusCheck
 from bondwork.problem.faults import Refusal
 
 if TYPE_CHECKING:
+    from bondwork.plan.findings import Amendment, Place
     from bondwork.plan.plan import Assignment, RiskValue
     from bondwork.problem.instance import RiskLimit
 
@@ -35,7 +36,7 @@ class PlanCheck(StatusCheck):
         if not self.is_staged:
             self.check_one_stage()
         if plan.conflict is not None and plan.status != "infeasible":
-            self.wrong("conflict", "a value", f"none beside status {plan.status}")
+            self.doubt("conflict", "a value", f"none beside status {plan.status}", (("conflict",), None))
         self.check_ineligible_count()
         offer_of = {
             (name, operator, coprocessor < 0): offer
@@ -46,14 +47,14 @@ class PlanCheck(StatusCheck):
         operator_of = {name: v for v, name in enumerate(self.instance.operators.ids)}
         for number, each in enumerate(plan.assignments):
             key = (each.offer, operator_of.get(each.operator, -1), each.kind == "self")
-            self.check_assignment(f"assignments[{number}]", each, offer_of.get(key))
+            self.check_assignment(number, each, offer_of.get(key))
         if len(self.chosen) == len(plan.assignments):
             self.check_shares()
         accounts = self.round.accounts(self.chosen)
         self.check_stages()
         if self.is_staged:
             self.later.check()
-            self.violations += self.later.violations
+            self.found += self.later.found
         if plan.solution != "none":
             self.check_tasks()
             self.check_limits(accounts)
@@ -90,7 +91,7 @@ class PlanCheck(StatusCheck):
             self.wrong("provenance.tree_sha256", plan.provenance.tree_sha256, "none: nothing was sampled")
         for name in ("stochastic", "evaluation"):
             if getattr(plan, name) is not None:
-                self.wrong(name, "a value", "none: the round has one stage")
+                self.doubt(name, "a value", "none: the round has one stage", ((name,), None))
 
     @cached_property
     def is_staged(self) -> bool:
@@ -112,8 +113,9 @@ class PlanCheck(StatusCheck):
 
     # assignments
 
-    def check_assignment(self, where: str, given: Assignment, offer: int | None) -> None:
+    def check_assignment(self, number: int, given: Assignment, offer: int | None) -> None:
         """Check one assignment against the offer that it names."""
+        where = f"assignments[{number}]"
         if offer is None:
             self.wrong(f"{where}.offer", f"{given.offer} of {given.operator}", "an offer of the round")
             return
@@ -127,7 +129,8 @@ class PlanCheck(StatusCheck):
         }
         for name, expected in facts.items():
             if getattr(given, name) != expected:
-                self.wrong(f"{where}.{name}", getattr(given, name), expected)
+                place = ("assignments", number, name)
+                self.wrong(f"{where}.{name}", getattr(given, name), expected, (place, expected))
         reward = self.round.reward[offer]
         if given.price != given.bid and not given.bid <= given.price <= reward:
             self.wrong(f"{where}.price", given.price, f"from the bid {given.bid:g} to the reward {reward:g}")
@@ -141,10 +144,12 @@ class PlanCheck(StatusCheck):
         for number, (given, offer) in enumerate(zip(self.plan.assignments, self.chosen, strict=True)):
             team = team_of[offer]
             benefit = [term / len(team) for term in self.round.benefit_terms(team)]
-            where = f"assignments[{number}]"
-            terms = benefit + self.round.paid_terms(offer, given.price)
-            self.check_sum(f"{where}.expected_net_reward", given.expected_net_reward, terms)
-            self.check_sum(f"{where}.expected_slashing", given.expected_slashing, [-benefit[1]])
+            for name, terms in (
+                ("expected_net_reward", benefit + self.round.paid_terms(offer, given.price)),
+                ("expected_slashing", [-benefit[1]]),
+            ):
+                place = ("assignments", number, name)
+                self.check_sum(f"assignments[{number}].{name}", place, getattr(given, name), terms)
 
     def check_ineligible_count(self) -> None:
         """Check how many offers could never be chosen."""
@@ -152,10 +157,10 @@ class PlanCheck(StatusCheck):
         given = self.plan.ineligible_offers
         below = sum(map(self.round.below_minimum, offers))
         late = sum(map(self.round.too_late, offers))
-        if given.minimum_collateral != below:
-            self.wrong("ineligible_offers.minimum_collateral", given.minimum_collateral, below)
-        if given.deadline != late:
-            self.wrong("ineligible_offers.deadline", given.deadline, late)
+        for name, count in (("minimum_collateral", below), ("deadline", late)):
+            if getattr(given, name) != count:
+                place = ("ineligible_offers", name)
+                self.doubt(f"ineligible_offers.{name}", getattr(given, name), count, (place, count))
 
     # limits
 
@@ -192,7 +197,7 @@ class PlanCheck(StatusCheck):
         if self.is_staged:
             terms = self.later.terms()
             self.objective = math.fsum(terms)
-            self.check_sum("objective", self.plan.objective, terms)
+            self.check_sum("objective", ("objective",), self.plan.objective, terms)
             return
         done = {self.round.task[offer] for offer in self.chosen} | self.round.committed
         price = {id_: each.price for id_, each in zip(self.chosen, self.plan.assignments, strict=False)}
@@ -206,7 +211,7 @@ class PlanCheck(StatusCheck):
             terms = [(1.0 - weight) * term for term in terms]
             terms.append(-weight * self.tails.network_cvar(level))
         self.objective = math.fsum(terms)
-        self.check_sum("objective", self.plan.objective, terms)
+        self.check_sum("objective", ("objective",), self.plan.objective, terms)
 
     @cached_property
     def loads(self) -> LoadRecount:
@@ -217,15 +222,19 @@ class PlanCheck(StatusCheck):
         """Check the load incentives."""
         instance, accounts = self.instance, self.loads.accounts
         names = [(instance.coprocessors.ids[a.coprocessor], instance.resources[a.resource]) for a in accounts]
-        if [(each.coprocessor, each.resource) for each in self.plan.loads] != names:
-            self.wrong("loads", f"{len(self.plan.loads)} loads", f"the {len(names)} that have a curve")
+        if not self.plan.loads and names:
+            self.unchecked.append("loads")
             return
-        for given, account in zip(self.plan.loads, accounts, strict=True):
-            load = account.load()
-            self.check_sum(f"load of {given.coprocessor}", given.load, [load])
+        if [(each.coprocessor, each.resource) for each in self.plan.loads] != names:
+            found, expected = f"{len(self.plan.loads)} loads", f"the {len(names)} that have a curve"
+            self.doubt("loads", found, expected, (("loads",), []))
+            return
+        for number, (given, account) in enumerate(zip(self.plan.loads, accounts, strict=True)):
+            load, who = account.load(), given.coprocessor
+            self.check_told(f"load of {who}", ("loads", number, "load"), given.load, [load])
             # of the stated load: where a curve jumps, a rounding of the load would be another incentive
             worth = account.scale * incentive(account.parameters, given.load)
-            self.check_sum(f"incentive of {given.coprocessor}", given.incentive, [worth])
+            self.check_told(f"incentive of {who}", ("loads", number, "incentive"), given.incentive, [worth])
 
     def check_load_error(self) -> None:
         """Check the stated error of the straight pieces."""
@@ -236,8 +245,12 @@ class PlanCheck(StatusCheck):
     def check_operators(self) -> None:
         """Check each operator's expected benefit and slashing."""
         ids = self.instance.operators.ids
+        if not self.plan.operators and ids:
+            self.unchecked.append("operators")
+            return
         if [each.id for each in self.plan.operators] != list(ids):
-            self.wrong("operators", [each.id for each in self.plan.operators], "every operator of the round")
+            named = [each.id for each in self.plan.operators]
+            self.doubt("operators", named, "every operator of the round", (("operators",), []))
             return
         benefit: list[list[float]] = [[] for _ in ids]
         slashing: list[list[float]] = [[] for _ in ids]
@@ -246,8 +259,8 @@ class PlanCheck(StatusCheck):
             slashing[v].append(-terms[1])
             benefit[v] += terms
         for v, given in enumerate(self.plan.operators):
-            self.check_sum(f"expected_benefit of {given.id}", given.expected_benefit, benefit[v])
-            self.check_sum(f"expected_slashing of {given.id}", given.expected_slashing, slashing[v])
+            for name, terms in (("expected_benefit", benefit[v]), ("expected_slashing", slashing[v])):
+                self.check_told(f"{name} of {given.id}", ("operators", v, name), getattr(given, name), terms)
 
     def check_replica_values(self) -> None:
         """Check what the best further executor of each task with replicas would add."""
@@ -262,21 +275,26 @@ class PlanCheck(StatusCheck):
                     id_ = self.instance.offers.ids[offer]
                     best.setdefault(name, {})[id_] = self.round.newcomer_terms(team, offer)
         given = [each.task for each in self.plan.replica_values]
-        if given != [name for name in self.instance.tasks.ids if name in best]:
-            self.wrong("replica_values", given, "the assigned tasks with replicas and another executor")
+        nothing: tuple[Place, object] = (("replica_values",), [])
+        if not given and best:
+            self.unchecked.append("replica_values")
             return
-        for each in self.plan.replica_values:
+        if given != [name for name in self.instance.tasks.ids if name in best]:
+            expected = "the assigned tasks with replicas and another executor"
+            self.doubt("replica_values", given, expected, nothing)
+            return
+        for number, each in enumerate(self.plan.replica_values):
             what, worth = f"replica value of {each.task}", best[each.task]
             if each.offer not in worth or each.executors != size[each.task]:
-                self.wrong(
-                    what, f"{each.offer} beside {each.executors}", f"one more beside {size[each.task]}"
-                )
+                found = f"{each.offer} beside {each.executors}"
+                self.doubt(what, found, f"one more beside {size[each.task]}", nothing)
                 continue
             terms = worth[each.offer]
-            self.check_sum(what, each.value_of_one_more, terms)
+            place = ("replica_values", number, "value_of_one_more")
+            self.check_told(what, place, each.value_of_one_more, terms)
             most = max(map(math.fsum, worth.values()))
             if math.fsum(terms) < most - SUM_TOLERANCE * math.fsum(map(abs, terms)):
-                self.wrong(what, each.offer, f"the offer that adds most, {most:.12g}")
+                self.doubt(what, each.offer, f"the offer that adds most, {most:.12g}", nothing)
 
     def check_risk(self) -> None:
         """Check what every risk limit measures, in the sample and on fresh scenarios."""
@@ -289,40 +307,43 @@ class PlanCheck(StatusCheck):
         if [(r.measure, r.of) for r in self.plan.risk] != [(limit.measure, name) for limit, name in expected]:
             self.wrong("risk", f"{len(self.plan.risk)} values", f"the {len(expected)} limits of the round")
             return
-        for given, (limit, name) in zip(self.plan.risk, expected, strict=True):
+        for number, (given, (limit, name)) in enumerate(zip(self.plan.risk, expected, strict=True)):
             what = f"{given.measure} of {name}"
             facts: tuple[float, float | None, float | None, bool]
             if limit.measure == "expected":
                 account = self.round.loss_account(name, self.chosen, limit.budget)
-                self.check_sum(what, given.in_sample, account.terms)
+                self.check_sum(what, ("risk", number, "in_sample"), given.in_sample, account.terms)
                 if given.calibrated is not None:
-                    self.wrong(f"calibrated of {what}", given.calibrated, "none: the value is exact")
+                    none = (("risk", number, "calibrated"), None)
+                    self.wrong(f"calibrated of {what}", given.calibrated, "none: the value is exact", none)
                 holds = account.excess() <= account.tolerance()
                 facts = (limit.budget, None, None, holds)
             else:
-                facts = self.check_tail(what, given, limit, name)
+                facts = self.check_tail(number, given, limit, name)
             stated = (given.budget, given.out_of_sample, given.standard_error, given.holds)
             for word, found, fact in zip(
                 ("budget", "out_of_sample", "standard_error", "holds"), stated, facts, strict=True
             ):
                 if not _agree(found, fact):
-                    self.wrong(f"{word} of {what}", found, fact)
+                    self.wrong(f"{word} of {what}", found, fact, (("risk", number, word), fact))
 
     def check_tail(
-        self, what: str, given: RiskValue, limit: RiskLimit, name: str
+        self, number: int, given: RiskValue, limit: RiskLimit, name: str
     ) -> tuple[float, float | None, float | None, bool]:
         """Measure a tail limit again; return what the plan should state."""
-        reading = self.tails.read(limit, name)
+        reading, what = self.tails.read(limit, name), f"{given.measure} of {name}"
         if not _agree(given.in_sample, reading.in_sample):
-            self.wrong(f"in_sample of {what}", given.in_sample, reading.in_sample)
+            right = (("risk", number, "in_sample"), reading.in_sample)
+            self.wrong(f"in_sample of {what}", given.in_sample, reading.in_sample, right)
         if reading.in_sample > reading.ceiling + LIMIT_TOLERANCE * max(abs(reading.ceiling), 1e-3):
             self.wrong(what, reading.in_sample, f"at most {reading.ceiling:.12g}")
+        none = (("risk", number, "calibrated"), None)
         if given.calibrated is not None and not (limit.calibrate and given.calibrated <= reading.ceiling):
-            self.wrong(f"calibrated of {what}", given.calibrated, "none, or a tighter budget")
+            self.wrong(f"calibrated of {what}", given.calibrated, "none, or a tighter budget", none)
         if given.calibrated is not None and reading.in_sample > given.calibrated + LIMIT_TOLERANCE * max(
             abs(given.calibrated), 1e-3
         ):
-            self.wrong(f"calibrated of {what}", given.calibrated, f"at least {reading.in_sample:.12g}")
+            self.wrong(f"calibrated of {what}", given.calibrated, f"at least {reading.in_sample:.12g}", none)
         error = reading.standard_error if math.isfinite(reading.standard_error) else None
         return reading.ceiling, reading.out_of_sample, error, reading.holds()
 
@@ -332,8 +353,9 @@ class PlanCheck(StatusCheck):
         """Check why tasks were left, and the explanations of choices."""
         tails = self.tails if self.has_tails else None
         check = ReasonCheck(self.plan, self.round, self.chosen, accounts, tails, later=self.is_staged)
-        for finding in check.findings():
-            self.wrong(*finding)
+        check.run()
+        self.found += check.found
+        self.unchecked += check.unchecked
 
     def check_prices(self, accounts: dict[Key, Account]) -> None:
         """Check the shadow prices: their limits, signs and number."""
@@ -344,18 +366,24 @@ class PlanCheck(StatusCheck):
             for member in self.round.members(limit.scope, limit.member)
         )
         names = {*measured, *(f"task {name}" for name in self.instance.tasks.ids)}
+        # explanations are reckoned at the prices: where these are not so, those mean nothing
+        nothing: Amendment = (
+            (("prices",), []),
+            (("prices_from",), None),
+            *((("assignments", n, "explanation"), None) for n in range(len(self.plan.assignments))),
+        )
         for each in self.plan.prices:
             if each.limit not in names:
-                self.wrong("prices", each.limit, "a limit of the round")
+                self.doubt("prices", each.limit, "a limit of the round", *nothing)
             elif each.price is not None and each.price < 0.0 and not each.limit.startswith("task "):
-                self.wrong(f"price of {each.limit}", each.price, "a price >= 0")
+                self.doubt(f"price of {each.limit}", each.price, "a price >= 0", *nothing)
         named = Counter(each.limit for each in self.plan.prices)
         for name, count in named.items():
             most = max(measured[name], 1)  # a risk may be limited twice
             if count > most:
-                self.wrong(f"price of {name}", f"{count} prices", f"at most {most}")
+                self.doubt(f"price of {name}", f"{count} prices", f"at most {most}", *nothing)
         if (self.plan.prices_from is None) and self.plan.prices:
-            self.wrong("prices_from", None, "where the prices come from")
+            self.doubt("prices_from", None, "where the prices come from", *nothing)
 
 
 def _agree(found: float | None, fact: float | None) -> bool:

@@ -4,25 +4,43 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from bondwork.plan.recount import LIMIT_TOLERANCE, SUM_TOLERANCE, label
+from bondwork.base.tolerances import WORTH_NOISE
+from bondwork.plan.findings import Findings
+from bondwork.plan.recount import LIMIT_TOLERANCE, label
 from bondwork.plan.recount_loads import LoadRecount
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
+    from bondwork.plan.findings import Amendment, Place
     from bondwork.plan.plan import Plan, Unassigned
     from bondwork.plan.recount import Account, Key, Recount
     from bondwork.plan.recount_risk import TailRecount
     from bondwork.plan.recount_teams import Team
 
-#: A finding: what is wrong, what the plan says, what should be said.
-Finding = tuple[str, object, object]
+#: What a plan says and what should be said may both be reckoned a hair off the threshold between them.
+_EDGE: Final = 1e-6
 
 
-class ReasonCheck:
-    """Checks ``unassigned`` of a plan.
+def unexplained(number: int) -> Amendment:
+    """Amend a reason that is not so: none is given."""
+    return (("unassigned", number, "reason"), "unexplained"), (("unassigned", number, "limits"), [])
+
+
+def all_unexplained(left: Iterable[str]) -> tuple[Place, object]:
+    """Amend ``unassigned`` as a whole: the tasks that are left, without reasons."""
+    return ("unassigned",), [{"task": name, "reason": "unexplained"} for name in left]
+
+
+class ReasonCheck(Findings):
+    """Checks ``unassigned`` of a plan, and the next best of each choice.
+
+    Choosing a team is worth the sum of its terms: what the plan's objective would gain by it. Within
+    `WORTH_NOISE` of the sum of their sizes it is worth nothing. A task is left because there is no eligible
+    offer, because all cost more than they bring (``not_worth_it``), because the best are worth nothing
+    (``worth_nothing``), or because there is no room for any that is worth something (``no_room``).
 
     Parameters
     ----------
@@ -48,6 +66,7 @@ class ReasonCheck:
         *,
         later: bool = False,
     ) -> None:
+        super().__init__()
         self.plan = plan
         self.round = recount
         self.accounts = accounts
@@ -55,28 +74,33 @@ class ReasonCheck:
         self.later = later
         self.done = {recount.task[offer] for offer in chosen} | recount.committed
         self.loads = LoadRecount(recount, chosen)
+        self._known: dict[Team, tuple[set[str], set[str]]] = {}
         self.risk_now = 0.0
         objective = recount.instance.objective
         if tails is not None and objective.risk_weight > 0.0:
             self.risk_now = tails.network_cvar(objective.risk_level)
 
-    def findings(self) -> Iterator[Finding]:
-        """Everything that is wrong."""
-        yield from self._check_explanations()
+    def run(self) -> None:
+        """Gather everything that is wrong."""
+        self._check_explanations()
         ids = self.round.instance.tasks.ids
         left = {name: task for task, name in enumerate(ids) if task not in self.done}
         given = Counter(each.task for each in self.plan.unassigned)
         if given != Counter(list(left)):
-            yield "unassigned", f"{len(self.plan.unassigned)} tasks", f"the {len(left)} tasks left"
+            found, expected = f"{len(self.plan.unassigned)} tasks", f"the {len(left)} tasks left"
+            self.doubt("unassigned", found, expected, all_unexplained(left))
             return
         offers_of: dict[int, list[int]] = {task: [] for task in left.values()}
         for offer, task in enumerate(self.round.task):
             if task in offers_of and self.round.eligible[offer]:
                 offers_of[task].append(offer)
-        for each in self.plan.unassigned:
-            yield from self._check(each, offers_of[left[each.task]])
+        for number, each in enumerate(self.plan.unassigned):
+            if each.reason == "unexplained":
+                self.unchecked.append(f"reason of {each.task}")
+            else:
+                self._check(number, each, offers_of[left[each.task]])
 
-    def _check_explanations(self) -> Iterator[Finding]:
+    def _check_explanations(self) -> None:
         """Look whether the next best of each choice are other eligible offers for the same task."""
         instance = self.round.instance
         tasks, operators, names = instance.tasks.ids, instance.operators.ids, instance.offers.ids
@@ -90,53 +114,73 @@ class ReasonCheck:
         taken: dict[str, set[tuple[str, str, str]]] = {}
         for each in self.plan.assignments:
             taken.setdefault(each.task, set()).add((each.task, each.operator, each.offer))
-        for each in self.plan.assignments:
+        for number, each in enumerate(self.plan.assignments):
             why = each.explanation
             if why is None or (not why.runner_up and why.operator is None):
                 continue
             rivals = {(each.task, why.operator or "", name) for name in why.runner_up}
             if not rivals or not rivals <= known or rivals == taken[each.task]:
-                yield f"next best of {each.task}", why.runner_up, "other offers for the task"
+                nothing = (("assignments", number, "explanation"), None)
+                self.doubt(f"next best of {each.task}", why.runner_up, "other offers for the task", nothing)
 
-    def _check(self, given: Unassigned, offers: list[int]) -> Iterator[Finding]:
-        what = f"reason of {given.task}"
-        gains = {team: self._gain(team) for team in self.round.teams.possible(offers)}
-        worth = [team for team, (gain, noise) in gains.items() if gain > noise]
-        doubtful = any(abs(gain) <= noise for gain, noise in gains.values())
-        if self.later and given.reason == "kept_for_later":
-            if not any(
-                gain > -noise and not self._blocking(team)[0] for team, (gain, noise) in gains.items()
-            ):
-                yield what, given.reason, "another reason: nothing that would earn something fits"
-            return
-        if given.reason == "no_price":  # an auction's: somebody could have, but nobody took the price
-            if not any(
-                gain > -noise and not self._blocking(team)[0] for team, (gain, noise) in gains.items()
-            ):
-                yield what, given.reason, "another reason: nothing that would earn something fits"
-            return
-        reason = "no_room" if worth else "not_worth_it" if offers else "no_eligible_offer"
-        if given.reason != reason and not (doubtful and given.reason != "no_eligible_offer"):
-            yield what, given.reason, reason
+    def _check(self, number: int, given: Unassigned, offers: list[int]) -> None:
+        worths = {team: self._worth(team) for team in self.round.teams.possible(offers)}
+        if given.reason in ("no_price", "kept_for_later"):
+            expected = self._why_not_left_open(given, worths)
+        else:
+            expected = self._why_not(given, worths, offers)
+        if expected is not None:
+            self.doubt(f"reason of {given.task}", given.reason, expected, *unexplained(number))
+        elif given.reason == "no_room":
+            self._check_limits(number, given, worths)
+        elif given.limits:
+            what = f"limits of {given.task}"
+            self.doubt(what, given.limits, "none for this reason", *unexplained(number))
+
+    def _why_not_left_open(self, given: Unassigned, worths: dict[Team, Worth]) -> str | None:
+        """What should be said instead of an open reason: that something fits and was not taken."""
+        if given.reason == "kept_for_later" and not self.later:
+            return "another reason: nothing comes later"
+        if any(not each.costs and not self._blocking(team)[0] for team, each in worths.items()):
+            return None
+        return "another reason: nothing that would earn something fits"
+
+    def _why_not(self, given: Unassigned, worths: dict[Team, Worth], offers: list[int]) -> str | None:
+        """What should be said instead of a reason that is not so; ``None`` where it is."""
+        if not offers:
+            allowed = {"no_eligible_offer"}
+        elif any(each.surely_something for each in worths.values()):
+            allowed = {"no_room"}
+        elif any(not each.costs for each in worths.values()):
+            # to say that nothing is worth it is true as well; no room for it may be, which is looked at
+            allowed = {"worth_nothing", "not_worth_it", "no_room"}
+        else:
+            allowed = {"not_worth_it"}
+        if given.reason not in allowed:
+            return next(iter(sorted(allowed))) if len(allowed) == 1 else "worth_nothing"
         if given.reason != "no_room":
-            if given.limits:
-                yield f"limits of {given.task}", given.limits, "none for this reason"
-            return
-        surely, perhaps = set[str](), set[str]()
-        for team in worth or gains:
-            sure, possible = self._blocking(team)
-            surely |= sure
-            perhaps |= possible
-            if not possible:
+            return None
+        for team in _that_matter(worths):
+            if not self._blocking(team)[1]:
                 names = [self.round.instance.offers.ids[offer] for offer in team]
                 fits = f"offer {names[0]} fits" if len(names) == 1 else f"offers {', '.join(names)} fit"
-                yield what, given.reason, f"an assignment: {fits}"
-        named = set(given.limits)
-        if not surely <= named <= perhaps:
-            yield f"limits of {given.task}", sorted(named), sorted(surely)
+                return f"an assignment: {fits}"
+        return None
 
-    def _gain(self, team: Team) -> tuple[float, float]:
-        """What choosing a team would earn, and how much of that may be rounding."""
+    def _check_limits(self, number: int, given: Unassigned, worths: dict[Team, Worth]) -> None:
+        """Check the limits that are said to leave no room: all that surely do so, none that surely do not."""
+        surely, perhaps = set[str](), set[str]()
+        for team in _that_matter(worths):
+            surely |= self._blocking(team)[0]
+        for team, worth in worths.items():
+            if not worth.costs:
+                perhaps |= self._blocking(team)[1]
+        if not surely <= set(given.limits) <= perhaps:
+            what, named = f"limits of {given.task}", sorted(set(given.limits))
+            self.doubt(what, named, sorted(surely), *unexplained(number))
+
+    def _worth(self, team: Team) -> Worth:
+        """What choosing a team would earn, and below which size that is nothing."""
         terms = self.round.net_terms(team, {offer: self.round.bid[offer] for offer in team})
         terms.append(float(self.round.instance.tasks.unassigned_cost[self.round.task[team[0]]]))
         terms += self.loads.rise(team)
@@ -145,10 +189,16 @@ class ReasonCheck:
             rise = self.tails.network_cvar(objective.risk_level, added=team) - self.risk_now
             terms = [(1.0 - objective.risk_weight) * term for term in terms]
             terms.append(-objective.risk_weight * rise)
-        return math.fsum(terms), SUM_TOLERANCE * (math.fsum(map(abs, terms)) + abs(self.risk_now))
+        return Worth(math.fsum(terms), WORTH_NOISE * (math.fsum(map(abs, terms)) + abs(self.risk_now)))
 
     def _blocking(self, team: Team) -> tuple[set[str], set[str]]:
-        """Return limits that surely leave no room for a team, and those that do so within rounding.
+        """Return limits that surely leave no room for a team, and those that do so within rounding."""
+        if team not in self._known:
+            self._known[team] = self._look_for_room(team)
+        return self._known[team]
+
+    def _look_for_room(self, team: Team) -> tuple[set[str], set[str]]:
+        """Look for the limits that a team would exceed, surely and within rounding.
 
         Tail limits are asked only where no other limit surely leaves no room: that is how plans explain.
         """
@@ -186,3 +236,26 @@ class ReasonCheck:
                 if value is not None:
                     margin = LIMIT_TOLERANCE * max(abs(ceiling), abs(value))
                     yield f"{limit.measure} of {member}", value - ceiling, margin
+
+
+class Worth(NamedTuple):
+    """What choosing a team would earn, and the size up to which that is nothing."""
+
+    gain: float
+    noise: float
+
+    @property
+    def surely_something(self) -> bool:
+        """Whether it earns something, whoever reckons."""
+        return self.gain > (1.0 + _EDGE) * self.noise
+
+    @property
+    def costs(self) -> bool:
+        """Whether it loses something, whoever reckons."""
+        return self.gain < -(1.0 + _EDGE) * self.noise
+
+
+def _that_matter(worths: dict[Team, Worth]) -> list[Team]:
+    """Teams that a reason is about: those worth something, or else those worth nothing."""
+    worth = [team for team, each in worths.items() if each.surely_something]
+    return worth or [team for team, each in worths.items() if not each.costs]

@@ -3,40 +3,45 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from bondwork.plan.plan import Violation
+from bondwork.plan.findings import Findings
 from bondwork.plan.recount import LIMIT_TOLERANCE, SUM_TOLERANCE, Recount, label
 
 if TYPE_CHECKING:
+    from bondwork.plan.findings import Amendment, Place
     from bondwork.plan.plan import Plan
     from bondwork.problem.instance import Instance
 
+#: What a plan says of itself that is a plan and proves nothing about better ones.
+_FEASIBLE: Final[Amendment] = ((("status",), "locally_solved"), (("solution",), "feasible"))
 
-class StatusCheck:
+#: The same of one without a bound.
+_UNPROVEN: Final[Amendment] = ((("gap",), None), *_FEASIBLE)
+
+
+class StatusCheck(Findings):
     """The round, the plan, and what was found wrong so far; the base of all checks of a plan."""
 
     def __init__(self, instance: Instance, plan: Plan) -> None:
+        super().__init__()
         self.instance = instance
         self.plan = plan
         self.round = Recount(instance, plan.provenance.seed)
-        self.violations: list[Violation] = []
         self.objective: float | None = None
         self.chosen: list[int] = []
 
-    def wrong(self, what: str, found: object, expected: object) -> None:
-        """Note something about the plan that is not so."""
-
-        def text(value: object) -> str:
-            return f"{value:.12g}" if isinstance(value, float) else "null" if value is None else str(value)
-
-        self.violations.append(Violation(what=what, found=text(found), expected=text(expected)))
-
-    def check_sum(self, what: str, given: float | None, terms: list[float]) -> None:
-        """Check a stated sum against its terms."""
+    def check_sum(self, what: str, place: Place, given: float | None, terms: list[float]) -> None:
+        """Check a stated sum of the decision against its terms."""
         total = math.fsum(terms)
-        if given is None or abs(given - total) > SUM_TOLERANCE * math.fsum(map(abs, terms)):
-            self.wrong(what, given, total)
+        if not is_sum(given, terms):
+            self.wrong(what, given, total, (place, total))
+
+    def check_told(self, what: str, place: Place, given: float | None, terms: list[float]) -> None:
+        """Check a sum that the commentary states against its terms."""
+        total = math.fsum(terms)
+        if not is_sum(given, terms):
+            self.doubt(what, given, total, (place, total))
 
     @property
     def has_tails(self) -> bool:
@@ -71,7 +76,7 @@ class StatusCheck:
         }
         for name in [] if plan.conflict is None else plan.conflict.limits:
             if name not in known:
-                self.wrong("conflict", name, "limits of the round")
+                self.doubt("conflict", name, "limits of the round", (("conflict",), None))
 
     def check_status(self) -> None:
         """Check that status and solution go together, and with what the plan holds."""
@@ -100,14 +105,18 @@ class StatusCheck:
         plan = self.plan
         if plan.bound is None:
             if plan.gap is not None or plan.solution == "optimal":
-                self.wrong("bound", None, "a number beside a gap or an optimal solution")
+                self.wrong("bound", None, "a number beside a gap or an optimal solution", *_UNPROVEN)
             return
         if plan.bound < objective:
-            self.wrong("bound", plan.bound, f"at least the objective, {objective:.12g}")
+            # a hair below is a rounding of either; more is no proof of anything
+            near = objective - plan.bound <= SUM_TOLERANCE * abs(objective)
+            right = ((("bound",), objective),) if near else ((("bound",), None), *_UNPROVEN)
+            self.wrong("bound", plan.bound, f"at least the objective, {objective:.12g}", *right)
+            return
         size = max(abs(plan.bound), abs(objective))
         expected = (plan.bound - objective) / size if size else 0.0
         if plan.gap is None or abs(plan.gap - expected) > SUM_TOLERANCE:
-            self.wrong("gap", plan.gap, expected)
+            self.wrong("gap", plan.gap, expected, (("gap",), expected))
         asked = plan.provenance.options.get("mip_rel_gap") or 0.0
         # a solver measures its gap by the objective alone; and where rewards and costs nearly cancel, by the
         # size of the amounts
@@ -115,7 +124,10 @@ class StatusCheck:
         allowed += self.plan.load_error
         if plan.solution == "optimal" and plan.bound - objective > allowed:
             self.wrong(
-                "solution", f"optimal at a gap of {expected:g}", f"feasible, or a gap of at most {asked:g}"
+                "solution",
+                f"optimal at a gap of {expected:g}",
+                f"feasible, or a gap of at most {asked:g}",
+                *_FEASIBLE,
             )
 
     def largest_amount(self) -> float:
@@ -130,6 +142,11 @@ class StatusCheck:
         if self.plan.status == "locally_infeasible" and self.plan.solution != "none":
             self.wrong("status", "locally_infeasible", "another status: every limit holds")
         if not self.plan.verified:
-            self.wrong("verified", "false", "true: nothing is wrong with this plan")
+            self.wrong("verified", "false", "true: nothing is wrong with this plan", (("verified",), True))
         if self.plan.violations:
             self.wrong("violations", f"{len(self.plan.violations)} violations", "none")
+
+
+def is_sum(given: float | None, terms: list[float]) -> bool:
+    """Whether a stated number is the sum of terms, but for the order of adding them."""
+    return given is not None and abs(given - math.fsum(terms)) <= SUM_TOLERANCE * math.fsum(map(abs, terms))

@@ -7,13 +7,16 @@ from collections import Counter
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from bondwork.base.tolerances import WORTH_NOISE
 from bondwork.plan.recount import LIMIT_TOLERANCE, SUM_TOLERANCE, label
 from bondwork.plan.recount_contingency import FreshRescues
 from bondwork.plan.recount_rescues import Outcome, RescueRecount, tail_value
 from bondwork.plan.verify_plan import PlanCheck
+from bondwork.plan.verify_reasons import Worth, all_unexplained, unexplained
 from bondwork.risk.assessment import FRESH_SCENARIOS
 
 if TYPE_CHECKING:
+    from bondwork.plan.findings import Place
     from bondwork.plan.plan import Assignment, NodeDecision, Plan, RiskValue
     from bondwork.plan.recount import Account, Key
     from bondwork.plan.recount_rescues import Seen
@@ -49,7 +52,8 @@ class TwoStageCheck(PlanCheck):
         """Check that the outcomes are those that were planned for, and what is done in each."""
         tree = self.rescues.outcomes.tree(self.instance.offers.ids).sha256
         if self.plan.provenance.tree_sha256 != tree:
-            self.wrong("provenance.tree_sha256", self.plan.provenance.tree_sha256, tree)
+            right = (("provenance", "tree_sha256"), tree)
+            self.wrong("provenance.tree_sha256", self.plan.provenance.tree_sha256, tree, right)
         if self.plan.solution == "none":
             for name in ("recourse", "evaluation"):
                 if getattr(self.plan, name):
@@ -58,15 +62,16 @@ class TwoStageCheck(PlanCheck):
         expected = self.rescues.what_is_seen(self.chosen)
         before = self.before = self.round.accounts(self.chosen)
         for place, given in enumerate(self.plan.recourse):
-            self.check_node(f"recourse[{place}]", given, expected, before)
+            self.check_node(place, given, expected, before)
         for seen in expected:
             if seen not in self.outcomes:
                 self.wrong("recourse", "nothing", f"what is done when {self._names(seen)}")
 
     def check_node(
-        self, where: str, given: NodeDecision, expected: dict[Seen, float], before: dict[Key, Account]
+        self, place: int, given: NodeDecision, expected: dict[Seen, float], before: dict[Key, Account]
     ) -> None:
         """Check what is done in one outcome."""
+        where = f"recourse[{place}]"
         tasks = {name: a for a, name in enumerate(self.instance.tasks.ids)}
         held = {name: i for i, name in enumerate(self.instance.commitments.ids)}
         seen: Seen = (
@@ -78,11 +83,12 @@ class TwoStageCheck(PlanCheck):
             self.wrong(where, self._names(seen), "each outcome that can be seen, once")
             return
         if abs(given.probability - chance) > SUM_TOLERANCE:
-            self.wrong(f"{where}.probability", given.probability, chance)
+            right = (("recourse", place, "probability"), chance)
+            self.wrong(f"{where}.probability", given.probability, chance, right)
         outcome = self.outcomes[seen] = Outcome(chance)
         holder = {self.round.task[offer]: offer for offer in self.chosen}
         for number, each in enumerate(given.assignments):
-            self.check_rescue(f"{where}.assignments[{number}]", each, seen, holder, outcome)
+            self.check_rescue(("recourse", place, "assignments", number), each, seen, holder, outcome)
         rescued = Counter(self.round.task[offer] for offer in (*outcome.over, *outcome.up))
         for task, times in rescued.items():
             if times > 1:
@@ -94,9 +100,10 @@ class TwoStageCheck(PlanCheck):
                 )
 
     def check_rescue(
-        self, where: str, given: Assignment, seen: Seen, holder: dict[int, int], outcome: Outcome
+        self, at: Place, given: Assignment, seen: Seen, holder: dict[int, int], outcome: Outcome
     ) -> None:
         """Check one rescue: whether it may be done, and what it is said to be worth."""
+        where = f"recourse[{at[1]}].assignments[{at[3]}]"
         operators = {name: v for v, name in enumerate(self.instance.operators.ids)}
         key = (given.offer, operators.get(given.operator, -1))
         offer = self._late_offers().get(key)
@@ -123,14 +130,13 @@ class TwoStageCheck(PlanCheck):
         }
         for name, fact in facts.items():
             if getattr(given, name) != fact:
-                self.wrong(f"{where}.{name}", getattr(given, name), fact)
-        self.check_sum(
-            f"{where}.expected_net_reward",
-            given.expected_net_reward,
-            self.rescues.terms(offer, failed=failed),
-        )
+                self.wrong(f"{where}.{name}", getattr(given, name), fact, ((*at, name), fact))
         left = self.round.slashing[offer] * (1.0 - self.round.p[offer])
-        self.check_sum(f"{where}.expected_slashing", given.expected_slashing, [left])
+        for name, terms in (
+            ("expected_net_reward", self.rescues.terms(offer, failed=failed)),
+            ("expected_slashing", [left]),
+        ):
+            self.check_sum(f"{where}.{name}", (*at, name), getattr(given, name), terms)
 
     def _late_offers(self) -> dict[tuple[str, int], int]:
         ids = self.instance.offers.ids
@@ -167,18 +173,25 @@ class TwoStageCheck(PlanCheck):
             risk = tail_value(losses, "cvar", level, math.inf)
             terms = [*((1.0 - weight) * term for term in terms), -weight * risk]
         self.objective = math.fsum(terms)
-        self.check_sum("objective", self.plan.objective, terms)
+        self.check_sum("objective", ("objective",), self.plan.objective, terms)
+        self.check_evaluation(first_stage)
+
+    def check_evaluation(self, first_stage: list[float]) -> None:
+        """Check what the plan is said to be worth on fresh scenarios."""
         given = self.plan.evaluation
-        if given is None or given.in_sample != self.plan.objective:
-            found = None if given is None else given.in_sample
-            self.wrong("evaluation.in_sample", found, self.plan.objective)
-        if given is not None and self.rescues.measured and self.is_complete():
+        if given is None:
+            self.unchecked.append("evaluation")
+            return
+        if given.in_sample != self.plan.objective:
+            right = (("evaluation", "in_sample"), self.objective)
+            self.doubt("evaluation.in_sample", given.in_sample, self.plan.objective, right)
+        if self.rescues.measured and self.is_complete():
             fresh = self.fresh.objective(first_stage)
             facts = (fresh.value, fresh.standard_error, FRESH_SCENARIOS)
             stated = (given.out_of_sample, given.standard_error, given.scenarios)
             for name, one, other in zip(_FRESH_FIELDS, stated, facts, strict=True):
                 if not _near(one, other, abs(fresh.value)):
-                    self.wrong(f"evaluation.{name}", one, other)
+                    self.doubt(f"evaluation.{name}", one, other, (("evaluation", name), other))
 
     def is_complete(self) -> bool:
         """Whether the plan says what is done in every outcome: without that, nobody can follow it."""
@@ -189,37 +202,44 @@ class TwoStageCheck(PlanCheck):
         done = {self.round.task[offer] for offer in self.chosen} | self.round.committed
         left = {name: a for a, name in enumerate(self.instance.tasks.ids) if a not in done}
         if Counter(each.task for each in self.plan.unassigned) != Counter(list(left)):
-            self.wrong("unassigned", f"{len(self.plan.unassigned)} tasks", f"the {len(left)} that are left")
+            found, expected = f"{len(self.plan.unassigned)} tasks", f"the {len(left)} that are left"
+            self.doubt("unassigned", found, expected, all_unexplained(left))
             return
         offers: dict[int, list[int]] = {}
         for offer, able in enumerate(self.round.eligible):
             if able:
                 offers.setdefault(self.round.task[offer], []).append(offer)
-        for given in self.plan.unassigned:
+        for number, given in enumerate(self.plan.unassigned):
+            if given.reason == "unexplained":
+                self.unchecked.append(f"reason of {given.task}")
+                continue
             reasons = self._reasons(offers.get(left[given.task], []), accounts)
             if given.reason not in reasons:
-                self.wrong(f"reason of {given.task}", given.reason, " or ".join(sorted(reasons)))
-            if (given.reason == "no_room") != bool(given.limits):
-                self.wrong(f"limits of {given.task}", given.limits, "some for no_room, none else")
+                what, expected = f"reason of {given.task}", " or ".join(sorted(reasons))
+                self.doubt(what, given.reason, expected, *unexplained(number))
+            elif (given.reason == "no_room") != bool(given.limits):
+                what = f"limits of {given.task}"
+                self.doubt(what, given.limits, "some for no_room, none else", *unexplained(number))
 
     def _reasons(self, offers: list[int], accounts: dict[Key, Account]) -> set[str]:
         """Reasons that may be given for a task; several where rounding decides."""
         if not offers:
             return {"no_eligible_offer"}
         found: set[str] = set()
-        worth = False
+        surely = False
         for offer in offers:
             terms = self.round.net_terms((offer,), {offer: self.round.bid[offer]})
             terms.append(self.rescues.cost[self.round.task[offer]])
-            gain, noise = math.fsum(terms), SUM_TOLERANCE * math.fsum(map(abs, terms))
-            if gain <= noise:
+            worth = Worth(math.fsum(terms), WORTH_NOISE * math.fsum(map(abs, terms)))
+            if worth.costs:
                 found.add("not_worth_it")
-            if gain > -noise:
-                worth |= gain > noise
-                found |= self._room(offer, accounts)
-        if worth:
-            found.discard("not_worth_it")
-        return found
+                continue
+            surely |= worth.surely_something
+            found |= self._room(offer, accounts)
+            if not worth.surely_something:
+                # to say that nothing is worth it is true as well
+                found |= {"worth_nothing", "not_worth_it"}
+        return found - {"not_worth_it", "worth_nothing"} if surely else found
 
     def _room(self, offer: int, accounts: dict[Key, Account]) -> set[str]:
         found = {"kept_for_later"}
@@ -248,18 +268,19 @@ class TwoStageCheck(PlanCheck):
         if [(r.measure, r.of) for r in self.plan.risk] != [(limit.measure, name) for limit, name in expected]:
             self.wrong("risk", f"{len(self.plan.risk)} values", f"the {len(expected)} limits of the round")
             return
-        for given, (limit, name) in zip(self.plan.risk, expected, strict=True):
+        for number, (given, (limit, name)) in enumerate(zip(self.plan.risk, expected, strict=True)):
             what = f"{given.measure} of {name}"
             value = self._value(limit, name)
             ceiling = limit.probability if limit.measure == "chance" else limit.budget
             slack = LIMIT_TOLERANCE * max(abs(ceiling), abs(value), 1e-3)
             if abs(given.in_sample - value) > 1e-3 * slack + SUM_TOLERANCE * abs(value):
-                self.wrong(f"in_sample of {what}", given.in_sample, value)
+                right = (("risk", number, "in_sample"), value)
+                self.wrong(f"in_sample of {what}", given.in_sample, value, right)
             if value > ceiling + slack:
                 self.wrong(what, value, f"at most {ceiling:.12g}")
             if given.budget != ceiling:
-                self.wrong(f"budget of {what}", given.budget, ceiling)
-            self.check_calibrated(what, given, limit, value)
+                self.wrong(f"budget of {what}", given.budget, ceiling, (("risk", number, "budget"), ceiling))
+            self.check_calibrated(number, given, limit, value)
             if self.rescues.is_exact or not self.is_complete():
                 facts: tuple[float | None, float | None, bool] = (None, None, value <= ceiling + slack)
             else:
@@ -267,17 +288,19 @@ class TwoStageCheck(PlanCheck):
                 facts = reading.value, reading.standard_error, reading.holds(ceiling)
             for word, fact in zip(("out_of_sample", "standard_error", "holds"), facts, strict=True):
                 if not _near(getattr(given, word), fact, max(abs(ceiling), abs(value))):
-                    self.wrong(f"{word} of {what}", getattr(given, word), fact)
+                    place = ("risk", number, word)
+                    self.wrong(f"{word} of {what}", getattr(given, word), fact, (place, fact))
 
-    def check_calibrated(self, what: str, given: RiskValue, limit: RiskLimit, value: float) -> None:
+    def check_calibrated(self, number: int, given: RiskValue, limit: RiskLimit, value: float) -> None:
         """Check that a tightened budget is one, and that the plan keeps it."""
-        tight = given.calibrated
+        tight, what = given.calibrated, f"{given.measure} of {given.of}"
+        none = (("risk", number, "calibrated"), None)
         if tight is None:
             return
         if not limit.calibrate or tight > given.budget:
-            self.wrong(f"calibrated of {what}", tight, "none, or a tighter budget")
+            self.wrong(f"calibrated of {what}", tight, "none, or a tighter budget", none)
         if value > tight + LIMIT_TOLERANCE * max(abs(tight), 1e-3):
-            self.wrong(f"calibrated of {what}", tight, f"at least {value:.12g}")
+            self.wrong(f"calibrated of {what}", tight, f"at least {value:.12g}", none)
 
     def _value(self, limit: RiskLimit, name: str) -> float:
         if limit.measure == "expected":

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 #: What a reason of the plan means.
 _REASONS = {
     "no_eligible_offer": "no offer that could be chosen",
-    "not_worth_it": "no offer is worth it",
+    "not_worth_it": "every offer costs more than it brings",
+    "worth_nothing": "the best offer brings what it costs",
     "no_room": "no room within the limits",
     "kept_for_later": "kept for a later stage",
     "no_price": "nobody took the price",
+    "unexplained": "no reason that stands its check",
 }
 
 

@@ -98,6 +98,7 @@ def _verify(body: bytes, options: dict[str, Any], observer: Observer) -> Answer:
         "verified": bool(verdict),
         "objective": verdict.objective,
         "violations": [each.model_dump() for each in verdict.violations],
+        "unchecked": list(verdict.unchecked),
     }
     return Answer(200, json.dumps(document, allow_nan=False) + "\n")
 
