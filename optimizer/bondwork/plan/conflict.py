@@ -13,6 +13,7 @@ from bondwork.plan.plan import Conflict
 from bondwork.problem.limits import LimitKind
 from bondwork.program.blocks import with_mean_risk, with_measures
 from bondwork.program.cutting import CuttingPlanes
+from bondwork.program.exact import for_solver
 from bondwork.solver.solving import solve_program
 
 if TYPE_CHECKING:
@@ -75,8 +76,11 @@ class _Search:
         self.seconds = min(CONFLICT_SECONDS, max(options.time_limit, 1.0))
         self.ends = time.perf_counter() + self.seconds
         self.gave_up = False
-        self.is_task = core.limits.kind == LimitKind.TASK
-        limiting = ((core.row_lower > -math.inf) | ~self.is_task) & ~_is_looser(core)
+        #: Rows of the formulation's own hold always.
+        self.is_own = np.arange(len(core.row_upper)) >= len(core.limits)
+        self.is_task = np.append(core.limits.kind == LimitKind.TASK, self.is_own[self.is_own] & False)
+        looser = np.append(_is_looser(core), self.is_own[self.is_own])
+        limiting = ((core.row_lower > -math.inf) | ~self.is_task) & ~looser
         tails = len(self.is_task) + np.arange(len(self.measures))
         self.items = np.concatenate([np.flatnonzero(limiting), tails])
 
@@ -91,7 +95,7 @@ class _Search:
     def restricted(self, items: IntArray) -> Program:
         """Return the program with the limits ``items`` alone; one executor a task always holds."""
         rows = len(self.is_task)
-        kept = np.zeros(rows, dtype=bool)
+        kept = self.is_own.copy()
         kept[items[items < rows]] = True
         program = dataclasses.replace(
             self.core,
@@ -122,7 +126,7 @@ class _Search:
     def narrowed(self) -> IntArray:
         """Narrow the search to the rows of a certificate of infeasibility, where the relaxation has one."""
         options = dataclasses.replace(self.options, time_limit=self.seconds)
-        answer = solve_program(self.core, options, self.observer, relaxed=True, phase="conflict")
+        answer = solve_program(for_solver(self.core), options, self.observer, relaxed=True, phase="conflict")
         rows = self.items[self.items < len(self.is_task)]
         if answer.status == "infeasible" and answer.row_duals is not None:
             support: IntArray = rows[np.abs(answer.row_duals[rows]) > 0.0]
@@ -162,7 +166,7 @@ class _Search:
             others = self.restricted(self.items[(self.items < rows)])
             free = with_mean_risk(others, 1.0, dataclasses.replace(measure, ceiling=math.inf))
             options = dataclasses.replace(self.options, time_limit=left)
-            answer = solve_program(free, options, self.observer, phase="least risk")
+            answer = solve_program(for_solver(free), options, self.observer, phase="least risk")
             if answer.status == "optimal" and answer.x is not None:
                 least[measure.label] = measure.value(answer.x[: others.choices])
         return least

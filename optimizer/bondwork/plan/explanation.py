@@ -58,7 +58,7 @@ def explain_unassigned(
         elif auctioned and task in fitting:
             result.append(Unassigned(task=name, reason="no_price"))
         else:
-            labels = [program.limits.label(row) for row in sorted(rows_of[task])]
+            labels = [core.label(row) for row in sorted(rows_of[task])]
             labels = list(dict.fromkeys(labels + measures_of[task]))
             result.append(Unassigned(task=name, reason="no_room", limits=labels))
     return result
@@ -70,10 +70,10 @@ def price_limits(program: Program, solution: Solution) -> list[Price]:
     The one-executor rows have multipliers too, but nobody can buy a second executor of that kind: they are
     left out, except where a required task costs something.
     """
-    row_duals = solution.row_duals
-    if row_duals is None:
+    if solution.row_duals is None:
         return []
-    matrix = program.without_auxiliaries().matrix
+    row_duals = solution.row_duals[: len(program.limits)]
+    matrix = program.matrix[: len(row_duals), : program.choices]
     is_task = program.limits.kind == LimitKind.TASK
     # what a unit of each row moves in currency: prices in different units must not drown each other
     size = np.zeros(len(row_duals))

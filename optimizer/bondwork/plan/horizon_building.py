@@ -179,7 +179,7 @@ def _explain(instance: Instance, now: Program, chosen: IntArray) -> list[Unassig
         elif not worth:
             found.append(Unassigned(task=name, reason="not_worth_it"))
         elif all(rows):
-            labels = [now.limits.label(row) for row in sorted({row for each in rows for row in each})]
+            labels = [now.label(row) for row in sorted({row for each in rows for row in each})]
             found.append(Unassigned(task=name, reason="no_room", limits=list(dict.fromkeys(labels))))
         else:
             found.append(Unassigned(task=name, reason="kept_for_later"))

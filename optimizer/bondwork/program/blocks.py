@@ -13,6 +13,7 @@ from bondwork.program.loads import Pieces, start_value
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from bondwork.arrays import FloatArray, IntArray
     from bondwork.program.loads import LoadTerm
     from bondwork.program.program import Program
     from bondwork.risk.measure import Block, Cut, Measure
@@ -99,13 +100,25 @@ def with_block(program: Program, block: Block, *, priced: float = 0.0) -> Progra
 
 def with_cuts(program: Program, cuts: Sequence[Cut]) -> Program:
     """Return a program with cuts as rows after its own; they speak of the choices, which come first."""
-    others = program.matrix.shape[1] - program.choices
-    normals = csr_array(np.pad(np.array([cut.normal for cut in cuts]), ((0, 0), (0, others))))
+    rows = []
+    for cut in cuts:
+        columns = np.flatnonzero(cut.normal)
+        rows.append((columns, cut.normal[columns], cut.upper))
+    return with_rows(program, rows)
+
+
+def with_rows(program: Program, rows: Sequence[tuple[IntArray, FloatArray, float]]) -> Program:
+    """Return a program with further rows after its own: columns, coefficients and upper bound of each."""
+    line = np.repeat(np.arange(len(rows)), [len(columns) for columns, _, _ in rows])
+    columns = np.concatenate([columns for columns, _, _ in rows])
+    values = np.concatenate([values for _, values, _ in rows])
+    more = csr_array((values, (line, columns)), shape=(len(rows), program.matrix.shape[1]))
+    more.sort_indices()
     return dataclasses.replace(
         program,
-        matrix=vstack([program.matrix, normals]).tocsr(),
-        row_lower=np.append(program.row_lower, np.full(len(cuts), -np.inf)),
-        row_upper=np.append(program.row_upper, [cut.upper for cut in cuts]),
+        matrix=vstack([program.matrix, more]).tocsr(),
+        row_lower=np.append(program.row_lower, np.full(len(rows), -np.inf)),
+        row_upper=np.append(program.row_upper, [upper for _, _, upper in rows]),
     )
 
 

@@ -1,9 +1,10 @@
-"""Convex risk limits by generation: rows and cuts are added where a solution breaks a limit.
+"""Limits by generation: rows and cuts are added where a solution breaks a limit.
 
 A CVaR limit over ten thousand scenarios is decided by the few hundred in its tail: only those get a row
 (A. Kuenzi-Bay & J. Mayer, Computational Management Science 3 (2006) 3-27, in its disaggregated form, which
 needs far fewer rounds than one cut at a time). Limits without scenario rows get cuts (J. E. Kelley, Journal
-of the SIAM 8 (1960) 703-712).
+of the SIAM 8 (1960) 703-712). Linear rows are cut where a whole solution breaks them by less than a solver
+sees; see `bondwork.program.row_cuts`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bondwork.program.blocks import with_block, with_cuts
+from bondwork.program.exact import for_solver
+from bondwork.program.row_cuts import WHOLE_TOLERANCE, RowCuts
 from bondwork.risk.measure import Cut
 
 if TYPE_CHECKING:
@@ -25,12 +28,9 @@ if TYPE_CHECKING:
 #: pass, and well above what a solver's feasibility tolerance amounts to.
 CUT_TOLERANCE = 1e-7
 
-#: A point is whole where no choice is further than this from 0 or 1.
-WHOLE_TOLERANCE = 1e-9
-
 
 class CuttingPlanes:
-    """A program and what has been generated for its lazy measures so far.
+    """A program and what has been generated so far for its lazy measures, and for rows that hold exactly.
 
     Parameters
     ----------
@@ -40,6 +40,8 @@ class CuttingPlanes:
 
     def __init__(self, program: Program) -> None:
         self.program = program
+        self._rows = RowCuts(program)
+        self._seen = for_solver(program)
         self.measures = [program.measures[number] for number in program.lazy]
         for measure in self.measures:
             if not measure.convex:
@@ -63,7 +65,7 @@ class CuttingPlanes:
                 self._scenarios[number] = critical if known is None else np.union1d(known, critical)
             else:
                 self._cuts[number].append(measure.cut(x))
-        return len(broken) + self._cover(x)
+        return len(broken) + self._cover(x) + self._rows.separate(x)
 
     def _cover(self, x: FloatArray) -> int:
         """Rule a whole point out that breaks a limit although every row says that it holds.
@@ -85,8 +87,8 @@ class CuttingPlanes:
         return found
 
     def matrices(self) -> Program:
-        """Return the program with what has been generated as further rows and auxiliary columns."""
-        result = self.program
+        """Return the program, as a solver should see it, with what has been generated as further rows."""
+        result = self._seen
         for number, measure in enumerate(self.measures):
             scenarios = self._scenarios[number]
             priced: list[tuple[int, float]] = []
@@ -103,6 +105,7 @@ class CuttingPlanes:
             self._priced[number] = priced
         if self._covers:
             result = with_cuts(result, self._covers)
+        result = self._rows.add_to(result)
         return dataclasses.replace(result, lazy=self.program.lazy)
 
     def prices(self, row_duals: FloatArray) -> FloatArray:

@@ -6,19 +6,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bondwork.base.tolerances import ROW
+from bondwork.program.exact import DOUBT, ExactRows
 from bondwork.risk.running import RunningMeasure, running_measures
 
 if TYPE_CHECKING:
     from bondwork.arrays import BoolArray, FloatArray, IntArray
     from bondwork.program.program import Program
 
-#: A row counts as full when it would exceed its bound by more than this share of the bound's and the
-#: coefficient's size: decimals that add up exactly on paper need not do so in binary.
-ROOM_TOLERANCE = 1e-12
-
 
 class Filling:
-    """A point of a binary program to which single choices are added while every upper bound holds.
+    """A point of a binary program to which single choices are added while every row holds, exactly.
 
     Parameters
     ----------
@@ -37,15 +35,47 @@ class Filling:
         self._load_of_row = {term.row: term for term in program.loads}
         self._columns = program.matrix.tocsc()
         self.activity = program.matrix @ self.x
-        self._slack = ROOM_TOLERANCE * np.abs(program.row_upper)
+        self._exact = ExactRows(program)
+        # below this a sum of doubles surely fits
+        self._roomy = self._exact.limit - self._exact.doubt - DOUBT * np.abs(self.activity)
+        self._lowers = bool(np.any(program.matrix.data < 0.0))
+        self._units: dict[int, int] = {}
 
     def rows_without_room(self, column: int) -> IntArray:
         """Rows that choosing ``column`` would break."""
         start, end = self._columns.indptr[column], self._columns.indptr[column + 1]
         rows, values = self._columns.indices[start:end], self._columns.data[start:end]
         after = self.activity[rows] + values
-        full: IntArray = rows[(after > self.program.row_upper[rows] + self._slack[rows]) & (values > 0.0)]
+        near = (after > self._roomy[rows]) & (values > 0.0)
+        if near.any():
+            for k in np.flatnonzero(near).tolist():
+                near[k] = not self._has_room(int(rows[k]), column, float(after[k]))
+        if self._lowers:
+            lower = self.program.row_lower[rows]
+            near |= (values < 0.0) & (after < lower - ROW * np.abs(lower))
+        full: IntArray = rows[near]
         return full
+
+    def _has_room(self, row: int, column: int, after: float) -> bool:
+        """Whether a row that doubles take for nearly full, or more, has room for one more choice."""
+        exact = self._exact
+        if after > exact.limit[row] + exact.doubt[row] + DOUBT * abs(after):
+            return False
+        if not exact.is_money[row]:
+            return exact.holds(row, np.append(exact.chosen(row, self.x), column))
+        if row not in self._units:
+            self._units[row] = sum(exact.units(row, exact.chosen(row, self.x)))
+        return self._units[row] + exact.units(row, [column])[0] <= exact.room(row)
+
+    def may_fit(self) -> BoolArray:
+        """Which choices no row surely bars, in one look at all of them. Shape (choices,)."""
+        matrix, exact = self.program.matrix, self._exact
+        rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+        after = self.activity[rows] + matrix.data
+        full = after > exact.limit[rows] + exact.doubt[rows] + DOUBT * np.abs(after)
+        fits: BoolArray = np.ones(matrix.shape[1], dtype=bool)
+        fits[matrix.indices[full & (matrix.data > 0.0)]] = False
+        return fits
 
     def measures_without_room(self, column: int) -> list[str]:
         """Labels of the tail limits that choosing ``column`` would break."""
@@ -83,7 +113,10 @@ class Filling:
         if self.risk is not None:
             self.risk.add(column)
         start, end = self._columns.indptr[column], self._columns.indptr[column + 1]
-        self.activity[self._columns.indices[start:end]] += self._columns.data[start:end]
+        rows = self._columns.indices[start:end]
+        self.activity[rows] += self._columns.data[start:end]
+        for row in self._units.keys() & set(rows.tolist()) if self._units else ():
+            self._units[row] += self._exact.units(row, [column])[0]
         self.x[column] = 1.0
         return True
 
@@ -112,10 +145,7 @@ class Filling:
 
     def is_complete(self) -> bool:
         """Whether this is a plan: required tasks have executors, and nothing was exceeded beforehand."""
-        lower = self.program.row_lower
-        enough = self.activity >= lower - ROOM_TOLERANCE * np.maximum(1.0, np.abs(lower))
-        within = self.activity <= self.program.row_upper + self._slack
-        return bool(np.all(enough & within)) and all(each.holds() for each in self.measures)
+        return not len(self._exact.broken(self.x)) and all(each.holds() for each in self.measures)
 
 
 def serves_required_row(program: Program) -> BoolArray:

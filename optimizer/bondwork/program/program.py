@@ -12,7 +12,9 @@ from bondwork.program.loads import load_error
 from bondwork.program.matrices import Matrices
 
 if TYPE_CHECKING:
-    from bondwork.arrays import FloatArray, IntArray
+    from scipy.sparse import csr_array
+
+    from bondwork.arrays import BoolArray, FloatArray, IntArray
     from bondwork.problem.limits import Limits
     from bondwork.problem.teams import Teams
     from bondwork.program.loads import LoadTerm
@@ -30,7 +32,8 @@ class Program(Matrices):
         that is the first. Auxiliary columns, such as the excess losses of CVaR rows, come after all others
         and have -1.
     limits
-        Row ``i`` is ``limits`` number ``i``. Rows beyond them belong to the measures in ``measures``.
+        Row ``i`` is ``limits`` number ``i``. Rows beyond them belong to the measures in ``measures`` and to
+        load incentives, or are the formulation's own.
     measures
         Every tail limit of the round.
     lazy
@@ -67,17 +70,45 @@ class Program(Matrices):
         """How many columns decide about offers; the others are auxiliary."""
         return int(np.count_nonzero(self.columns >= 0))
 
-    def without_auxiliaries(self) -> Program:
-        """Return the choices and the limits alone; the measures stay, all of them lazy."""
+    @property
+    def rows_of_choices(self) -> BoolArray:
+        """Shape (m,). Which rows are limits, or rows of the formulation's own over the choices alone.
+
+        What a measure says without columns of its own is left to the measure.
+        """
         n, m = self.choices, len(self.limits)
-        if n == len(self.columns) and m == len(self.row_lower):
+        kept = np.ones(len(self.row_lower), dtype=bool)
+        if m == len(kept):
+            return kept
+        matrix = self.matrix
+        rows = np.repeat(np.arange(len(kept)), np.diff(matrix.indptr))
+        kept[rows[matrix.indices >= n]] = False
+        further = np.flatnonzero(kept[m:]) + m
+        known: set[tuple[float, float, int]] = set()
+        for number, measure in enumerate(self.measures):
+            if number not in self.lazy and not measure.block_has_total:
+                block = measure.block()
+                known |= _fingerprints(block.matrix, block.row_upper, np.arange(len(block.row_upper)))
+        for row in further.tolist() if known else ():
+            kept[row] = not _fingerprints(matrix, self.row_upper, np.array([row])) <= known
+        return kept
+
+    def label(self, row: int) -> str:
+        """Name of a row over the choices: its limit's, or its number where it is the formulation's own."""
+        return self.limits.label(row) if row < len(self.limits) else f"row {row} of the formulation"
+
+    def without_auxiliaries(self) -> Program:
+        """Return the choices, with the limits and the formulation's own rows; the measures stay, all lazy."""
+        n = self.choices
+        if n == len(self.columns) and len(self.limits) == len(self.row_lower):
             return self
+        m = self.rows_of_choices
         return Program(
             objective=self.objective[:n],
             offset=self.offset,
-            matrix=self.matrix[:m, :n],
-            row_lower=self.row_lower[:m],
-            row_upper=self.row_upper[:m],
+            matrix=self.matrix[m][:, :n],
+            row_lower=self.row_lower[m],
+            row_upper=self.row_upper[m],
             lower=self.lower[:n],
             upper=self.upper[:n],
             integer=self.integer[:n],
@@ -106,3 +137,10 @@ class Program(Matrices):
             weight, measure = self.mean_risk
             value -= weight * measure.value(x[:n])
         return value
+
+
+def _fingerprints(matrix: csr_array, row_upper: FloatArray, rows: IntArray) -> set[tuple[float, float, int]]:
+    """What tells rows apart: bound, sum of the coefficients, how many."""
+    counts = np.diff(matrix.indptr)[rows].tolist()
+    sums = np.asarray(matrix[rows].sum(axis=1)).ravel().tolist()
+    return set(zip(row_upper[rows].tolist(), sums, counts, strict=True))

@@ -14,12 +14,15 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bondwork.arrays import FloatArray
+    from bondwork.arrays import BoolArray, FloatArray
     from bondwork.program.matrices import Matrices
 
 #: Size to which the largest objective coefficient is brought. HiGHS prunes by absolute differences of 1e-6,
 #: which then are a billionth of the largest coefficient.
 OBJECTIVE_SIZE = 10  # as a power of two
+
+#: How much larger rows are made, as a power of two, that must hold more exactly.
+SHARPER = 10
 
 #: A single whole choice that alone exceeds a limit by more than this share of it is ruled out beforehand.
 FIT_TOLERANCE = 1e-9
@@ -38,7 +41,7 @@ class ScaledProgram:
     row_lower, row_upper
         Shape (m,).
     upper
-        Shape (n,). 0 for whole columns that alone exceed a limit.
+        Shape (n,). 0 for whole columns that alone exceed a limit, the lower bound for those that only cost.
     objective_scale, row_scale
         Powers of two, the latter of shape (m,).
     """
@@ -52,18 +55,31 @@ class ScaledProgram:
     row_scale: FloatArray
 
 
-def scale(program: Matrices) -> ScaledProgram:
-    """Bring a program into a solver's range. The row and column order stays."""
+def scale(program: Matrices, *, settled: bool = False, sharp: BoolArray | None = None) -> ScaledProgram:
+    """Bring a program into a solver's range. The row and column order stays.
+
+    Parameters
+    ----------
+    settled
+        Nobody will change the objective or add rows: columns that only cost are fixed where they cost least.
+    sharp
+        Shape (m,). Rows that must hold to a smaller share of their largest coefficient than others.
+    """
     matrix = program.matrix
     upper = fitting_upper(program)
+    if settled:
+        upper = np.where(is_idle(program), program.lower, upper)
     # a choice that is ruled out has no part in a row; its huge coefficient there would only spoil the range
-    used = ((upper != 0.0) | (program.lower != 0.0))[matrix.indices]
+    free = (upper != 0.0) | (program.lower != 0.0)
+    used = free[matrix.indices]
     largest = _reduce_rows(np.maximum, np.where(used, np.abs(matrix.data), 0.0), matrix.indptr)
     # a row in which nothing has a part is scaled by its bounds: below 0, however little, nothing can hold it
     bounds = np.abs(np.where(np.isfinite(program.row_upper), program.row_upper, program.row_lower))
     largest = np.where((largest == 0.0) & np.isfinite(bounds), bounds, largest)
     row_scale = _power_of_two(largest, 0)
-    largest_gain = np.max(np.abs(program.objective), initial=0.0)
+    if sharp is not None:
+        row_scale = np.where(sharp, np.ldexp(row_scale, SHARPER), row_scale)
+    largest_gain = np.max(np.abs(program.objective[free]), initial=0.0)
     objective_scale = float(_power_of_two(np.array([largest_gain]), OBJECTIVE_SIZE)[0])
     return ScaledProgram(
         program.objective * objective_scale,
@@ -74,6 +90,17 @@ def scale(program: Matrices) -> ScaledProgram:
         objective_scale,
         row_scale,
     )
+
+
+def is_idle(program: Matrices) -> BoolArray:
+    """Columns that nobody would raise: that earns nothing, and no row needs it. Shape (n,)."""
+    matrix = program.matrix
+    row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+    helps = (matrix.data > 0.0) & (program.row_lower[row] > -np.inf)
+    helps |= (matrix.data < 0.0) & (program.row_upper[row] < np.inf)
+    idle: BoolArray = (program.objective <= 0.0) & np.isfinite(program.lower)
+    idle[matrix.indices[helps]] = False
+    return idle
 
 
 def _power_of_two(sizes: FloatArray, target: int) -> FloatArray:

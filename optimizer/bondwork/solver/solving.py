@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bondwork.base.tolerances import PROGRAM_ROW
 from bondwork.program.scaling import scale
 from bondwork.solver.answer import Answer, read_answer
 from bondwork.solver.options import set_solve_options
@@ -18,7 +20,7 @@ from bondwork.solver.passing import pass_program
 from bondwork.solver.watching import Watch
 
 if TYPE_CHECKING:
-    from bondwork.arrays import FloatArray
+    from bondwork.arrays import BoolArray, FloatArray
     from bondwork.contracts import Observer, Options
     from bondwork.program.matrices import Matrices
 
@@ -66,7 +68,14 @@ def solve_program(
         return _answer_without_columns(program)
     if not relaxed:
         program = with_whole_bounds(program)
+    began = time.perf_counter()
     answer = _solve_once(program, options, observer, relaxed=relaxed, start=start, phase=phase)
+    loose = np.zeros(0, dtype=bool) if relaxed else _loose_rows(program, answer)
+    left = options.time_limit - (time.perf_counter() - began)
+    if loose.any() and left > 0.0:
+        again = dataclasses.replace(options, time_limit=left)
+        sharp = _solve_once(program, again, observer, relaxed=relaxed, start=start, phase=phase, sharp=loose)
+        answer = answer if sharp.status in ("other_error", "numerical_error") else sharp
     if answer.status not in ("infeasible_or_unbounded", "other_error"):
         return answer
     return _told_apart(program, options, observer, answer, relaxed=relaxed)
@@ -80,16 +89,18 @@ def _solve_once(
     relaxed: bool,
     start: FloatArray | None = None,
     phase: str = "",
+    sharp: BoolArray | None = None,
 ) -> Answer:
     from bondwork.solver.construction import make_highs  # loads HiGHS
 
-    scaled = scale(program)
+    scaled = scale(program, settled=True, sharp=sharp)
     highs = make_highs()
     set_solve_options(highs, options)
     if not pass_program(highs, program, scaled, relaxed=relaxed):
         return Answer("numerical_error", None, math.inf)
     if start is not None and not relaxed:
-        highs.setSolution(len(start), np.arange(len(start), dtype=np.int32), start)
+        within = np.clip(start, program.lower[: len(start)], scaled.upper[: len(start)])
+        highs.setSolution(len(start), np.arange(len(start), dtype=np.int32), within)
     watch = Watch(1.0 / scaled.objective_scale, options.time_limit, observer, phase)
     watch.attach(highs)
     found: list[Answer] = []
@@ -99,6 +110,25 @@ def _solve_once(
 
     watch.run(highs, read)
     return dataclasses.replace(found[0], status=watch.tell_apart(found[0].status))
+
+
+def _loose_rows(program: Matrices, answer: Answer) -> BoolArray:
+    """Rows that a solution breaks by more than a program's rows may be, though HiGHS lets it pass.
+
+    Its tolerance is a share of a row's largest coefficient, ours one of the largest term.
+    """
+    if answer.x is None:
+        return np.zeros(0, dtype=bool)
+    excess = program.excess(answer.x)
+    some = np.flatnonzero(excess > 0.0)
+    loose = np.zeros(len(excess), dtype=bool)
+    for row in some.tolist():
+        span = slice(program.matrix.indptr[row], program.matrix.indptr[row + 1])
+        terms = program.matrix.data[span] * answer.x[program.matrix.indices[span]]
+        bounds = [b for b in (program.row_lower[row], program.row_upper[row]) if math.isfinite(b)]
+        size = max(float(np.abs(terms).max(initial=0.0)), *map(abs, bounds))
+        loose[row] = excess[row] > PROGRAM_ROW * size
+    return loose
 
 
 def _told_apart(

@@ -14,12 +14,11 @@ import numpy as np
 
 from bondwork.program.cutting import CuttingPlanes
 from bondwork.program.filling import Filling
-from bondwork.program.matrices import Matrices
 from bondwork.solver.solving import solve_program
 
 if TYPE_CHECKING:
     from bondwork.arrays import BoolArray, FloatArray, IntArray
-    from bondwork.contracts import Observer, Progress
+    from bondwork.contracts import Progress
     from bondwork.program.program import Program
     from bondwork.solver.answer import Answer
     from bondwork.strategies.lagrangian.session import Session
@@ -54,22 +53,13 @@ def finish(session: Session, keep: BoolArray, seconds: float) -> bool:
     columns = np.sort(shape.columns[keep])
     if session.assigned is not None:
         columns = np.union1d(columns, shape.columns[session.assigned[session.assigned >= 0]])
-    before = session.x
-    if program.measures:
-        return _finish_with_cuts(session, columns, seconds)
-    reduced = _restrict(program, columns)
-    observer: Observer = _Quiet(session)
-    # HiGHS stops by its own incumbent and bound; asking a tenth more leaves room for what scaling rounds.
-    options = dataclasses.replace(
-        session.options, time_limit=max(0.0, seconds), mip_rel_gap=0.9 * session.options.mip_rel_gap
-    )
-    start = None if before is None else before[columns]
-    answer = solve_program(reduced, options, observer, start=start)
-    if answer.x is not None:
-        x = np.zeros(len(program.objective))
-        x[columns] = answer.x
-        session.offer_x(x, "finish")
-    return _settled(session, answer)
+    if program.measures:  # they know the columns by their numbers
+        upper = np.zeros(len(program.objective))
+        upper[columns] = program.upper[columns]
+        reduced, columns = dataclasses.replace(program, upper=upper), np.arange(len(program.objective))
+    else:
+        reduced = _restrict(program, columns)
+    return _finish_with_cuts(session, CuttingPlanes(reduced), columns, seconds)
 
 
 def fill_last_room(program: Program, x: FloatArray) -> FloatArray:
@@ -80,34 +70,31 @@ def fill_last_room(program: Program, x: FloatArray) -> FloatArray:
     """
     filling = Filling(program, x)
     core = filling.program
-    rows = np.repeat(np.arange(core.matrix.shape[0]), np.diff(core.matrix.indptr))
-    full = filling.activity[rows] + core.matrix.data > core.row_upper[rows] * (1.0 + 1e-9) + 1e-300
     fits = (core.objective > 0.0) & (x < 0.5) & (core.upper > 0.5)
-    fits[core.matrix.indices[full & (core.matrix.data > 0.0)]] = False
-    order = np.flatnonzero(fits)
+    order = np.flatnonzero(fits & filling.may_fit())
     for column in order[np.argsort(-core.objective[order], kind="stable")].tolist():
         filling.add(column)
     return filling.x
 
 
-def _finish_with_cuts(session: Session, columns: IntArray, seconds: float) -> bool:
-    """Solve the restricted program again and again, with what its solutions break as further rows."""
-    upper = np.zeros(len(session.program.objective))
-    upper[columns] = session.program.upper[columns]
-    cuts = CuttingPlanes(dataclasses.replace(session.program, upper=upper))
+def _finish_with_cuts(session: Session, cuts: CuttingPlanes, columns: IntArray, seconds: float) -> bool:
+    """Solve the program of some columns again and again, with what its solutions break as further rows."""
     ends = session.seconds + seconds
     while True:
+        # HiGHS stops by its own incumbent and bound; asking a tenth more leaves room for what scaling rounds.
         options = dataclasses.replace(
             session.options,
             time_limit=max(0.0, ends - session.seconds),
             mip_rel_gap=0.9 * session.options.mip_rel_gap,
         )
-        answer = solve_program(cuts.matrices(), options, _Quiet(session), start=session.x)
+        start = None if session.x is None else session.x[columns]
+        answer = solve_program(cuts.matrices(), options, _Quiet(session), start=start)
         broken = 0
         if answer.x is not None:
-            x = answer.x[: session.program.choices]
+            x = np.zeros(len(session.program.objective))
+            x[columns] = answer.x[: len(columns)]
             session.offer_x(x, "finish")
-            broken = cuts.separate(x)
+            broken = cuts.separate(answer.x[: len(columns)])
         if not broken or answer.status != "optimal":
             return _settled(session, answer) and not broken
         _settled(session, dataclasses.replace(answer, status="other_error"))
@@ -128,17 +115,17 @@ def _settled(session: Session, answer: Answer) -> bool:
     return False
 
 
-def _restrict(program: Program, columns: IntArray) -> Matrices:
-    """Return the program with some of its columns; the others are 0."""
+def _restrict(program: Program, columns: IntArray) -> Program:
+    """Return the program with some of its choices; the others are 0."""
     matrix = program.matrix[:, columns]
     matrix.sort_indices()
-    return Matrices(
-        program.objective[columns],
-        program.offset,
-        matrix,
-        program.row_lower,
-        program.row_upper,
-        program.lower[columns],
-        program.upper[columns],
-        program.integer[columns],
+    return dataclasses.replace(
+        program,
+        objective=program.objective[columns],
+        matrix=matrix,
+        lower=program.lower[columns],
+        upper=program.upper[columns],
+        integer=program.integer[columns],
+        columns=program.columns[columns],
+        teams=None if program.teams is None else program.teams.select(columns),
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bondwork.contracts import Progress
-from bondwork.strategies.lagrangian.shape import TOLERANCE
+from bondwork.program.exact import ExactRows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -79,6 +79,7 @@ class Session:
         self._executor = ThreadPoolExecutor(self.threads)
         objective = program.objective[shape.columns]
         # Where every value is a whole number so is the optimum: then any bound may be rounded down.
+        self._exact = ExactRows(program)
         self._whole = bool((objective == np.round(objective)).all() and np.abs(objective).sum() < 2**50)
 
     def __enter__(self) -> Session:
@@ -96,10 +97,29 @@ class Session:
     @property
     def x(self) -> FloatArray | None:
         """The incumbent in the columns of the program."""
-        if self.assigned is None:
-            return None
+        return None if self.assigned is None else self._full(self.assigned)
+
+    def _lightened(self, assigned: IntArray) -> IntArray | None:
+        """The plan where it meets every row exactly; else without what is in the way, if that can go."""
+        shape, exact = self.shape, self._exact
+        lighter = assigned
+        while True:
+            x = self._full(lighter)
+            broken = exact.broken(x).tolist()
+            if not broken:
+                return lighter
+            chosen = lighter[lighter >= 0]
+            free = chosen[~shape.required[shape.task[chosen]]]
+            given_up = exact.least_given_up(broken[0], x, shape.columns[free], shape.value[free])
+            if not len(given_up):
+                return None
+            lighter = lighter.copy()
+            lighter[shape.task[free[given_up]]] = -1
+
+    def _full(self, assigned: IntArray) -> FloatArray:
+        """A plan in the columns of the program."""
         x = np.zeros(self.program.matrix.shape[1])
-        x[self.shape.columns[self.assigned[self.assigned >= 0]]] = 1.0
+        x[self.shape.columns[assigned[assigned >= 0]]] = 1.0
         return x
 
     @property
@@ -132,13 +152,19 @@ class Session:
         return 0.0 if distance <= _NOTHING * size else distance / max(abs(objective), 1e-300)
 
     def offer_plan(self, assigned: IntArray, phase: str) -> bool:
-        """Take a plan in if it is better than the incumbent, complete, and within the tail limits."""
+        """Take a plan in if it is better than the incumbent, complete, and within all limits.
+
+        What breaks a row by less than kernels see gives up as little as it can first.
+        """
         shape = self.shape
         if (assigned[shape.required] < 0).any():
             return False
         value = float(shape.value[assigned[assigned >= 0]].sum())
         if self.assigned is not None and value <= self.value:
             return False
+        exactly = self._lightened(assigned)
+        if exactly is not assigned:
+            return exactly is not None and self.offer_plan(exactly, phase)
         if self.tails is not None and not self.tails.holds(assigned):
             return False
         self.assigned, self.value = assigned.copy(), value
@@ -150,15 +176,10 @@ class Session:
         return True
 
     def offer_x(self, x: FloatArray, phase: str) -> bool:
-        """Take a plan in the columns of the program in, where it meets the rows as exactly as ours do."""
+        """Take a plan in the columns of the program in, where it meets the rows exactly."""
         shape = self.shape
         chosen = np.flatnonzero(x[shape.columns] > 0.5)
-        used = np.zeros(len(shape.value), dtype=bool)
-        used[chosen] = True
-        entry = np.repeat(used, np.diff(shape.entry_ptr))
-        load = np.bincount(shape.entry_row[entry], shape.entry_value[entry], minlength=shape.rows)
-        load = load[shape.program_row >= 0]
-        if (load > 1.0 + TOLERANCE).any() or (np.bincount(shape.task[chosen], minlength=1) > 1).any():
+        if len(self._exact.broken(np.round(x))):
             return False
         assigned = np.full(shape.tasks, -1, dtype=np.int64)
         assigned[shape.task[chosen]] = chosen

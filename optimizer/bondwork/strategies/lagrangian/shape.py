@@ -13,16 +13,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bondwork.problem.instance import NOBODY
 from bondwork.problem.limits import LimitKind
+from bondwork.program.exact import for_solver
 from bondwork.strategies.lagrangian.errors import NotDecomposable
 
 if TYPE_CHECKING:
     from bondwork.arrays import BoolArray, FloatArray, IntArray
     from bondwork.program.program import Program
 
-#: Rows are met when their activity is at most 1 + this in units of their limit: room for rounding of sums
-#: such as 0.1 + 0.2 <= 0.3, in the primal and in the bound alike.
-TOLERANCE = 1e-9
+#: Rows are met when their activity is at most 1 + this in units of their limit: room for what a load drifts
+#: by when columns come and go a million times, in the primal and in the bound alike. What a plan really uses
+#: is counted exactly before it is taken in (`Session.offer_plan`).
+TOLERANCE = 1e-11
 
 #: Values are rounded to multiples of this after scaling, so that a change of currency, which moves only the
 #: last bits of a value, cannot change the plan. The bound is widened accordingly (`Shape.rounding`).
@@ -125,16 +128,17 @@ class Shape:
 
 
 def recognise(program: Program) -> Shape:
-    """Read ``program`` as tasks and blocks.
+    """Read ``program`` as tasks and blocks, with rows as wide as what is exactly allowed.
 
     Raises
     ------
     NotDecomposable
         Where a row or a column does not fit.
     """
-    matrix = program.matrix.tocsc()
     _check_columns(program)
-    kind = np.asarray(program.limits.kind)
+    program = for_solver(program)
+    matrix = program.matrix.tocsc()
+    kind = _kinds(program)
     is_task = kind == int(LimitKind.TASK)
     task_row, required_row = _task_of_columns(program, is_task)
 
@@ -166,12 +170,19 @@ def check_auxiliaries(program: Program) -> None:
         Where auxiliary columns are earned by, or nothing says what further rows and columns are for.
     """
     _check_objective(program)
-    choices, limits = program.choices, len(program.limits)
+    choices = program.choices
     if program.objective[choices:].any():
         raise NotDecomposable("its objective has auxiliary columns")
-    more = len(program.objective) > choices or len(program.row_lower) > limits
+    more = len(program.objective) > choices or not program.rows_of_choices.all()
     if more and len(program.lazy) == len(program.measures):
         raise NotDecomposable("it has rows or columns that are neither choices nor limits")
+
+
+def _kinds(program: Program) -> IntArray:
+    """Kind of each row; -1 for rows of the formulation's own, which link blocks."""
+    kind = np.full(len(program.row_upper), -1, dtype=np.int64)
+    kind[: len(program.limits)] = program.limits.kind
+    return kind
 
 
 def _check_objective(program: Program) -> None:
@@ -243,7 +254,8 @@ def _holders(program: Program, row: IntArray, column: IntArray) -> IntArray:
 
     An operator's own capacity becomes linking where its columns are in a coprocessor's rows as well.
     """
-    kind, owner = np.asarray(program.limits.kind), np.asarray(program.limits.owner)
+    kind = _kinds(program)
+    owner = np.append(program.limits.owner, np.full(len(kind) - len(program.limits), NOBODY))
     holder = np.full(len(kind), -1, dtype=np.int64)
     coprocessor = np.isin(kind, [int(k) for k in _COPROCESSOR_KINDS])
     holder[coprocessor] = owner[coprocessor]
