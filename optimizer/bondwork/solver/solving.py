@@ -119,15 +119,13 @@ def _loose_rows(program: Matrices, answer: Answer) -> BoolArray:
     """
     if answer.x is None:
         return np.zeros(0, dtype=bool)
-    excess = program.excess(answer.x)
-    some = np.flatnonzero(excess > 0.0)
-    loose = np.zeros(len(excess), dtype=bool)
-    for row in some.tolist():
-        span = slice(program.matrix.indptr[row], program.matrix.indptr[row + 1])
-        terms = program.matrix.data[span] * answer.x[program.matrix.indices[span]]
-        bounds = [b for b in (program.row_lower[row], program.row_upper[row]) if math.isfinite(b)]
-        size = max(float(np.abs(terms).max(initial=0.0)), *map(abs, bounds))
-        loose[row] = excess[row] > PROGRAM_ROW * size
+    matrix, excess = program.matrix, program.excess(answer.x)
+    size = np.zeros(len(excess))
+    for bound in (program.row_lower, program.row_upper):
+        size = np.maximum(size, np.where(np.isfinite(bound), np.abs(bound), 0.0))
+    terms = np.abs(matrix.data * answer.x[matrix.indices])
+    np.maximum.at(size, np.repeat(np.arange(len(size)), np.diff(matrix.indptr)), terms)
+    loose: BoolArray = excess > PROGRAM_ROW * size
     return loose
 
 
