@@ -64,12 +64,13 @@ class ExactRows:
         self.is_money: BoolArray = np.isin(kind, (LimitKind.COLLATERAL, LimitKind.STAKE))
         self._bound, self._committed = program.row_upper.copy(), np.zeros(rows)
         self._as_stated = np.zeros(rows, dtype=bool)
-        if hasattr(limits, "budget"):
+        budget, committed = getattr(limits, "budget", None), getattr(limits, "committed", None)
+        if budget is not None and committed is not None:
             # a bound that somebody has changed since speaks for itself
             mine = np.flatnonzero(program.row_upper[: len(limits)] == limits.upper)
             self._as_stated[mine] = True
-            self._bound[mine] = np.maximum(limits.budget[mine], limits.committed[mine])
-            self._committed[mine] = limits.committed[mine]
+            self._bound[mine] = np.maximum(budget[mine], committed[mine])
+            self._committed[mine] = committed[mine]
         size = np.where(np.isfinite(self._bound), np.abs(self._bound), 0.0)
         # one executor is one
         slack = np.where(self.is_money | (kind == LimitKind.TASK), 0.0, ROW * size)
@@ -85,7 +86,9 @@ class ExactRows:
         activity = program.matrix @ x
         over = activity - self.limit
         near = over > -self.doubt - DOUBT * np.abs(activity)
-        rows = [row for row in np.flatnonzero(near).tolist() if not self.holds(row, self.chosen(row, x))]
+        rows: list[int] = [
+            row for row in np.flatnonzero(near).tolist() if not self.holds(row, self.chosen(row, x))
+        ]
         lower = program.row_lower
         margin = ROW * np.maximum(np.abs(lower), 1e-300)
         with np.errstate(invalid="ignore"):
@@ -96,7 +99,7 @@ class ExactRows:
         """Columns of a row that a whole point chooses."""
         matrix = self.program.matrix
         columns = matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]]
-        found: IntArray = columns[x[columns] > 0.5]
+        found: IntArray = columns[x[columns] > 0.5].astype(np.int64)
         return found
 
     def holds(self, row: int, columns: IntArray | Sequence[int]) -> bool:
@@ -138,7 +141,8 @@ class ExactRows:
             if not self._as_stated[row]:
                 self._room[row] = in_units(float(self.program.row_upper[row]), self._decimals)
             else:
-                left = in_units(float(self.program.limits.budget[row]), self._decimals) - self._held(row)
+                budget = float(getattr(self.program.limits, "budget")[row])  # noqa: B009
+                left = in_units(budget, self._decimals) - self._held(row)
                 self._room[row] = max(left, 0)
         return self._room[row]
 
@@ -215,7 +219,7 @@ def for_solver(program: Program) -> Program:
     for position in np.flatnonzero(exact.is_money & np.isfinite(core.row_upper)).tolist():
         row = int(own[position])
         span = slice(program.matrix.indptr[row], program.matrix.indptr[row + 1])
-        _round_money(exact, position, data[span], core.matrix.indices[_span(core, position)])
+        _round_money(exact, position, data[span], core.matrix.indices[_span(core, position)].astype(np.int64))
         row_upper[row] = exact.amount(exact.room(position)) * (1.0 + HAIR)
     rows = np.repeat(np.arange(len(core.row_upper)), np.diff(core.matrix.indptr))
     most = exact.limit[rows]
