@@ -1,46 +1,59 @@
-# make demo     install into .venv, compare the three formulations on an example round, print its plan
-# make test     install the development extra, run the whole suite
+# make demo          install what the lock names into .venv, compare the three formulations on a round, print its plan
+# make test          install the locked development tools, run the whole suite
+# make test-lowest   the suite on the lowest versions that pyproject.toml allows, in .venv-lowest
+# make test-newest   the suite on the newest of everything, in .venv-newest
+# make soak          attack all strategies with rounds as people write them, half an hour
+# make lock          choose versions anew and write locks/, then look for the wheels of every platform
 # make lint | types | bench | schemas | docs | gallery | clean
 #
-# PYTHON is the interpreter that makes the virtual environment: any Python 3.11 or newer.
+# PYTHON is the interpreter that makes the virtual environments: any Python 3.11 or newer. Without it, the first
+# on the path that the locks cover (3.11 to 3.13) is taken.
 
-PYTHON ?= python3
+PYTHON ?=
 VENV ?= .venv
 BIN := $(VENV)/bin
 ROUND ?= data/rounds/prover-market.json
 SCHEMAS ?= data/schema
 PYTEST_ARGS ?=
+MINUTES ?= 30
+
+# What the lowest and the newest versions are tried on by .ci/run: the door to HiGHS, the command line, what is
+# printed as JSON, and every command of the documentation. `make test-lowest FAST=1` runs just this.
+FAST_TESTS := tests/solver tests/test_cli.py tests/cli tests/test_schemas.py tests/test_docs.py tests/plan/test_plan.py
+
+# Other people's deprecations are no faults of ours where versions are not those of the lock.
+FOREIGN_WARNINGS := -W default::DeprecationWarning -W default::PendingDeprecationWarning -W default::FutureWarning
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types bench schemas docs gallery clean
+.PHONY: help demo test test-lowest test-newest soak lock lint types bench schemas docs gallery clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 5
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -n 10
 
-# --- the virtual environment: made once, installed into again only when pyproject.toml changed --------------
+# --- virtual environments: made once, installed into again only when a lock or pyproject.toml changed -------
 
-$(BIN)/python:
-	@command -v $(PYTHON) >/dev/null || { \
-		echo "$(PYTHON) is not there. Install Python 3.11 or newer, or name it: make PYTHON=python3.12" >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-		echo "$(PYTHON) is `$(PYTHON) -V`, 3.11 or newer is needed. Name another: make PYTHON=python3.12" >&2; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
-		echo "$(PYTHON) cannot make virtual environments: its ensurepip is missing. On Debian and Ubuntu:" >&2; \
-		echo "    apt install `$(PYTHON) -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'`" >&2; \
-		echo "or name another interpreter: make PYTHON=python3.12" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+%/bin/python:
+	@python=$$(locks/python.sh $(PYTHON)) && "$$python" -m venv $* || { rm -rf $*; exit 1; }
 
-$(VENV)/.installed: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable .
+$(VENV)/.installed: pyproject.toml locks/demo.txt | $(BIN)/python
+	@locks/install.sh $(BIN) demo.txt ""
 	@touch $@
 
-$(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+$(VENV)/.installed-dev: pyproject.toml locks/dev.txt | $(BIN)/python
+	@locks/install.sh $(BIN) dev.txt dev
 	@touch $@ $(VENV)/.installed
+
+# The lowest versions are those that Python 3.11 has wheels of.
+.venv-lowest/bin/python:
+	@python=$$(locks/python.sh $(or $(PYTHON),python3.11)) && "$$python" -m venv .venv-lowest || { rm -rf .venv-lowest; exit 1; }
+
+.venv-lowest/.installed: pyproject.toml locks/lowest.txt | .venv-lowest/bin/python
+	@locks/install.sh .venv-lowest/bin lowest.txt test
+	@touch $@
 
 # --- what one does with it ----------------------------------------------------------------------------------
 
@@ -51,6 +64,33 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+test-lowest: .venv-lowest/.installed
+	@.venv-lowest/bin/python -m pip list 2>/dev/null
+	.venv-lowest/bin/python -m pytest -n 2 $(FOREIGN_WARNINGS) $(if $(FAST),$(FAST_TESTS)) $(PYTEST_ARGS)
+
+# Never up to date: the newest of yesterday is not that of today.
+test-newest: | .venv-newest/bin/python
+	locks/install.sh .venv-newest/bin - test
+	@.venv-newest/bin/python -m pip list 2>/dev/null
+	.venv-newest/bin/python -m pytest -n 2 $(FOREIGN_WARNINGS) $(if $(FAST),$(FAST_TESTS)) $(PYTEST_ARGS)
+
+soak: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/soak.py --minutes $(MINUTES)
+
+lock: .venv-lock/.installed
+	$(COMPILE) --universal -o locks/demo.txt
+	$(COMPILE) --universal --extra dev -o locks/dev.txt
+	$(COMPILE) --resolution lowest-direct --extra test -o locks/lowest.txt
+	@locks/platforms.sh .venv-lock/bin/uv locks/demo.txt locks/dev.txt
+
+COMPILE := .venv-lock/bin/uv pip compile pyproject.toml locks/build.in --constraints locks/constraints.in \
+	--quiet --upgrade --python-version 3.11 --only-binary :all: --generate-hashes --no-emit-index-url \
+	--no-emit-find-links --custom-compile-command "make lock"
+
+.venv-lock/.installed: locks/lock.txt | .venv-lock/bin/python
+	@.venv-lock/bin/python -m pip install --quiet --require-hashes --requirement locks/lock.txt
+	@touch $@
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check
@@ -79,5 +119,5 @@ gallery: $(VENV)/.installed-dev
 	cd docs/gallery && for each in *.ipynb; do ../../$(BIN)/jupyter execute --inplace $$each || exit 1; done
 
 clean:
-	rm -rf $(VENV) build dist docs/_generated .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-lowest .venv-newest .venv-lock build dist docs/_generated .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

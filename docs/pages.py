@@ -23,7 +23,7 @@ GENERATED = "_generated"
 #: names come last: writing a page is enough to have it on the site.
 CONTENTS: dict[str, tuple[str, ...]] = {
     "Begin": (f"{GENERATED}/readme", "concepts", "numbers"),
-    "How to": ("howto/solve", "howto/compare", "howto/embed"),
+    "How to": ("howto/install", "howto/solve", "howto/compare", "howto/embed"),
     "Gallery": (
         "gallery/first-round",
         "gallery/risk-limits",
@@ -55,6 +55,7 @@ ROOMS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
         ("contracts", "settings", "registry"),
         "What every part of the house promises.",
     ),
+    ("base", "The base", ("base",), "What every room needs: tolerances."),
     (
         "road",
         "The road",
@@ -75,6 +76,7 @@ ROOMS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ),
     ("risk", "Risk", ("risk",), "What it may cost: one measure a file."),
     ("program", "Programs", ("program",), "The problem in matrices, by node of the scenario tree."),
+    ("solver", "The solver", ("solver",), "The only door to HiGHS."),
     ("strategies", "Strategies", ("strategies",), "How to decide: one strategy a file."),
     ("plan", "Plans", ("plan",), "What is decided, why, and whether it is what it says."),
     ("reputation", "Reputation", ("reputation",), "What the past says about executors."),

@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 
 import jsonschema
+import pydantic
 import pytest
 
 import bondwork
@@ -18,6 +19,7 @@ DATA = Path(__file__).resolve().parents[1] / "data"
 ROUNDS = sorted((DATA / "rounds").glob("*.json"))
 
 NAMES = schema_names()
+PYDANTIC = tuple(int(part) for part in pydantic.VERSION.split(".")[:2])
 
 
 def validator(name: str) -> jsonschema.Draft202012Validator:
@@ -31,6 +33,8 @@ def test_the_published_files_are_what_the_code_generates():
     for name in NAMES:
         generated = json_schema(name)
         file, document = by_id[generated["$id"]]
+        if name == "comparison" and PYDANTIC < (2, 14):
+            continue  # it then says less of dataclasses
         assert document == generated, f"run: bondwork schema {name} -o data/schema/{file}"
 
 
