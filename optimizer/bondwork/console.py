@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 MOST_FAULTS = 1000
 
 
+class Truncated(Exception):
+    """A file that was read ended before it should have."""
+
+
 def prepare_streams() -> None:
     """Let no character of an id stop the output, whatever the terminal's encoding."""
     if sys.stdout is None:  # closed by whoever started us: they do not want it
@@ -87,7 +91,7 @@ def exit_codes() -> Iterator[None]:
             yield
         finally:
             sys.stdout.flush()  # a full disk or a reader who left must be met here, not at the very end
-    except (InvalidInput, Refusal, Unverified) as error:
+    except (InvalidInput, Refusal, Unverified, Truncated) as error:
         code = _explain(error)
     except BrokenPipeError:
         _forget_output()  # whoever read it has left
@@ -119,6 +123,9 @@ def _explain(error: Exception) -> int:
             say(str(fault))
         more = len(error.faults) - MOST_FAULTS
         say(count(len(error.faults), "fault") + (f", {more} of them not shown" if more > 0 else ""))
+        return 2
+    if isinstance(error, Truncated):
+        say(f"input that is cut off: {error}")
         return 2
     if isinstance(error, Refusal):
         for reason in error.reasons:

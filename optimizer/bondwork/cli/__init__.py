@@ -26,6 +26,7 @@ from bondwork.cli import (
     streaming,
     tree,
     verifying,
+    warming,
 )
 from bondwork.cli.app import app
 
@@ -50,6 +51,7 @@ __all__ = [
     "streaming",
     "tree",
     "verifying",
+    "warming",
 ]
 
 

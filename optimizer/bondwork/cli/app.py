@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+
+from bondwork.console import Truncated, say
+
+
+class _Commands(TyperGroup):
+    """All commands; what ends one is left to `bondwork.console.exit_codes`.
+
+    Typer takes the end of a file, wherever it was met, for a person who has enough, and ends with 1.
+    """
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except EOFError as error:
+            raise Truncated(str(error) or "a file ends early") from error
+        except KeyboardInterrupt:
+            say("interrupted")
+            raise SystemExit(130) from None
+
 
 app = typer.Typer(
     name="bondwork",
+    cls=_Commands,
     help="Decide who does which slashable piece of work, round after round, and prove how good the plan is.",
     no_args_is_help=True,
     add_completion=False,

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 
-import numba as nb
+from bondwork.base.compiled import kernel
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def filter_counts(theta, start, y, n, path, likelihood):
     """Filter every unit; arguments as those of `bondwork.reputation.kernels.filter_units`."""
     omega, beta, alpha = theta[0, 0], theta[0, 1], theta[0, 2]

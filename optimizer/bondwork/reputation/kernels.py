@@ -21,8 +21,9 @@ from __future__ import annotations
 
 import math
 
-import numba as nb
 import numpy as np
+
+from bondwork.base.compiled import kernel
 
 BINOMIAL, GAUSSIAN_MEAN, GAUSSIAN_LOG_VARIANCE, GAUSSIAN_VARIANCE = 0, 1, 2, 3
 STUDENT_LOCATION, STUDENT_LOG_SCALE, STUDENT_BOTH, POISSON, NEGATIVE_BINOMIAL = 4, 5, 6, 7, 8
@@ -31,7 +32,7 @@ _OUT = 23
 _LOG_2_PI = math.log(2.0 * math.pi)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def digamma(x):
     """Logarithmic derivative of the gamma function, for x > 0; error below 1e-13 of its size."""
     total = 0.0
@@ -43,7 +44,7 @@ def digamma(x):
     return total + math.log(x) - 0.5 / x - series
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _binomial(y, n, f, out):
     # p and 1 - p without overflow at either end
     e = math.exp(-abs(f))
@@ -56,7 +57,7 @@ def _binomial(y, n, f, out):
     out[9] = variance * (1.0 - 2.0 * p)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _gaussian(law, y, g, psi, out):
     if law == GAUSSIAN_MEAN:
         v, z = psi[0], y - g[0]
@@ -82,7 +83,7 @@ def _gaussian(law, y, g, psi, out):
     out[19] = 0.0
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _student(law, y, g, psi, out):
     nu = psi[0]
     mu = psi[1] if law == STUDENT_LOG_SCALE else g[0]
@@ -129,7 +130,7 @@ def _student(law, y, g, psi, out):
         out[19], out[21] = information_mu_nu, information_log_nu
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _counts(law, y, g, psi, out):
     mu = math.exp(g[0])
     if law == POISSON:
@@ -145,7 +146,7 @@ def _counts(law, y, g, psi, out):
     out[15], out[19] = -(y - mu) * mu / (d * d), -mu * mu / (d * d)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def step(law, y, n, g, psi, out):
     """Everything about one observation; see the module. ``out`` keeps 0 where a law has nothing."""
     if law == BINOMIAL:
@@ -158,7 +159,7 @@ def step(law, y, n, g, psi, out):
         _counts(law, y, g, psi, out)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _scale(information, power):
     """S: 1, the inverse root of the information, or its inverse."""
     if power == 0.0:
@@ -168,7 +169,7 @@ def _scale(information, power):
     return 1.0 / information
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def filter_units(law, power, dynamic, theta, psi, gamma, start, y, n, x, path, likelihood):
     """Filter every unit: one-step predictions and log densities.
 
@@ -211,7 +212,7 @@ def filter_units(law, power, dynamic, theta, psi, gamma, start, y, n, x, path, l
                 start[u, k] = f
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def gradient_units(law, power, dynamic, theta, psi, gamma, start, fixed_start, y, n, x, value, gradient):
     """Log likelihood of every unit with its exact gradient.
 
@@ -255,7 +256,7 @@ def gradient_units(law, power, dynamic, theta, psi, gamma, start, fixed_start, y
             _advance(power, dynamic, statics, parameters, theta, observed, f, df, dg, out)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _advance(power, dynamic, statics, parameters, theta, observed, f, df, dg, out):
     """Move f and its sensitivities to the next time."""
     for k in range(dynamic):
@@ -285,7 +286,7 @@ def _advance(power, dynamic, statics, parameters, theta, observed, f, df, dg, ou
         f[k] = omega + beta * old + alpha * scaled
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def evaluate(law, y, n, g, psi, result):
     """Run `step` on many observations: ``g`` has shape (m, K), ``result`` (m, 23)."""
     at = np.zeros(2)

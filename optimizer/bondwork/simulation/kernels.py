@@ -4,14 +4,15 @@
 # mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
+
+from bondwork.base.compiled import kernel
 
 #: As `bondwork.program.filling.ROOM_TOLERANCE`: decimals that add up on paper need not do so in binary.
 ROOM = 1e-12
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def choose_operators(uniform, weight):
     """Index of the operator for each uniform, with probabilities proportional to weights; -1 if all are 0."""
     total = np.cumsum(weight)
@@ -22,7 +23,7 @@ def choose_operators(uniform, weight):
     return out
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def choose_distinct(uniform, size):
     """Choose different numbers below ``size``, one for each uniform of a row: how a shuffle starts."""
     n, k = uniform.shape
@@ -36,7 +37,7 @@ def choose_distinct(uniform, size):
     return out
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _price(clock, bid, load, is_self, rising, bidding):
     """What an offer takes while the clock shows a price; ``inf`` to wait or to stay away."""
     premium, margin, stay_away = bidding
@@ -52,7 +53,7 @@ def _price(clock, bid, load, is_self, rising, bidding):
     return max(clock, needed)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def hold_clock(
     task,
     executor,
@@ -124,7 +125,7 @@ def hold_clock(
     return columns[:number], prices[:number]
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def split_units(units, shares, parts):
     """Split units by shares in millionths without losing one: largest remainders first, then the first."""
     given = 0
@@ -141,7 +142,7 @@ def split_units(units, shares, parts):
         parts[best] += 1
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _pay(v, c, is_self, price, stake, balance, cp_balance, money, op_flow, cp_flow):
     """Pay from an operator's balance, then from its stake; return what nobody could pay."""
     from_balance = min(price, balance[v])
@@ -158,7 +159,7 @@ def _pay(v, c, is_self, price, stake, balance, cp_balance, money, op_flow, cp_fl
     return price - paid
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _compare_results(start, end, failed, wrong):
     """Find wrong results where another executor has a right one; return how many are right and wrong."""
     right, wrongs = 0, 0
@@ -176,7 +177,7 @@ def _compare_results(start, end, failed, wrong):
     return right, wrongs
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _answer(v, c, failed, collateral, shares, parts, balance, cp_collateral, money, op_flow, cp_flow):
     """Count a delegated piece of work, and split the collateral of one that failed but a rescuer's share."""
     cp_flow[c, 2] += 1
@@ -193,7 +194,7 @@ def _answer(v, c, failed, collateral, shares, parts, balance, cp_collateral, mon
     money[1] += parts[3]
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _find_rescuer(start, end, executor, is_self, failed):
     """The coprocessor that did what another had failed to do; -1 where there is none."""
     for i in range(start, end):
@@ -202,7 +203,7 @@ def _find_rescuer(start, end, executor, is_self, failed):
     return -1
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _reward_rescuer(units, rescuer, cp_balance, money, cp_flow):
     """Give a rescuer its share of forfeited collateral; without one it is burned."""
     if rescuer >= 0:
@@ -212,7 +213,7 @@ def _reward_rescuer(units, rescuer, cp_balance, money, cp_flow):
         money[0] += units
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def settle(
     task,
     operator,

@@ -1,7 +1,7 @@
 """Decomposition by multipliers: tasks on one side, a knapsack per coprocessor on the other.
 
 `Lagrangian` is the strategy; `NotDecomposable` says why a program is none of its business. The compiled parts
-(numba) are loaded at the first solve.
+are loaded at the first solve.
 """
 
 from __future__ import annotations

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bondwork.strategies.lagrangian.row_dual import typical_prices
-from bondwork.strategies.lagrangian.shape import TOLERANCE
+from bondwork.strategies.lagrangian.shape import TOLERANCE, typical_prices
 
 if TYPE_CHECKING:
     from bondwork.arrays import FloatArray, IntArray

@@ -119,6 +119,16 @@ class Engine:
         self._own: FloatArray = np.zeros(shape.rows)
         self._task: FloatArray = np.zeros(shape.tasks)
 
+    def know(self, x: FloatArray | None, bound: float) -> None:
+        """Take in what was found before: a plan of the program, and a bound in currency."""
+        if self._tails is not None and self._tails.impossible:
+            return
+        if x is not None:
+            self._session.offer_x(x, "before compiled code")
+        if np.isfinite(bound):
+            scaled = (bound - self._program.offset) / self._shape.unit
+            self._session.offer_bound(scaled, "before compiled code")
+
     def solve(self) -> Solution:
         """Work until the gap, the time or the ideas run out."""
         session = self._session

@@ -17,16 +17,16 @@ may run out of one row before another).
 # mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 
+from bondwork.base.compiled import kernel
 from bondwork.strategies.lagrangian.shape import TOLERANCE
 
 _SCALES = np.array([1.0, 0.85, 0.7, 0.5, 0.3, 1.2])
 _TILTS = np.array([0.5, 1.6])
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def price_bound(profit, weight, room, rows, count, price):
     """Bound of the whole knapsack at ``price``."""
     total = 0.0
@@ -41,7 +41,7 @@ def price_bound(profit, weight, room, rows, count, price):
     return total
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def best_price(profit, weight, room, rows, count, price, sweeps):
     """Lower the bound over ``price``, in place: row by row, each time a fractional knapsack (Dantzig)."""
     ratio = np.empty(count)
@@ -71,7 +71,7 @@ def best_price(profit, weight, room, rows, count, price, sweeps):
             break
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def solve_knapsack(profit, weight, room, rows, count, price, hint, node_limit, take, stop):  # noqa: PLR0912, PLR0915
     """Solve one knapsack; ``price`` is the best price, ``hint`` a selection to start from (or all False).
 
@@ -244,7 +244,7 @@ def solve_knapsack(profit, weight, room, rows, count, price, hint, node_limit, t
     return best, max(best + gap_eps, min(open_bound, root)), nodes
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _gather(block, gain, excluded, block_ptr, row_ptr, dense_ptr, dense, item, profit, weight):
     """Columns of a block that may pay, with their profit and weights; returns how many."""
     low, high = block_ptr[block], block_ptr[block + 1]
@@ -260,7 +260,7 @@ def _gather(block, gain, excluded, block_ptr, row_ptr, dense_ptr, dense, item, p
     return count
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def solve_blocks(
     first,
     last,
@@ -313,7 +313,7 @@ def solve_blocks(
     return nodes
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def probe_columns(
     first, last, block_ptr, row_ptr, dense_ptr, dense, gain, price, node_limit, bounds, spare, keep, stop
 ):

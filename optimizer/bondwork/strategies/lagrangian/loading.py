@@ -1,9 +1,8 @@
-"""Load the compiled kernels, which numba keeps on disk beside the package after the first run."""
+"""Load the compiled kernels of `lagrangian`: see `bondwork.base.compiled`."""
 
 from __future__ import annotations
 
-import time
-from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,38 +14,46 @@ from bondwork.strategies.lagrangian.losses import (
     only_scenarios,
     project_density,
 )
-from bondwork.strategies.lagrangian.row_dual import descend_rows
+from bondwork.strategies.lagrangian.row_dual import descend_rows, row_lagrangian
 from bondwork.strategies.lagrangian.search import anneal, fill
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-@cache
-def load_kernels() -> float:
-    """Run every kernel once on one task, one block and one row; returns the seconds that took.
 
-    About a third of a second from the cache, and 10 to 20 seconds where they have to be compiled first.
+def load_kernels(tell: Callable[[str], None]) -> None:
+    """Run every kernel once on one task, one block and one row.
+
+    About a third of a second from the cache, and 10 to 20 seconds where they have to be compiled first: the
+    shortest first, because each is kept as soon as it is done.
     """
-    started = time.perf_counter()
     zero, one = np.zeros(1), np.ones(1)
     first, pointer = np.zeros(1, dtype=np.int64), np.array([0, 1])
     yes, no = np.ones(1, dtype=bool), np.zeros(1, dtype=bool)
     stop, assigned = np.zeros(1, dtype=np.int64), np.full(1, -1)
     entries = (pointer, first, one)
-    descend_rows(
-        one, pointer, first, zero, *entries, zero.copy(), one, 0.5, 1, zero.copy(), np.zeros((3, 1)), 0, stop
-    )
-    blocks = (0, 1, pointer, pointer, first, one, one)
-    solve_blocks(*blocks, no, zero, zero.copy(), 10, no.copy(), zero.copy(), stop)
-    probe_columns(*blocks, zero.copy(), 10, one, 1.0, yes.copy(), stop)
     state = np.ones(1, dtype=np.uint64)
     tasks = (pointer, first, zero)
     runs = no_runs(1)
     tails = (runs, np.zeros(0), np.zeros(0), np.zeros(0), np.zeros(0))
+    tell("prices of all rows")
+    row_lagrangian(
+        one, pointer, first, zero, *entries, zero.copy(), zero.copy(), zero.copy(), first.copy()
+    )  # fmt: skip
+    descend_rows(
+        one, pointer, first, zero, *entries, zero.copy(), one, 0.5, 1, zero.copy(), np.zeros((3, 1)), 0, stop
+    )
+    tell("losses by scenario")
     only_scenarios(runs, first[:0], np.zeros(0))
     add_losses(one, runs, np.zeros(0))
     expected_losses(np.zeros(0), runs, np.zeros(0))
     project_density(one.copy(), one, 1.0)
+    tell("knapsacks")
+    blocks = (0, 1, pointer, pointer, first, one, one)
+    solve_blocks(*blocks, no, zero, zero.copy(), 10, no.copy(), zero.copy(), stop)
+    probe_columns(*blocks, zero.copy(), 10, one, 1.0, yes.copy(), stop)
+    tell("local search")
+    fill(first, first, *entries, zero.copy(), assigned.copy())
     anneal(
         one, first, *tasks, *entries, 1, 1, assigned.copy(), assigned.copy(), state, 1.0, 0.5, 1, *tails, stop
     )
-    fill(first, first, *entries, zero.copy(), assigned.copy())
-    return time.perf_counter() - started

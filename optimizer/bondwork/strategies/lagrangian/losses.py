@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import numba as nb
 import numpy as np
+
+from bondwork.base.compiled import kernel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,7 +68,7 @@ def only_scenarios(runs: Runs, kept: IntArray, probability: FloatArray) -> Runs:
     )
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _keep_failures(base, first, last, failure, new, new_first, new_last, kept):
     """Copy the failures whose scenario has a place in ``new``; returns how many."""
     count = 0
@@ -81,7 +82,7 @@ def _keep_failures(base, first, last, failure, new, new_first, new_last, kept):
     return count
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def shift_losses(j, sign, runs, level, excess, loss):
     """Add (with ``sign`` -1: take away) column j; keeps the expected excess over ``level`` of each limit."""
     for r in range(runs.ptr[j], runs.ptr[j + 1]):
@@ -100,7 +101,7 @@ def shift_losses(j, sign, runs, level, excess, loss):
         excess[i] += change
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def add_losses(share, runs, loss):
     """Add the losses of a fractional plan."""
     for j in range(len(share)):
@@ -112,7 +113,7 @@ def add_losses(share, runs, loss):
                     loss[base + runs.failure[e]] += weight
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def expected_losses(density, runs, column_loss):
     """Expected loss of every run under a density of each limit's scenarios."""
     value = density * runs.probability
@@ -124,7 +125,7 @@ def expected_losses(density, runs, column_loss):
         column_loss[r] = runs.weight[r] * total
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def project_density(wanted, probability, cap):
     """Replace ``wanted`` by the nearest density that is between 0 and ``cap``, and has the mean 1."""
     low, high = wanted.min() - cap, wanted.max()

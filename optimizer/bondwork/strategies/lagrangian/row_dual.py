@@ -16,10 +16,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numba as nb
 import numpy as np
 
-from bondwork.strategies.lagrangian.shape import TOLERANCE
+from bondwork.base.compiled import kernel
+from bondwork.strategies.lagrangian.shape import TOLERANCE, typical_prices
 
 if TYPE_CHECKING:
     from bondwork.arrays import FloatArray, IntArray
@@ -37,7 +37,7 @@ _TAIL_STEPS, _TAIL_LENGTH, _TAIL_CLIMB, _TAIL_AVERAGE = 8, 1e-2, 0.3, 0.15
 _SAMPLED, _REFOCUS, _MANY_AVERAGE = 0.2, 4.0, 0.3
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def row_lagrangian(
     value, task_ptr, task_columns, leave, entry_ptr, entry_row, entry_value, price, best, slack, picked
 ):
@@ -70,7 +70,7 @@ def row_lagrangian(
     return total
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def descend_rows(
     value,
     task_ptr,
@@ -197,14 +197,3 @@ def follow_tails(session: Session, tails: Tails, price: FloatArray, reach: float
         average += max(newest, 1.0 / (turn + 1)) * (share - average)
         tails.climb(average, _TAIL_CLIMB * cooled)
     price[:] = state[0]
-
-
-def typical_prices(shape: Shape) -> FloatArray:
-    """Value at stake per unit of each row: a scale for its price. Shape (R,)."""
-    worst = np.where(shape.required, np.inf, 0.0)
-    np.minimum.at(worst, shape.task, shape.value)
-    stake = np.repeat(shape.value - worst[shape.task], np.diff(shape.entry_ptr))
-    worth = np.bincount(shape.entry_row, stake, minlength=shape.rows)
-    weight = np.bincount(shape.entry_row, np.abs(shape.entry_value), minlength=shape.rows)
-    typical: FloatArray = worth / np.maximum(weight, 1e-300)
-    return np.where(typical > 0, typical, typical.mean() if len(typical) else 0.0)

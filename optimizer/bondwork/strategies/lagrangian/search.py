@@ -10,14 +10,14 @@ tasks left out, which cost more than any plan is worth. Works for any nonnegativ
 # mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 
+from bondwork.base.compiled import kernel
 from bondwork.strategies.lagrangian.losses import shift_losses
 from bondwork.strategies.lagrangian.shape import TOLERANCE
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@kernel(inline="always")
 def _draw(state):
     """Next 64 random bits of the xorshift64* generator (Vigna 2016) in ``state[0]``."""
     x = state[0]
@@ -28,17 +28,17 @@ def _draw(state):
     return x * np.uint64(2685821657736338717)
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@kernel(inline="always")
 def _below(state, n):
     return np.int64((_draw(state) >> np.uint64(33)) % np.uint64(n))
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@kernel(inline="always")
 def _uniform(state):
     return np.float64(_draw(state) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@kernel(inline="always")
 def _fits(j, entry_ptr, entry_row, entry_value, load):
     for e in range(entry_ptr[j], entry_ptr[j + 1]):
         if load[entry_row[e]] + entry_value[e] > 1.0 + TOLERANCE:
@@ -46,13 +46,13 @@ def _fits(j, entry_ptr, entry_row, entry_value, load):
     return True
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@kernel(inline="always")
 def _add(j, sign, entry_ptr, entry_row, entry_value, load):
     for e in range(entry_ptr[j], entry_ptr[j + 1]):
         load[entry_row[e]] += sign * entry_value[e]
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@kernel(inline="always")
 def _link(t, b, head, after, before):
     after[t] = head[b]
     before[t] = -1
@@ -61,7 +61,7 @@ def _link(t, b, head, after, before):
     head[b] = t
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@kernel(inline="always")
 def _unlink(t, b, head, after, before):
     if before[t] >= 0:
         after[before[t]] = after[t]
@@ -71,7 +71,7 @@ def _unlink(t, b, head, after, before):
         before[after[t]] = before[t]
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _within(old, new, other_old, other_new, least, runs, level, allowed, toll, excess, loss):
     """Exchange columns (-1 for none) in the losses if the tail limits allow, and cost at most -``least``.
 
@@ -109,7 +109,7 @@ def _within(old, new, other_old, other_new, least, runs, level, allowed, toll, e
     return False, 0.0
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def anneal(  # noqa: PLR0912, PLR0915 - calls cost more than lines here
     value, block, task_ptr, task_columns, leave, entry_ptr, entry_row, entry_value,
     blocks, rows, assigned, best, state, hot, cold, moves, runs, level, allowed, toll, loss, stop,
@@ -273,7 +273,7 @@ def anneal(  # noqa: PLR0912, PLR0915 - calls cost more than lines here
     return top
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def fill(order, task, entry_ptr, entry_row, entry_value, load, assigned):
     """Give each task without a column the first in ``order`` that fits, in place."""
     for j in order:

@@ -382,6 +382,17 @@ def with_linking_rows(shape: Shape, supports: list[IntArray]) -> tuple[Shape, li
     return extended, [place[a:b] for a, b in pairwise(ends.tolist())]
 
 
+def typical_prices(shape: Shape) -> FloatArray:
+    """Value at stake per unit of each row: a scale for its price. Shape (R,)."""
+    worst = np.where(shape.required, np.inf, 0.0)
+    np.minimum.at(worst, shape.task, shape.value)
+    stake = np.repeat(shape.value - worst[shape.task], np.diff(shape.entry_ptr))
+    worth = np.bincount(shape.entry_row, stake, minlength=shape.rows)
+    weight = np.bincount(shape.entry_row, np.abs(shape.entry_value), minlength=shape.rows)
+    typical: FloatArray = worth / np.maximum(weight, 1e-300)
+    return np.where(typical > 0, typical, typical.mean() if len(typical) else 0.0)
+
+
 def _number_tasks(task_row: IntArray, required_row: BoolArray) -> tuple[IntArray, IntArray]:
     """Tasks of the kept columns; columns without a task row become tasks of their own."""
     rows = np.unique(task_row[task_row >= 0])

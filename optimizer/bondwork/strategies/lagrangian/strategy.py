@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bondwork.contracts import Observer, Options, Progress, Solution
+from bondwork.base.compiled import KERNEL_SETS
+from bondwork.contracts import Observer, Options, Solution
 from bondwork.strategies.lagrangian.shape import check_auxiliaries, recognise
+from bondwork.strategies.lagrangian.uncompiled import LEAST_TO_LOAD, Uncompiled
 
 if TYPE_CHECKING:
     from bondwork.program.program import Program
+
+_KERNELS = KERNEL_SETS["lagrangian"]
 
 
 class Lagrangian:
@@ -47,9 +51,6 @@ class Lagrangian:
         NotDecomposable
             Where the program is not tasks and knapsacks.
         """
-        # said while it goes on, not in the plan: the same input gives the same plan, compiled or not
-        observer.report(Progress(0.0, None, None, "loading compiled code (the first time it is compiled)"))
-        self.prepare()
         started = time.perf_counter()
         lazy = list(program.lazy)
         check_auxiliaries(program)
@@ -61,9 +62,18 @@ class Lagrangian:
             return Solution("infeasible", None, -np.inf, notes=(shape.infeasible,))
         if not len(shape.columns):
             return _nothing_to_choose(program)
+        known = None
+        if not _at_hand(options):
+            known = Uncompiled(program, shape, options, observer, started, _KERNELS)
+            early = known.work() if np.isfinite(options.time_limit) else _waited(known)
+            if early is not None:
+                return early
+        self.prepare()
         from bondwork.strategies.lagrangian.engine import Engine
 
         engine = Engine(program, shape, options, observer, started, self._rounds)
+        if known is not None:
+            engine.know(known.x, known.bound)
         solution = engine.solve()
         prices = solution.measure_prices
         return replace(solution, measure_prices=None if prices is None else prices[lazy])
@@ -72,13 +82,26 @@ class Lagrangian:
     def prepare() -> float:
         """Load the compiled code, once in a process; returns the seconds that took.
 
-        `solve` does it by itself, before its clock starts: compiling for the first time cannot be cut short,
-        and a plan is wanted after it all the same. Call it earlier to have the first solve start at once.
+        `solve` does it by itself. Call it earlier to have the first solve start at once. What is not compiled
+        yet is compiled here, for 10 to 20 seconds.
         """
-        # numba takes a fifth of a second to import, which `bondwork --help` does not have.
-        from bondwork.strategies.lagrangian.loading import load_kernels
+        return _KERNELS.load()
 
-        return load_kernels()
+
+def _at_hand(options: Options) -> bool:
+    """Whether compiled code can be used at once."""
+    if _KERNELS.loaded:
+        return True
+    return _KERNELS.ready() and options.time_limit >= LEAST_TO_LOAD
+
+
+def _waited(known: Uncompiled) -> Solution | None:
+    """Wait for compiled code, so that a first solve gives the plan of later ones; ``None`` once it is."""
+    # said while it goes on, not in the plan: the same input gives the same plan, compiled or not
+    known.tell("compiling (the first time)")
+    if _KERNELS.wait(known.observer.should_stop):
+        return None
+    return replace(known.greedy(), status="interrupted")
 
 
 def _nothing_to_choose(program: Program) -> Solution:
