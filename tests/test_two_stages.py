@@ -294,3 +294,71 @@ def test_command_line(tmp_path: Any) -> None:
     )
     assert made.exit_code == 0
     assert sum(each.get("stage") == 2 for each in json.loads(made.output)["offers"]) == 6
+
+
+@pytest.mark.parametrize(("budget", "share"), [(0.7, 0.25), (1.2, 0.5), (1.3, 0.625), (1.9, 0.875), (2, 1)])
+def test_outcomes_of_commitments_are_seen(budget: float, share: float) -> None:
+    """A budget for the expected loss may be spent where the earlier work ended one way, and not the other.
+
+    Taking the task up is worth 0.8 * 20 - 0.2 * 10 = 14 and risks 2. The commitments end in four ways, of
+    probabilities 0.375, 0.375, 0.125, 0.125: the budget allows the largest sum of these up to budget / 2.
+    """
+    document = {
+        "format": "bondwork.round/1",
+        "operators": [{"id": "op"}, {"id": "other"}],
+        "coprocessors": [{"id": "cp"}],
+        "tasks": [
+            {"id": "t", "operator": "op", "reward": 20, "slashing": 10},
+            *({"id": each, "operator": "other", "slashing": 0} for each in ("old", "older")),
+        ],
+        "offers": [{"stage": 2, "task": "t", "coprocessor": "cp", "success_probability": 0.8}],
+        "commitments": [
+            {"id": f"k {task}", "task": task, "operator": "other", "executor": "cp", "success_probability": p}
+            for task, p in (("old", 0.75), ("older", 0.5))
+        ],
+        "risk": [{"measure": "expected", "budget": budget}],
+    }
+    plan = solved(document)
+    assert plan.objective == pytest.approx(14.0 * share)
+    assert plan.bound == pytest.approx(14.0 * share)
+    assert plan.risk[0].holds
+    assert plan.risk[0].in_sample == pytest.approx(2.0 * share)
+    assert bondwork.verify(bondwork.load(document), plan)
+
+
+@pytest.mark.parametrize(
+    ("risk", "named"),
+    [
+        ([{"measure": "worst_case", "budget": 0}], {"worst_case of network"}),
+        (
+            [{"measure": "worst_case", "of": "operator", "budget": 0}, {"measure": "expected", "budget": 9}],
+            {"worst_case of op"},
+        ),
+        (
+            [{"measure": "expected", "of": "operator", "budget": each} for each in (0.1, 0.2)],
+            {"expected loss of op"},
+        ),
+        ([{"measure": "cvar", "level": 0.5, "budget": 0.5}], {"cvar of network"}),
+        ([{"measure": "chance", "of": {"operator": "op"}, "budget": 0, "probability": 0.05}], {"chance of op"}),
+    ],
+)
+def test_a_conflict_of_both_stages_names_limits_as_the_round_does(
+    risk: list[dict[str, Any]], named: set[str]
+) -> None:
+    document = {
+        "format": "bondwork.round/1",
+        "operators": [{"id": "op"}, {"id": "idle", "stake": 5}],
+        "coprocessors": [{"id": "bad", "free_collateral": 3}, {"id": "good"}],
+        "tasks": [{"id": "t", "operator": "op", "slashing": 4, "required": True}],
+        "offers": [
+            {"task": "t", "coprocessor": "bad", "collateral": 1, "success_probability": 0},
+            {"stage": 2, "task": "t", "coprocessor": "good", "success_probability": 0.9},
+        ],
+        "risk": risk,
+    }
+    plan = solved(document)
+    assert plan.status == "infeasible"
+    assert plan.conflict is not None
+    assert set(plan.conflict.limits) == {"task t required", *named}
+    assert plan.conflict.minimal
+    assert bondwork.verify(bondwork.load(document), plan)

@@ -19,6 +19,7 @@ from bondwork.contracts import ProgramDecision
 from bondwork.plan.conflict import find_conflict
 from bondwork.plan.plan import Conflict, Evaluation, Timing
 from bondwork.plan.two_stage_building import build_two_stage_plan
+from bondwork.plan.two_stage_conflict import find_two_stage_conflict
 from bondwork.problem.faults import Refusal
 from bondwork.problem.rescues import find_rescues
 from bondwork.program.extensive import extensive_form
@@ -329,12 +330,7 @@ class TwoStageRoad:
         )
         if first.status == "infeasible":
             return find_conflict(model.first, self.options, self.observer)
-        linking = model.program.linking
-        names = [linking.rows[row] for row in np.flatnonzero(~linking.informational).tolist()]
-        worst = [
-            f"worst_case of {limit.scope}" for limit in self.instance.risk if limit.measure == "worst_case"
-        ]
-        return Conflict(limits=[*names, *worst] or ["second stage"], minimal=False)
+        return find_two_stage_conflict(model, self.options, self.observer)
 
 
 @dataclass(frozen=True, slots=True)

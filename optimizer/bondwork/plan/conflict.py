@@ -17,6 +17,8 @@ from bondwork.program.exact import for_solver
 from bondwork.solver.solving import solve_program
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bondwork.arrays import BoolArray, IntArray
     from bondwork.contracts import Observer, Options
     from bondwork.program.program import Program
@@ -53,6 +55,34 @@ def _is_looser(program: Program) -> BoolArray:
         owner = program.limits.owner[order]
         looser[order[1:][owner[1:] == owner[:-1]]] = True
     return looser
+
+
+def smallest_conflict(
+    items: IntArray, can_hold: Callable[[IntArray], bool], gave_up: Callable[[], bool]
+) -> IntArray:
+    """Return a smallest conflict within ``items``, which are known to conflict.
+
+    Parameters
+    ----------
+    can_hold
+        Whether some items can hold together.
+    gave_up
+        Whether answers are no longer to be had: what is left is then returned as it is.
+    """
+
+    def explain(background: IntArray, items: IntArray, *, changed: bool) -> IntArray:
+        if changed and not can_hold(background):
+            return np.zeros(0, dtype=np.int64)
+        if len(items) <= 1 or gave_up():
+            return items
+        first, second = items[: len(items) // 2], items[len(items) // 2 :]
+        from_second = explain(np.concatenate([background, first]), second, changed=len(first) > 0)
+        rest = np.concatenate([background, from_second])
+        from_first = explain(rest, first, changed=len(from_second) > 0)
+        both: IntArray = np.concatenate([from_first, from_second])
+        return both
+
+    return explain(np.zeros(0, dtype=np.int64), items, changed=False)
 
 
 class _Search:
@@ -136,19 +166,7 @@ class _Search:
 
     def smallest(self, items: IntArray) -> IntArray:
         """Return a smallest conflict within ``items``, which are known to conflict."""
-        return self._explain(np.zeros(0, dtype=np.int64), items, changed=False)
-
-    def _explain(self, background: IntArray, items: IntArray, *, changed: bool) -> IntArray:
-        if changed and not self.can_hold(background):
-            return np.zeros(0, dtype=np.int64)
-        if len(items) == 1 or self.gave_up:
-            return items
-        first, second = items[: len(items) // 2], items[len(items) // 2 :]
-        from_second = self._explain(np.concatenate([background, first]), second, changed=len(first) > 0)
-        rest = np.concatenate([background, from_second])
-        from_first = self._explain(rest, first, changed=len(from_second) > 0)
-        both: IntArray = np.concatenate([from_first, from_second])
-        return both
+        return smallest_conflict(items, self.can_hold, lambda: self.gave_up)
 
     def least_values(self, found: IntArray) -> dict[str, float]:
         """Least value of each tail limit of the conflict that all other limits of the round allow.

@@ -78,7 +78,8 @@ class FreshRescues:
             np.array(self.late, dtype=np.int64),
             seed=fresh_seed(rescues.seed),
             scenarios=FRESH_SCENARIOS,
-            tails=rescues.tails,
+            commitments=rescues.measured,
+            leaves=rescues.tails,
         )
         self.bound: dict[Key, float] = {}
         self.room: dict[Key, float] = {}

@@ -128,7 +128,7 @@ class RescueRecount:
             np.array(early, dtype=np.int64),
             np.array(late, dtype=np.int64),
             seed=self.seed,
-            commitments=self.tails,
+            commitments=self.measured,
             leaves=self.tails,
         )
 

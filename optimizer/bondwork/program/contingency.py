@@ -23,6 +23,7 @@ import numpy as np
 from scipy.sparse import csc_array
 
 from bondwork.arrays import freeze_fields
+from bondwork.problem.rescues import limits_losses
 from bondwork.program.recourse import ROOM, used_by_root
 from bondwork.program.redelegation import has_tails, redelegate, without_risk
 from bondwork.uncertainty.first_stage import FirstStage, distinct, draw_fresh_outcomes
@@ -77,7 +78,13 @@ def carry_out(
     chosen = np.sort(first.columns[: first.choices][x[: first.choices] > 0.5])
     instance = model.instance
     outcomes = draw_fresh_outcomes(
-        instance, chosen, model.rescues.offers, seed=seed, scenarios=scenarios, tails=has_tails(instance)
+        instance,
+        chosen,
+        model.rescues.offers,
+        seed=seed,
+        scenarios=scenarios,
+        commitments=limits_losses(instance),
+        leaves=has_tails(instance),
     )
     table, which = distinct(np.concatenate([outcomes.failed, outcomes.lost], axis=1))
     order = np.argsort(-model.outcomes.probability, kind="stable")

@@ -111,8 +111,9 @@ def observe(
 ) -> FirstStage:
     """Draw what a round's second stage may see.
 
-    Where losses are limited over all outcomes together, every outcome counts: of all eligible offers and of
-    the commitments. Where not, only the failures that a rescue could follow do.
+    Where losses are limited over all outcomes together, every outcome counts, of all eligible offers and of
+    the commitments, whether somebody loses by it or not: a budget may be spent in one and not in another.
+    Where nothing is limited, only the failures that a rescue could follow do.
 
     Parameters
     ----------
@@ -121,8 +122,8 @@ def observe(
     among
         Offers that are chosen: no others are drawn.
     """
-    tails = has_tails(instance)
-    offers = np.flatnonzero(is_eligible(instance)) if limits_losses(instance) else rescues.watched
+    tails, limited = has_tails(instance), limits_losses(instance)
+    offers = np.flatnonzero(is_eligible(instance)) if limited else rescues.watched
     if among is not None:
         offers = offers[np.isin(offers, among)]
     return draw_first_stage(
@@ -130,7 +131,7 @@ def observe(
         offers,
         rescues.offers,
         seed=seed,
-        commitments=tails,
+        commitments=limited,
         leaves=tails,
         scenarios=scenarios,
         method=method,
@@ -352,13 +353,15 @@ def _add_deadline_rows(instance: Instance, first: Program, late: IntArray, rows:
             continue
         mine, theirs = offers.coprocessor[early] == c, offers.coprocessor[late] == c
         free = max(float(coprocessors.free_at[c]), instance.now)
+        known = np.flatnonzero((first.limits.kind == LimitKind.DEADLINE) & (first.limits.owner == c))
+        room = dict(zip(first.limits.deadline[known].tolist(), first.row_upper[known].tolist(), strict=True))
         ends = np.unique(np.concatenate([due_early[mine], due_late[theirs]]))
         for end in ends[np.isfinite(ends)].tolist():
             use = np.where(theirs & (due_late <= end), offers.duration[late], 0.0)
             if np.any(use > 0.0):
                 taken = np.flatnonzero(mine & (due_early <= end))
                 name = f"deadline {end:.15g} of {coprocessors.ids[c]}"
-                row = rows.share_out(name, end - free, taken, offers.duration[early[taken]])
+                row = rows.share_out(name, room.get(end, end - free), taken, offers.duration[early[taken]])
                 rows.own(row, np.flatnonzero(use), use[use != 0.0])
 
 

@@ -236,7 +236,8 @@ def draw_fresh_outcomes(
     *,
     seed: Seed,
     scenarios: int,
-    tails: bool,
+    commitments: bool,
+    leaves: bool,
 ) -> FreshOutcomes:
     """Draw independent scenarios of chosen offers, and behind each an outcome of every second-stage offer.
 
@@ -248,8 +249,8 @@ def draw_fresh_outcomes(
         Of the scenarios: never the one of a solve.
     scenarios
         S >= 1.
-    tails
-        Draw commitments and second-stage offers as well: what tails depend on, and means do not.
+    commitments, leaves
+        Draw the outcomes of commitments, and of second-stage offers, as well.
 
     Raises
     ------
@@ -257,8 +258,8 @@ def draw_fresh_outcomes(
         The table of outcomes would not fit.
     """
     law = outcome_law(instance)
-    held = np.arange(len(instance.commitments) if tails else 0) + len(instance.offers)
-    late = rescues if tails else np.zeros(0, dtype=np.int64)
+    held = np.arange(len(instance.commitments) if commitments else 0) + len(instance.offers)
+    late = rescues if leaves else np.zeros(0, dtype=np.int64)
     width = len(chosen) + len(held) + len(late)
     if scenarios * width > MOST_FRESH_CELLS:
         raise Refusal([f"{scenarios} fresh scenarios of {width} outcomes; at most {MOST_FRESH_CELLS} in all"])
