@@ -30,7 +30,8 @@ def stochastic_problem(program: StochasticProgram) -> Problem:
     """Return a stochastic program as a new ``cvxpy.Problem``.
 
     Every node with columns has one variable, named after it, whole where all of its columns are. Nodes of
-    which only some columns are whole have two: ``NAME`` and, for the whole ones, ``NAME whole``.
+    which only some columns are whole have two: ``NAME`` and, for the whole ones, ``NAME whole``. Where a row
+    has a bound and no node on its path has columns, ``nothing``, which is always 0, is its left side.
 
     Examples
     --------
@@ -59,7 +60,8 @@ def stochastic_problem(program: StochasticProgram) -> Problem:
                 limited = np.flatnonzero(np.isfinite(bounds))
                 if len(limited):
                     limits.append(holds(x[limited], bounds[limited]))
-    problem, _ = _problem(program, variables)
+    nothing = cp.Variable(1, bounds=[0.0, 0.0], name="nothing")
+    problem, _ = _problem(program, variables, nothing)
     return cp.Problem(problem.objective, [*problem.constraints, *limits])
 
 
@@ -71,7 +73,8 @@ def extensive_form(program: StochasticProgram) -> ExtensiveForm:
     """
     sizes = [len(program.template_of(number).columns) for number in range(len(program))]
     variables = [cp.Variable(size) if size else None for size in sizes]
-    problem, said = _problem(program, variables)
+    nothing = cp.Variable(1, name="nothing")
+    problem, said = _problem(program, variables, nothing)
     data, _, inverse = problem.get_problem_data(cp.HIGHS, canon_backend="SCIPY", ignore_dpp=True)
     column_start, _ = starts(program)
     compiled = data["param_prob"]
@@ -88,14 +91,16 @@ def extensive_form(program: StochasticProgram) -> ExtensiveForm:
     sign = np.where(side == LOWER, -1.0, 1.0)
     entries = data["A"].tocoo()
     objective = np.zeros(int(column_start[-1]))
-    objective[column] = -data["c"]
-    place = (entries.row, column[entries.col])
+    known = column >= 0  # all but the one that is nothing
+    objective[column[known]] = -data["c"][known]
+    kept = known[entries.col]
+    place = (entries.row[kept], column[entries.col[kept]])
     # CVXPY minimises, whatever the program does: the extensive form maximises
     return form_of(
         program,
         objective=objective,
         offset=-float(inverse[-1]["offset"]),
-        matrix=coo_array((sign[entries.row] * entries.data, place), shape=(len(row), len(objective))),
+        matrix=coo_array((sign[place[0]] * entries.data[kept], place), shape=(len(row), len(objective))),
         row=row,
         side=side,
         bound=sign * data["b"],
@@ -119,7 +124,9 @@ def _decisions(name: str, integer: Any) -> Expression:
     return cp.hstack(parts)[order]
 
 
-def _problem(program: StochasticProgram, variables: list[Expression]) -> tuple[Problem, Said]:
+def _problem(
+    program: StochasticProgram, variables: list[Expression], nothing: Variable
+) -> tuple[Problem, Said]:
     column_start, row_start = starts(program)
     constraints: list[Any] = []
     said: Said = {}
@@ -135,7 +142,7 @@ def _problem(program: StochasticProgram, variables: list[Expression]) -> tuple[P
         blocks = [(numbers.own, variables[number])]
         blocks += [(matrix, variables[int(path[stage])]) for stage, matrix in numbers.to_ancestors.items()]
         rows = np.arange(row_start[number], row_start[number + 1])
-        _bound(constraints, said, blocks, rows, numbers.row_lower, numbers.row_upper)
+        _bound(constraints, said, blocks, nothing, rows, numbers.row_lower, numbers.row_upper)
     linking = program.linking
     blocks = []
     for number in np.unique(linking.entry_node).tolist():
@@ -145,7 +152,9 @@ def _problem(program: StochasticProgram, variables: list[Expression]) -> tuple[P
         matrix = csr_array((linking.entry_value[mine], place), shape=(len(linking), width))
         blocks.append((matrix, variables[number]))
     rows = row_start[-1] + np.arange(len(linking))
-    _bound(constraints, said, blocks, rows, linking.row_lower, linking.row_upper)
+    _bound(constraints, said, blocks, nothing, rows, linking.row_lower, linking.row_upper)
+    if all(each is None for each in variables):
+        gains.append(cp.sum(nothing))  # CVXPY compiles no problem without a variable
     kind = cp.Maximize if program.sense == "max" else cp.Minimize
     return cp.Problem(
         kind(cp.sum(cp.hstack(gains)) if len(gains) > 1 else cp.sum(gains[0])), constraints
@@ -156,19 +165,22 @@ def _bound(
     constraints: list[Any],
     said: Said,
     blocks: list[tuple[csr_array, Expression]],
+    nothing: Variable,
     rows: IntArray,
     lower: FloatArray,
     upper: FloatArray,
 ) -> None:
     """Bound sums of matrices times decisions from one side or both, equalities first."""
     blocks = [(matrix, x) for matrix, x in blocks if x is not None]
+    # a row that no column enters is a row all the same: 0 >= 1 is infeasible
+    blocks = blocks or [(csr_array((len(rows), 1)), nothing)]
     both = lower == upper
     for side, holds, bounded, bounds in (
         (BOTH, eq, both, upper),
         (UPPER, le, ~both & np.isfinite(upper), upper),
         (LOWER, ge, ~both & np.isfinite(lower), lower),
     ):
-        if not bounded.any() or not blocks:
+        if not bounded.any():
             continue
         body = sum(matrix[bounded] @ x for matrix, x in blocks)
         constraint = holds(body, bounds[bounded])

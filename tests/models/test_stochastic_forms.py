@@ -134,3 +134,50 @@ def test_partly_whole_nodes_have_two_variables():
     assert problem.solve(solver="HIGHS") == pytest.approx(7.0)
     assert sorted(variable.name() for variable in problem.variables()) == ["0", "0 whole"]
     assert np.isclose(solve_stochastic(program).objective, 7.0)
+
+
+@pytest.mark.parametrize("formulation", FORMULATIONS)
+@pytest.mark.parametrize("first", [(0, 0), (1, 0), (0, 1), (2, 1)])
+@pytest.mark.parametrize("second", [(0, 0), (1, 0), (0, 2), (1, 1)])
+@pytest.mark.parametrize("least", [-1.0, 0.0, 1.0])
+def test_nodes_without_columns_and_rows_that_no_column_enters(
+    formulation: str, first: tuple[int, int], second: tuple[int, int], least: float
+) -> None:
+    """Nothing is at least 1: infeasible, whoever writes it down."""
+    templates = [
+        NodeTemplate.make(
+            stage,
+            [f"x{j}" for j in range(columns)],
+            [f"r{i}" for i in range(rows)],
+            cost=1.0,
+            upper=3.0,
+            row_lower=least,
+            row_upper=5.0,
+        )
+        for stage, (columns, rows) in enumerate((first, second))
+    ]
+    program = StochasticProgram.from_changes(
+        "bare", "max", templates, parent=[-1, 0, 0], template=[0, 1, 1], conditional=[1.0, 0.25, 0.75],
+        changes=[{}, {}, {}],
+    )  # fmt: skip
+    assert_same_form(program, formulation)
+    solution = solve_stochastic(program, formulation=formulation)
+    if least > 0.0 and first[1] + second[1]:
+        assert solution.status == "infeasible"
+        return
+    assert solution.objective == pytest.approx(3.0 * (first[0] + second[0]))
+
+
+@pytest.mark.parametrize("formulation", FORMULATIONS)
+def test_a_later_period_that_requires_what_nobody_offers(formulation: str) -> None:
+    document = {
+        "format": "bondwork.round/1",
+        "operators": [{"id": "op"}],
+        "coprocessors": [],
+        "tasks": [],
+        "periods": [{"id": "late", "at": 20, "tasks": [{"id": "t", "operator": "op", "required": True}]}],
+    }
+    plan = bondwork.solve(bondwork.load(document), formulation=formulation)
+    assert plan.status == "infeasible"
+    assert plan.conflict is not None
+    assert plan.conflict.limits == ["task t required in late"]

@@ -307,3 +307,25 @@ def test_same_program_same_decision() -> None:
 def test_all_is_told_even_where_nothing_can_be_decided() -> None:
     decision = by(toy("max", copies=300))
     assert decision.status == "optimal" and math.isfinite(decision.bound)
+
+
+@pytest.mark.parametrize("integer", [False, True])
+@pytest.mark.parametrize(("first", "second"), [(0, 0), (1, 0), (0, 1), (2, 0), (2, 2)])
+def test_stages_without_columns(first: int, second: int, integer: bool) -> None:
+    """A period in which nothing can be done is a node without decisions, and a plan says so."""
+    templates = [
+        NodeTemplate.make(
+            stage, [f"x{j}" for j in range(columns)], cost=1.0, upper=1.0, integer=integer, constant=-0.5
+        )
+        for stage, columns in enumerate((first, second))
+    ]
+    program = StochasticProgram.from_changes(
+        "bare", "max", templates, parent=[-1, 0, 0], template=[0, 1, 1], conditional=[1.0, 0.25, 0.75],
+        changes=[{}, {}, {}],
+    )  # fmt: skip
+    decision = by(program)
+    assert decision.status == "optimal"
+    assert decision.nodes is not None
+    assert [len(each) for each in decision.nodes] == [first, second, second]
+    assert recount(program, decision.nodes).objective == pytest.approx(first + second - 1.0)
+    assert decision.bound == pytest.approx(first + second - 1.0)

@@ -136,7 +136,7 @@ class Recourse:
         batch = self.batch
         activity = batch.activity(x)
         low, high = batch.row_lower - activity, batch.row_upper - activity
-        work = _Work(len(batch), low, high, batch.columns if want_y else 0)
+        work = _Work(len(batch), low, high, batch.columns if want_y else None)
         self._try_pool(work)
         for at in range(len(batch)):
             if work.done[at]:
@@ -346,12 +346,12 @@ class Recourse:
 class _Work:
     """One evaluation under way: limits left by the first stage, multipliers found, what is done."""
 
-    def __init__(self, count: int, low: FloatArray, high: FloatArray, columns: int) -> None:
+    def __init__(self, count: int, low: FloatArray, high: FloatArray, columns: int | None) -> None:
         self.low, self.high = low, high
         self.prices = np.zeros((count, low.shape[1]))
         self.done: BoolArray = np.zeros(count, dtype=bool)
         self.rays: list[tuple[int, FloatArray]] = []
-        self.y: FloatArray | None = np.zeros((count, columns)) if columns else None
+        self.y: FloatArray | None = None if columns is None else np.zeros((count, columns))
 
     def clean(self, batch: Batch) -> None:
         """Drop multipliers of limits that are not there: they prove nothing."""
