@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bondwork.plan.horizon_building import build_horizon_plan, chosen_by_node
 from bondwork.plan.plan import Conflict
 from bondwork.program.horizon import horizon_program
+from bondwork.program.horizon_luck import with_luck
 from bondwork.program.program_solving import solve_stochastic
 from bondwork.registry import find_formulation
 from bondwork.risk.assessment import assess
@@ -74,7 +75,12 @@ def solve_horizon(
         formulation=formulation,
         all_nodes=True,
         value=value,
+        informed=lambda: with_luck(made),
     )
+    if solution.stochastic is not None:
+        known = "ws knows the amounts and outcomes of the tree: those that a later decision could see"
+        worth = solution.stochastic.model_copy(update={"notes": [known, *solution.stochastic.notes]})
+        solution = solution.model_copy(update={"stochastic": worth})
     now = find_formulation("highs").build(instance)
     conflict = None
     if solution.status == "infeasible":

@@ -6,6 +6,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 import bondwork
+from bondwork.contracts import Options
+from bondwork.program.horizon import horizon_program
+from bondwork.program.horizon_luck import with_luck
+from bondwork.program.program_solving import solve_stochastic
+from bondwork.uncertainty.horizon import horizon_tree
 from horizon_oracle import best_policy, staged_rounds
 
 FEW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -215,3 +220,61 @@ def test_what_later_periods_require_is_named_when_it_cannot_be():
     plan = solved(given_)
     assert plan.status == "infeasible"
     assert plan.conflict.limits == ["task t required in a"]
+
+
+@pytest.mark.parametrize(
+    ("terms", "gain", "loss"),
+    [
+        # one coin of reward 10, slashing 2, bid 1; the collateral of 1 is burned, or comes back to half
+        ({}, 9.0, -3.0),
+        ({"bid_paid": "on_success"}, 9.0, -2.0),
+        ({"collateral_split": {"operator": 0.5, "burned": 0.5}, "collateral_rate": 3}, 9.0, -1.5),
+    ],
+)
+def test_perfect_information_knows_how_work_ends(terms: dict, gain: float, loss: float) -> None:
+    """Known to fail, the coin is not tossed, and its collateral serves the next period, which is certain."""
+    coin = {"task": "t", "coprocessor": "cp", "bid": 1, "collateral": 1, "success_probability": 0.5}
+    sure = {"task": "u", "coprocessor": "cp", "bid": 2, "collateral": 1, "success_probability": 1}
+    given_ = {
+        "format": "bondwork.round/1",
+        "operators": [{"id": "op"}],
+        "coprocessors": [{"id": "cp", "free_collateral": 1}],
+        "tasks": [{"id": "t", "operator": "op", "reward": 10, "slashing": 2}],
+        "offers": [coin],
+        "terms": terms,
+        "periods": [
+            {
+                "id": "next",
+                "at": 5,
+                "tasks": [{"id": "u", "operator": "op", "reward": 4}],
+                "offers": [sure],
+            }
+        ],
+    }
+    worth = solved(given_, value=True).stochastic
+    assert worth is not None
+    wait = 0.5 * (gain + 2.0) + 0.5 * 2.0
+    plan = 0.5 * (gain + loss) + 0.5 * 2.0
+    assert worth["ws"] == pytest.approx(wait)
+    assert worth["rp"] == pytest.approx(max(plan, 2.0))
+    assert worth["evpi"] == pytest.approx(wait - max(plan, 2.0))
+    bound = solved(given_, strategy="wait-and-see")
+    assert bound.solution == "none"
+    assert bound.bound == pytest.approx(wait)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(staged_rounds())
+def test_luck_has_no_expectation(document):
+    """A program that counts outcomes as they turn out has the same optimum; knowing them earns no less."""
+    made = horizon_program(horizon_tree(bondwork.load(document)))
+    exact = Options(mip_rel_gap=0.0)
+    plain = solve_stochastic(made.program, exact)
+    lucky = solve_stochastic(with_luck(made), exact, value=True)
+    assert lucky.status == plain.status
+    if plain.objective is None:
+        return
+    assert lucky.objective == pytest.approx(plain.objective, abs=1e-6)
+    assert lucky.stochastic is not None
+    assert lucky.stochastic.ws is not None
+    assert lucky.stochastic.ws >= plain.objective - 1e-6

@@ -23,7 +23,7 @@ from bondwork.solver.solving import solve_program
 from bondwork.solver.version import highs_version
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from bondwork.arrays import FloatArray
     from bondwork.contracts import Observer, ProgramDecision, ProgramStrategy
@@ -50,6 +50,7 @@ def solve_stochastic(
     formulation: str = "highs",
     all_nodes: bool = False,
     value: bool = False,
+    informed: Callable[[], StochasticProgram] | None = None,
 ) -> ProgramSolution:
     """Solve a stochastic program, and verify the solution before handing it out.
 
@@ -70,6 +71,9 @@ def solve_stochastic(
         Put the decision of every node into the solution, not the root's only.
     value
         Work out WS, EEV, EVPI and VSS as well; see `bondwork.program.stochastic_value`.
+    informed
+        Makes the same program with scenarios that know what perfect information would, for values and for
+        strategies that decide with what nobody knows; the program itself if left out.
 
     Returns
     -------
@@ -106,12 +110,16 @@ def solve_stochastic(
     chosen = _with_formulation(find_program_strategy(strategy), strategy, formulation)
     read_settings(chosen, options.settings, f"strategy {strategy}")
     start = time.perf_counter()
-    decision = chosen.solve_program(program, options, watch)
+    knowing = program
+    if informed is not None and (value or getattr(chosen, "knows_outcomes", False)):
+        knowing = informed()
+    asked = knowing if getattr(chosen, "knows_outcomes", False) else program
+    decision = chosen.solve_program(asked, options, watch)
     how, seconds = (strategy, formulation), time.perf_counter() - start
     solution = carry_out(program, decision, options, watch, how, seconds, all_nodes=all_nodes)
     if value:
         concluded = time.perf_counter()
-        worth: StochasticValue = stochastic_value(program, options, watch, solution)
+        worth: StochasticValue = stochastic_value(knowing, options, watch, solution)
         solved = solution.timing.solve + time.perf_counter() - concluded
         took = solution.timing.model_copy(update={"solve": solved})
         solution = solution.model_copy(update={"stochastic": worth, "timing": took})
