@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
 
 import bondwork
 from bondwork.problem.advance import advance, due
@@ -108,8 +110,8 @@ def test_the_ledger_splits_what_is_lost():
     terms = {"collateral_split": {"burned": 0.25, "operator": 0.5, "rescuer": 0.0, "treasury": 0.25}}
     instance = bondwork.load(document(terms=terms, offers=[offer(collateral=0.99)]))
     (entry,) = bondwork.roll(instance, nature=Fate([False])).ledger
-    # 99 units: halves and quarters rounded down, the rest burned
-    assert (entry.to_operator, entry.to_treasury, entry.to_rescuer, entry.burned) == (49, 24, 0, 26)
+    # 99 units: 49.5 and twice 24.75, and what rounding leaves goes to the largest remainders
+    assert (entry.to_operator, entry.to_treasury, entry.to_rescuer, entry.burned) == (49, 25, 0, 25)
     assert (entry.reward, entry.bid, entry.slashed, entry.returned) == (0, 100, 200, 0)
     assert (entry.decided_in, entry.settled_in) == ("this round", "end")
 
@@ -187,3 +189,35 @@ def test_what_cannot_be_rolled_is_refused():
 def test_outcomes_of_another_number_are_no_outcomes():
     with pytest.raises(ValueError, match="expected"):
         bondwork.roll(bondwork.load(document()), nature=Fate([True, True]))
+
+
+SPLITS = st.lists(st.integers(0, 10), min_size=4, max_size=4).filter(any)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    shares=SPLITS,
+    collateral=st.sampled_from([0.05, 0.1, 0.3, 1, 7, 1e-18, 3e-18, 0.1 + 0.2, 123456.789, 1e18, 4.4e22]),
+    decimals=st.sampled_from([0, 2, 6, 18]),
+)
+def test_a_forfeit_is_split_without_losing_a_unit(
+    shares: list[int], collateral: float, decimals: int
+) -> None:
+    names = ("burned", "operator", "rescuer", "treasury")
+    total = sum(shares)
+    given_ = {
+        "format": "bondwork.round/1",
+        "decimals": decimals,
+        "operators": [{"id": "op"}],
+        "coprocessors": [{"id": "cp"}],
+        "tasks": [{"id": "t", "operator": "op", "reward": 9, "required": True}],
+        "offers": [{"task": "t", "coprocessor": "cp", "collateral": collateral, "success_probability": 0}],
+        "terms": {"collateral_split": {n: s / total for n, s in zip(names, shares, strict=True)}},
+    }
+    (entry,) = bondwork.roll(bondwork.load(given_), seed=0).ledger
+    parts = (entry.burned, entry.to_operator, entry.to_rescuer, entry.to_treasury)
+    lost = round(Fraction(repr(collateral)) * 10**decimals)
+    assert sum(parts) == lost
+    assert entry.returned == 0
+    for part, share in zip(parts, shares, strict=True):
+        assert abs(part - Fraction(share, total) * lost) < 1 + Fraction(lost, 10**15)

@@ -339,7 +339,10 @@ def test_outcomes_of_commitments_are_seen(budget: float, share: float) -> None:
             {"expected loss of op"},
         ),
         ([{"measure": "cvar", "level": 0.5, "budget": 0.5}], {"cvar of network"}),
-        ([{"measure": "chance", "of": {"operator": "op"}, "budget": 0, "probability": 0.05}], {"chance of op"}),
+        (
+            [{"measure": "chance", "of": {"operator": "op"}, "budget": 0, "probability": 0.05}],
+            {"chance of op"},
+        ),
     ],
 )
 def test_a_conflict_of_both_stages_names_limits_as_the_round_does(

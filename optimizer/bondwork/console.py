@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 #: Faults printed; ``--json`` has them all.
 MOST_FAULTS = 1000
 
+#: Columns of output that is no terminal: wide enough for rows of ids that are hashes.
+UNBROKEN = 4000
+
 
 class Truncated(Exception):
     """A file that was read ended before it should have."""
@@ -153,11 +156,15 @@ def _forget_output() -> None:
 
 
 def text_console(stream: TextIO) -> Console:
-    """Return a rich console on a stream, plain and wide where that is no terminal."""
+    """Return a rich console on a stream, plain and wide where that is no terminal.
+
+    Text is shown as it is: ids such as ``eip155:100:0xabc`` and ``[bold]`` are neither emoji nor markup.
+    """
     from rich.console import Console
 
-    # output that is no terminal is read by programs and pagers: no wrapping at 80 columns there
-    return Console(file=stream, highlight=False, width=None if stream.isatty() else 160)
+    # output that is no terminal is read by programs and pagers: there, no line of a table is broken
+    width = None if stream.isatty() else UNBROKEN
+    return Console(file=stream, highlight=False, markup=False, emoji=False, width=width)
 
 
 class Watch:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from bondwork.market.settlement import smallest_units, split
 from bondwork.problem.advance import Due, advance, due
 from bondwork.problem.faults import Refusal
 from bondwork.problem.horizon_support import unsupported_horizon
@@ -316,10 +316,9 @@ class _Book:
         bid = deal.bid if succeeded or not on_success else 0.0
         posted = self._units(collateral)
         lost = 0 if succeeded else posted
-        shares = [
-            self._units(share * collateral) if lost else 0
-            for share in (terms.operator, terms.rescuer, terms.treasury)
-        ]
+        burned, to_operator, to_rescuer, to_treasury = split(
+            lost, (terms.burned, terms.operator, terms.rescuer, terms.treasury)
+        )
         self.income += [reward, -bid, -slashed]
         if not succeeded:
             self.income.append(terms.operator * terms.collateral_rate * collateral)
@@ -336,13 +335,12 @@ class _Book:
                 bid=self._units(bid),
                 slashed=self._units(slashed),
                 returned=posted - lost,
-                burned=lost - sum(shares),
-                to_operator=shares[0],
-                to_rescuer=shares[1],
-                to_treasury=shares[2],
+                burned=burned,
+                to_operator=to_operator,
+                to_rescuer=to_rescuer,
+                to_treasury=to_treasury,
             )
         )
 
     def _units(self, amount: float) -> int:
-        """An amount in whole numbers of 10**-decimals, rounded down: shares never add up to more."""
-        return int(Decimal(repr(amount)).scaleb(self.decimals))
+        return smallest_units(amount, self.decimals)

@@ -31,14 +31,11 @@ def make_table(*columns: str, title: str | None = None, text: int = 1) -> Table:
     """Make a table whose first ``text`` columns hold text and whose others hold numbers."""
     from rich import box
     from rich.table import Table
-    from rich.text import Text
 
-    # not markup: units are the input's own words
-    table = Table(
-        title=None if title is None else Text(printable(title)), title_justify="left", box=box.SIMPLE_HEAD
-    )
+    shown = None if title is None else printable(title)
+    table = Table(title=shown, title_justify="left", box=box.SIMPLE_HEAD)
     for number, name in enumerate(columns):
-        table.add_column(plain(name), justify="left" if number < text else "right", overflow="fold")
+        table.add_column(printable(name), justify="left" if number < text else "right", overflow="fold")
     return table
 
 
@@ -105,9 +102,9 @@ def _print_assignments(out: Console, plan: Plan, unit: str) -> None:
     )
     for each in plan.assignments[:MOST_ROWS]:
         table.add_row(
-            plain(each.task),
-            plain(each.executor) + (" (self)" if each.kind == "self" else ""),
-            plain(each.operator),
+            printable(each.task),
+            printable(each.executor) + (" (self)" if each.kind == "self" else ""),
+            printable(each.operator),
             show_number(each.price),
             show_number(each.collateral),
             f"{each.success_probability:.4f}",
@@ -131,9 +128,9 @@ def _print_reasons(out: Console, plan: Plan, unit: str) -> None:
         assert why is not None
         next_best = " + ".join(why.runner_up) or ("none" if why.margin is None else "leave it")
         table.add_row(
-            plain(each.task),
-            plain(each.offer),
-            plain(next_best),
+            printable(each.task),
+            printable(each.offer),
+            printable(next_best),
             show_number(why.worth),
             show_number(why.task_price),
             "" if why.margin is None else show_number(why.margin),
@@ -148,8 +145,8 @@ def _print_replicas(out: Console, plan: Plan, unit: str) -> None:
     title = f"one more executor would add (in{unit or ' currency'}, limits left aside)"
     table = make_table("task", "executors", "one more", "gain", title=title)
     for each in plan.replica_values[:MOST_ROWS]:
-        more = plain(each.executor)
-        table.add_row(plain(each.task), str(each.executors), more, show_number(each.value_of_one_more))
+        more = printable(each.executor)
+        table.add_row(printable(each.task), str(each.executors), more, show_number(each.value_of_one_more))
     out.print(table)
     _print_more(out, plan.replica_values)
 
@@ -164,7 +161,7 @@ def _print_left(out: Console, plan: Plan) -> None:
         shown = ", ".join(each.limits[:4]) + (
             f" and {len(each.limits) - 4} more" if len(each.limits) > 4 else ""
         )
-        table.add_row(plain(each.task), each.reason, plain(shown))
+        table.add_row(printable(each.task), each.reason, printable(shown))
     out.print(table)
     _print_more(out, plan.unassigned)
 
@@ -177,7 +174,7 @@ def _print_loads(out: Console, plan: Plan, unit: str) -> None:
     table = make_table("coprocessor", "resource", "load", f"incentive{unit}", title=title, text=2)
     for each in plan.loads[:MOST_ROWS]:
         numbers = (f"{each.load:.1%}", show_number(each.incentive))
-        table.add_row(plain(each.coprocessor), plain(each.resource), *numbers)
+        table.add_row(printable(each.coprocessor), printable(each.resource), *numbers)
     out.print(table)
     _print_more(out, plan.loads)
 
@@ -191,7 +188,7 @@ def _print_risk(out: Console, plan: Plan, unit: str) -> None:
     for each in plan.risk[:MOST_ROWS]:
         holds = "yes" if each.holds else "no"
         values = (show_number(each.in_sample), show_number(each.out_of_sample), show_number(each.budget))
-        table.add_row(each.measure, plain(each.of), *values, holds)
+        table.add_row(each.measure, printable(each.of), *values, holds)
     out.print(table)
     _print_more(out, plan.risk)
 
@@ -202,7 +199,7 @@ def _print_prices(out: Console, plan: Plan, unit: str) -> None:
     table = make_table("limit", f"price{unit} per unit", title=f"shadow prices ({plan.prices_from})")
     dearest = sorted(plan.prices, key=lambda each: -abs(each.price or 0.0))
     for each in dearest[:10]:
-        table.add_row(plain(each.limit), show_number(each.price))
+        table.add_row(printable(each.limit), show_number(each.price))
     out.print(table)
     if len(dearest) > 10:
         print_line(out, f"and {len(dearest) - 10} more in the plan")
@@ -213,16 +210,9 @@ def _print_more(out: Console, rows: Sequence[object]) -> None:
         print_line(out, f"and {len(rows) - MOST_ROWS} more in the plan")
 
 
-def plain(text: str) -> str:
-    """Make text of the input harmless in a table: rich would read brackets as markup."""
-    from rich.markup import escape
-
-    return escape(printable(text))
-
-
 def print_line(out: Console, text: str) -> None:
     """Print a line that may hold text of the input."""
-    out.print(printable(text), markup=False, soft_wrap=True)
+    out.print(printable(text), soft_wrap=True)
 
 
 def print_solution(solution: ProgramSolution, written_to: Path | None) -> None:
@@ -242,7 +232,7 @@ def print_solution(solution: ProgramSolution, written_to: Path | None) -> None:
     if chosen:
         table = make_table("first stage", "value", title=f"{count(len(chosen), 'column')} of the root not 0")
         for name, amount in list(chosen.items())[:MOST_ROWS]:
-            table.add_row(plain(name), show_number(amount))
+            table.add_row(printable(name), show_number(amount))
         out.print(table)
         _print_more(out, list(chosen))
     if solution.stochastic is not None:
@@ -287,5 +277,5 @@ def print_strategies(described: Mapping[str, Description], formulations: Sequenc
         for key, setting in each.settings.items():
             table.add_row("", "", f"--set {key}={setting.default}: {setting.summary} ({setting.expected})")
     out = text_console(sys.stdout)
-    out.print(table)
+    out.print(table, width=min(out.width, 160))  # sentences may be broken
     print_line(out, f"formulations: {', '.join(formulations)}")

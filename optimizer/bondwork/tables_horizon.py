@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from bondwork.console import count, text_console
-from bondwork.tables import MOST_ROWS, make_table, plain, print_line, show_number
+from bondwork.console import count, printable, text_console
+from bondwork.tables import MOST_ROWS, make_table, print_line, show_number
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +39,7 @@ def print_periods(instance: Instance, plan: Plan) -> None:
         many = sum(node.probability * len(node.assignments) for node in mine) / given
         worth = sum(node.probability * each.expected_net_reward for node in mine for each in node.assignments)
         table.add_row(
-            plain(period or ""),
+            printable(period or ""),
             str(mine[0].stage),
             f"{chance:.4f}",
             str(len(mine)),
@@ -72,8 +72,8 @@ def print_rolled(rolled: Rolled, written_to: Path | None) -> None:
         names = ", ".join(f"{each.task} by {each.executor}" for each in step.assignments[:4])
         more = len(step.assignments) - 4
         table.add_row(
-            plain(step.period),
-            plain(names + (f" and {more} more" if more > 0 else "")),
+            printable(step.period),
+            printable(names + (f" and {more} more" if more > 0 else "")),
             f"{step.at:g}",
             step.status,
             str(len(step.assignments)),
@@ -89,9 +89,9 @@ def print_rolled(rolled: Rolled, written_to: Path | None) -> None:
         for each in rolled.ledger[:MOST_ROWS]:
             lost = each.burned + each.to_operator + each.to_rescuer + each.to_treasury
             table.add_row(
-                plain(each.offer),
-                plain(each.decided_in or "before"),
-                plain(each.settled_in),
+                printable(each.offer),
+                printable(each.decided_in or "before"),
+                printable(each.settled_in),
                 "succeeded" if each.succeeded else "failed",
                 *(show_number(amount * scale) for amount in (each.reward, each.bid, each.slashed, lost)),
             )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from bondwork.console import text_console
-from bondwork.tables import MOST_ROWS, make_table, plain, print_line, show_number
+from bondwork.console import printable, text_console
+from bondwork.tables import MOST_ROWS, make_table, print_line, show_number
 
 if TYPE_CHECKING:
     from bondwork.plan.plan import Plan
@@ -42,7 +42,13 @@ def print_rescues(instance: Instance, plan: Plan) -> None:
         for key in keys[:MOST_ROWS]:
             task, failed, executor, _ = key
             when = f"{holders[task]} failed" if failed else "nobody does it"
-            shown = (plain(task), plain(when), plain(executor), f"{chance[key]:.4f}", show_number(worth[key]))
+            shown = (
+                printable(task),
+                printable(when),
+                printable(executor),
+                f"{chance[key]:.4f}",
+                show_number(worth[key]),
+            )
             table.add_row(*shown)
         out.print(table)
         if len(keys) > MOST_ROWS:
@@ -75,4 +81,4 @@ def _print_value(plan: Plan) -> None:
 
     print_line(out, ", ".join(f"{name} {number(name)}" for name in ("ws", "rp", "eev", "evpi", "vss")))
     if found.get("notes"):
-        print_line(out, plain(str(found["notes"])))
+        print_line(out, printable(str(found["notes"])))

@@ -140,7 +140,7 @@ def test_partly_whole_nodes_have_two_variables():
 @pytest.mark.parametrize("first", [(0, 0), (1, 0), (0, 1), (2, 1)])
 @pytest.mark.parametrize("second", [(0, 0), (1, 0), (0, 2), (1, 1)])
 @pytest.mark.parametrize("least", [-1.0, 0.0, 1.0])
-def test_nodes_without_columns_and_rows_that_no_column_enters(
+def test_stages_without_columns_and_bounds_on_nothing(
     formulation: str, first: tuple[int, int], second: tuple[int, int], least: float
 ) -> None:
     """Nothing is at least 1: infeasible, whoever writes it down."""

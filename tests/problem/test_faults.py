@@ -41,7 +41,9 @@ def test_paths(steps, text):
         (-1.5, "-1.5"),
         (float("nan"), "NaN"),
         (float("-inf"), "-Infinity"),
-        ("é\n", '"\\u00e9\\n"'),
+        ("é\n", '"é\\n"'),
+        ("\u202e\x1b\ud800\xa0", '"\\u202e\\u001b\\ud800\\u00a0"'),
+        ("0x" + "f" * 64, f'"0x{"f" * 64}"'),
         ({}, "an empty object"),
         ({"a": 1, "b": 2, "c": 3, "d": 4, "e": 5}, 'an object ("a", "b", "c", "d", ...)'),
         ([1, 2], "an array of 2"),
@@ -51,9 +53,9 @@ def test_paths(steps, text):
         (b"bytes", "bytes"),
     ],
 )
-def test_previews_are_short_and_plain(value, text):
+def test_previews_are_short_and_printable(value, text):
     assert preview(value) == text
-    assert preview(value).isascii()
+    assert preview(value).isprintable()
 
 
 def test_a_preview_of_a_number_that_python_does_not_write():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bondwork.comparison.row import FAILED, REFUSED
 from bondwork.console import printable, text_console
-from bondwork.tables import make_table, plain, print_line, show_number, show_percent
+from bondwork.tables import make_table, print_line, show_number, show_percent
 
 if TYPE_CHECKING:
     from bondwork.comparison.comparison import Comparison
@@ -42,11 +42,11 @@ def _print_rows(comparison: Comparison, unit: str) -> None:
     )
     for row in rows[:MOST_ROWS]:
         told = {
-            "round": plain(row.round),
+            "round": printable(row.round),
             "replication": str(row.replication),
-            "strategy": plain(row.strategy if optional["formulation"] else row.contender),
+            "strategy": printable(row.strategy if optional["formulation"] else row.contender),
             "formulation": row.formulation,
-            "status": plain(_outcome(row)),
+            "status": printable(_outcome(row)),
         }
         out = row.out_of_sample
         table.add_row(
@@ -98,7 +98,7 @@ def _print_summaries(comparison: Comparison) -> None:
     )
     for each in found:
         table.add_row(
-            plain(each.contender),
+            printable(each.contender),
             str(each.solves),
             str(each.plans),
             str(each.refused),
@@ -132,7 +132,7 @@ def _print_differences(comparison: Comparison, reference: str | None) -> None:
     )
     for each in overall:
         table.add_row(
-            plain(each.contender),
+            printable(each.contender),
             "objective" if each.of == "objective" else "mean on fresh scenarios",
             f"{each.mean:+.3%}",
             "-" if each.low is None else f"{each.low:+.3%}",

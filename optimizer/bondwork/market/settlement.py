@@ -121,10 +121,7 @@ class Ledger:
         ValueError
             It is negative or not finite.
         """
-        number = Decimal(repr(amount)) if isinstance(amount, float) else Decimal(amount)
-        if not number.is_finite() or number < 0:
-            raise ValueError(f"amount is {amount!r}, expected a number >= 0")
-        return int(number.scaleb(self.decimals, _EXACT).to_integral_value(ROUND_HALF_EVEN, _EXACT))
+        return smallest_units(amount, self.decimals)
 
     # --- money that comes and goes ------------------------------------------------------------------------
 
@@ -283,6 +280,25 @@ class Ledger:
         else:
             self.coprocessors.setdefault(executor, CoprocessorAccount()).balance += paid
         return paid, units - paid
+
+
+def smallest_units(amount: Amount, decimals: int) -> int:
+    """Count an amount of currency in whole numbers of 10**-decimals, rounded half to even.
+
+    Raises
+    ------
+    ValueError
+        It is negative or not finite.
+
+    Examples
+    --------
+    >>> smallest_units("0.025", 2), smallest_units(1e22, 18) == 10**40
+    (2, True)
+    """
+    number = Decimal(repr(amount)) if isinstance(amount, float) else Decimal(amount)
+    if not number.is_finite() or number < 0:
+        raise ValueError(f"amount is {amount!r}, expected a number >= 0")
+    return int(number.scaleb(decimals, _EXACT).to_integral_value(ROUND_HALF_EVEN, _EXACT))
 
 
 def split(units: int, shares: Sequence[float]) -> tuple[int, ...]:

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 def find_two_stage_conflict(model: Redelegation, options: Options, observer: Observer) -> Conflict:
     """Find limits of both stages that cannot hold together, as few as the time allows.
 
-    Limits of the first stage hold in the second, too: left out, they are in neither. Limits on losses are those
-    of the round, one for each member, as plans name them. After `CONFLICT_SECONDS`, or when stopped, what is
-    known by then is returned as not minimal.
+    Limits of the first stage hold in the second, too: left out, they are in neither. Limits on losses are
+    those of the round, one for each member, as plans name them. After `CONFLICT_SECONDS`, or when stopped,
+    what is known by then is returned as not minimal.
     """
     search = _Search(model, options, observer)
     found = search.items
@@ -53,7 +53,7 @@ class _Search:
         )
         self.is_task = first.limits.kind == LimitKind.TASK
         self.losses = [
-            (dataclasses.replace(limit, scope=scope, member=None if scope == "network" else member), name)
+            (dataclasses.replace(limit, member=None if scope == "network" else member), name)
             for limit in model.instance.risk
             for scope, member, name in members(model.instance, limit)
             if math.isfinite(limit.budget)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 #: Longest text of a found value in a message.
 _PREVIEW = 60
 
+#: Characters of a text that is shown whole: ids may be hashes with something before them.
+_LONGEST_ID = 200
+
 #: Faults of a document's form that are listed; nobody reads more, and each takes memory.
 MOST_FAULTS = 100_000
 
@@ -83,14 +86,15 @@ class Unverified(RuntimeError):
 
 
 def preview(value: object) -> str:
-    """Show a value of a JSON document in a few characters, whatever it is; plain ASCII."""
+    """Show a value of a JSON document in a few characters, whatever it is; an id as it is written."""
     match value:
         case LongNumber():
             return f"{value.text[: _PREVIEW - 3]}... ({len(value.text)} characters)"
         case int() if value.bit_length() > _BITS_SHOWN:
             return f"a whole number of {value.bit_length()} bits"
-        case str() if len(value) > _PREVIEW:
-            return f"{json.dumps(value[:_PREVIEW])[: _PREVIEW - 3]}..."
+        case str():
+            text = _quoted(value[: _LONGEST_ID + 1])
+            return text if len(value) <= _LONGEST_ID else f"{text[: _PREVIEW - 3]}..."
         case dict():
             names = ", ".join(preview(key) for key in list(value)[:4])
             return f"an object ({names}{', ...' if len(value) > 4 else ''})" if value else "an empty object"
@@ -98,10 +102,16 @@ def preview(value: object) -> str:
             return f"an array of {len(value)}"
         case float() if not math.isfinite(value):
             return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(value)]
-        case None | bool() | int() | float() | str():
+        case None | bool() | int() | float():
             text = json.dumps(value)
             return text if len(text) <= _PREVIEW else f"{text[: _PREVIEW - 3]}..."
     return type(value).__name__
+
+
+def _quoted(text: str) -> str:
+    """Write a text as JSON, whatever can be read left as it is."""
+    shown = json.dumps(text, ensure_ascii=False)
+    return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in shown)
 
 
 def json_path(parts: Iterable[int | str]) -> str:

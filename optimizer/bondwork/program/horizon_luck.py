@@ -1,9 +1,9 @@
 """What perfect information sees of a round with later periods: the outcomes, not their probabilities.
 
 The program values an offer at its success probability, wherever it is chosen: nobody who decides knows more.
-Someone who knew the scenario beforehand would earn what comes of it. So every node gets a column for what the
-outcomes that are seen there bring, less what they bring on average. Its expectation is 0, whatever is chosen, so
-that neither the optimum nor any policy's value changes; but in a scenario by itself it counts.
+Someone who knew the scenario beforehand would earn what comes of it. So every node gets a column for what
+the outcomes that are seen there bring, less what they bring on average. Its expectation is 0, whatever is
+chosen, so that neither the optimum nor any policy's value changes; but in a scenario by itself it counts.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from bondwork.console import text_console
-from bondwork.tables import make_table, plain, print_line, show_number, show_percent
+from bondwork.console import printable, text_console
+from bondwork.tables import make_table, print_line, show_number, show_percent
 
 if TYPE_CHECKING:
     from bondwork.replay.replay_schema import Interval, Replay
@@ -35,7 +35,7 @@ def print_replay(found: Replay) -> None:
     table = make_table("policy", f"profit{unit}", "slashed", tail, "use", "tasks", "failed", "known", text=1)
     for each in found.policies:
         table.add_row(
-            plain(each.name),
+            printable(each.name),
             show_interval(each.profit),
             show_interval(each.slashed),
             show_interval(each.cvar),
@@ -50,6 +50,8 @@ def print_replay(found: Replay) -> None:
         against = make_table("policy", f"profit{unit}", "slashed", text=1)
         for difference in found.differences:
             against.add_row(
-                plain(difference.name), show_interval(difference.profit), show_interval(difference.slashed)
+                printable(difference.name),
+                show_interval(difference.profit),
+                show_interval(difference.slashed),
             )
         out.print(against)

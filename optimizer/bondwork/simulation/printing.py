@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from bondwork.console import text_console
+from bondwork.console import printable, text_console
 from bondwork.simulation.summary import differences
-from bondwork.tables import make_table, plain, print_line
+from bondwork.tables import make_table, print_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,7 +35,7 @@ def print_summary(summary: SimulationSummary) -> None:
     for shown, title in ((names[:half], summary.name or None), (names[half:], None)):
         table = make_table("variant", *(_SHOWN[key] for key in shown), title=title)
         for variant in summary.variants:
-            table.add_row(plain(variant.name), *(_short(variant.measures.get(key)) for key in shown))
+            table.add_row(printable(variant.name), *(_short(variant.measures.get(key)) for key in shown))
         out.print(table)
     _print_differences(out, summary)
     replications = len(summary.variants[0].replications) if summary.variants else 0
@@ -67,7 +67,7 @@ def _print_differences(out: Console, summary: SimulationSummary) -> None:
     table = make_table("variant", *(_SHOWN[each] for each in shown), title=title)
     found = {each: differences(summary, each) for each in shown}
     for variant in summary.variants[1:]:
-        table.add_row(plain(variant.name), *(_short(found[each].get(variant.name)) for each in shown))
+        table.add_row(printable(variant.name), *(_short(found[each].get(variant.name)) for each in shown))
     out.print(table)
 
 
