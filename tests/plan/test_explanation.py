@@ -55,13 +55,57 @@ def test_no_eligible_offer(document: Document):
     "offers",
     [
         [offer("t", "cp", 8.5)],
-        [offer("t", "cp", 5, success_probability=0.75)],  # 6 - 5 - 1 is nothing at all
         [offer("t", "cp", 1, success_probability=0.25), offer("t", "cp", 9, id="other")],
     ],
-    ids=["bid", "just nothing", "several"],
+    ids=["bid", "several"],
 )
 def test_not_worth_it(offers: list[Document]):
     assert why_left(one_task(offers)) == {"t": ("not_worth_it", [])}
+
+
+@pytest.mark.parametrize(
+    ("offers", "task"),
+    [
+        ([offer("t", "cp", 5, success_probability=0.75)], {}),  # 6 - 5 - 1
+        ([offer("t", "cp", 0, success_probability=0.8)], {"slashing": 32}),  # 6.4 - 6.4: 1.8e-15 in binary
+        ([offer("t", "cp", 0, success_probability=0.7)], {"reward": 3, "slashing": 7}),  # 2.1 - 2.1
+        (
+            [offer("t", "cp", 9, success_probability=0.95)],
+            {"reward": 7, "slashing": 7, "unassigned_cost": 2.7},
+        ),
+        ([offer("t", "cp", 8.5), offer("t", "cp", 8, id="even")], {}),
+        ([offer("t", "cp", 0)], {"reward": 0}),
+        ([offer("t", "cp", 0, success_probability=0.5)], {"reward": 10**18, "slashing": 10**18}),
+        ([offer("t", "cp", 1, success_probability=1)], {"reward": 1.0000000001}),  # 1e-10 of its terms
+    ],
+    ids=["exact", "above", "cancels", "cost", "of several", "zeros", "wei", "noise"],
+)
+def test_worth_nothing(offers: list[Document], task: Document):
+    document = one_task(offers, **task)
+    for strategy in ("extensive", "greedy", "relaxation", "lagrangian", "auto"):
+        plan = bondwork.solve(bondwork.load(document), strategy=strategy, mip_rel_gap=0.0)
+        assert plan.verified
+        assert {each.reason for each in plan.unassigned} <= {"worth_nothing"}
+        assert plan.objective == pytest.approx(-task.get("unassigned_cost", 0), abs=1e-9 * 2e18)
+        assert not [note for note in plan.provenance.notes if "verify" in note or "recounted" in note]
+
+
+def test_an_offer_worth_a_hair_more_than_nothing_is_taken_or_has_no_room():
+    for limit, taken in ((None, 1), (0, 0)):
+        document = one_task([offer("t", "cp", 1, collateral=1)], reward=1.00001)
+        document["coprocessors"] = [{"id": "cp"} | ({} if limit is None else {"free_collateral": limit})]
+        plan = solve(document)
+        assert len(plan.assignments) == taken
+        assert [each.reason for each in plan.unassigned] == ["no_room"] * (1 - taken)
+
+
+def test_limits_of_offers_worth_nothing_are_not_named():
+    document = make_round(
+        coprocessors=[{"id": "a", "free_collateral": 4}, {"id": "b", "free_collateral": 4}],
+        tasks=[TASK],
+        offers=[offer("t", "a", 1, collateral=5), offer("t", "b", 8, collateral=5)],
+    )
+    assert why_left(document) == {"t": ("no_room", ["collateral of a"])}
 
 
 def test_the_cost_of_leaving_a_task_counts():
@@ -142,8 +186,10 @@ def test_reasons_are_those_of_the_oracle(document: Document):
     taken = [oracle.choice(each.offer, each.operator, each.executor) for each in plan.assignments]
     for each in plan.unassigned:
         choices = [choice for choice in oracle.choices if choice.task == each.task]
-        worth = [choice for choice in choices if choice.gain + oracle.cost[each.task] > 0]
-        expected = "no_room" if worth else "not_worth_it" if choices else "no_eligible_offer"
+        gains = [choice.gain + oracle.cost[each.task] for choice in choices]
+        worth = [choice for choice, gain in zip(choices, gains, strict=True) if gain > 0]
+        nothing = "worth_nothing" if 0 in gains else "not_worth_it" if choices else "no_eligible_offer"
+        expected = "no_room" if worth else nothing
         assert each.reason == expected
         blocking = set()
         for choice in worth:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from bondwork.arrays import FloatArray, IntArray
     from bondwork.contracts import Solution
+    from bondwork.plan.plan import Reason
     from bondwork.problem.instance import Instance
     from bondwork.problem.teams import Teams
     from bondwork.program.program import Program
@@ -72,6 +73,7 @@ def build_plan(
     teams = _chosen_teams(instance, program, x)
     price = agreed_prices(instance, program, solution)
     objective = None if x is None else _objective(instance, program, teams, x, price)
+    not_taken: Reason = "unexplained" if solution.price is None else "no_price"
     bound = solution.bound if math.isfinite(solution.bound) else None
     if objective is not None and bound is not None:
         bound = max(bound, objective)  # the plan's own sum may round to a hair above the solver's
@@ -84,9 +86,7 @@ def build_plan(
         bound=bound,
         gap=None if objective is None or bound is None else gap(objective, bound),
         assignments=explain_choices(instance, program, solution, list_assignments(instance, teams, price)),
-        unassigned=[]
-        if x is None
-        else explain_unassigned(instance, program, x, auctioned=solution.price is not None),
+        unassigned=[] if x is None else explain_unassigned(instance, program, x, if_it_fits=not_taken),
         replica_values=list(replica_values),
         operators=[] if x is None else list_shares(instance, teams),
         loads=[] if x is None else load_shares(instance, chosen_offers(program, x)),

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bondwork.plan.plan import Price, Unassigned
+from bondwork.plan.worth import WorthOfChoices
 from bondwork.problem.limits import LimitKind
 from bondwork.problem.values import is_committed
-from bondwork.program.filling import Filling, could_gain
+from bondwork.program.filling import Filling
 
 if TYPE_CHECKING:
     from bondwork.arrays import FloatArray
     from bondwork.contracts import Solution
+    from bondwork.plan.plan import Reason
     from bondwork.problem.instance import Instance
     from bondwork.program.program import Program
 
@@ -22,46 +24,62 @@ _PRICE_NOISE = 1e-9
 
 
 def explain_unassigned(
-    instance: Instance, program: Program, x: FloatArray, *, auctioned: bool = False
+    instance: Instance, program: Program, x: FloatArray, *, if_it_fits: Reason = "unexplained"
 ) -> list[Unassigned]:
     """Say for each task without an executor why: no eligible offer, none worth it, or no room and where.
 
-    An auction may leave what fits and would pay: nobody took the price.
+    Parameters
+    ----------
+    instance, program
+        The round, and its program; of several stages that of the first.
+    x
+        Shape (choices,). What is chosen.
+    if_it_fits
+        The reason for a task that some offer fits and would pay: nobody took the price of an auction, or its
+        room is kept for later.
     """
     filling = Filling(program, x)
     core = filling.program
+    worth = WorthOfChoices(instance, filling)
     task_of = instance.offers.task[core.columns]
     left = ~is_committed(instance)
     left[task_of[x > 0.5]] = False
     offered = np.bincount(task_of, minlength=len(left)) > 0
-    rows_of: dict[int, set[int]] = {}
-    measures_of: dict[int, list[str]] = {}
-    fitting: set[int] = set()
-    for column in np.flatnonzero(left[task_of] & could_gain(core)).tolist():
-        if not filling.would_gain(column):
-            continue
-        task = int(task_of[column])
-        rows = filling.rows_without_room(column).tolist()
-        rows_of.setdefault(task, set()).update(rows)
-        # tail limits are asked only where the others leave room: each question looks at every scenario
-        measures = [] if rows else filling.measures_without_room(column)
-        measures_of.setdefault(task, []).extend(measures)
-        if not rows and not measures:
-            fitting.add(task)
+    paying: dict[int, list[int]] = {}
+    break_even: set[int] = set()
+    for column in np.flatnonzero(left[task_of] & worth.candidates()).tolist():
+        gain, noise = worth.of(column)
+        if gain > noise:
+            paying.setdefault(int(task_of[column]), []).append(column)
+        elif gain >= -noise:
+            break_even.add(int(task_of[column]))
     result = []
     for task in np.flatnonzero(left).tolist():
         name = instance.tasks.ids[task]
-        if not offered[task]:
-            result.append(Unassigned(task=name, reason="no_eligible_offer"))
-        elif task not in rows_of:
-            result.append(Unassigned(task=name, reason="not_worth_it"))
-        elif auctioned and task in fitting:
-            result.append(Unassigned(task=name, reason="no_price"))
-        else:
-            labels = [core.label(row) for row in sorted(rows_of[task])]
-            labels = list(dict.fromkeys(labels + measures_of[task]))
-            result.append(Unassigned(task=name, reason="no_room", limits=labels))
+        if task in paying:
+            labels = _in_the_way(filling, paying[task])
+            reason: Reason = if_it_fits if labels is None else "no_room"
+            result.append(Unassigned(task=name, reason=reason, limits=labels or []))
+            continue
+        reason = "not_worth_it" if offered[task] else "no_eligible_offer"
+        result.append(Unassigned(task=name, reason="worth_nothing" if task in break_even else reason))
     return result
+
+
+def _in_the_way(filling: Filling, columns: list[int]) -> list[str] | None:
+    """Names of the limits that leave no room for choices; ``None`` where one of them fits."""
+    full: set[int] = set()
+    measures: list[str] = []
+    for column in columns:
+        rows = filling.rows_without_room(column).tolist()
+        # tail limits are asked only where the others leave room: each question looks at every scenario
+        broken = [] if rows else filling.measures_without_room(column)
+        if not rows and not broken:
+            return None
+        full.update(rows)
+        measures += broken
+    labels = [filling.program.label(row) for row in sorted(full)]
+    return list(dict.fromkeys(labels + measures))
 
 
 def price_limits(program: Program, solution: Solution) -> list[Price]:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bondwork.plan.building import count_ineligible, list_assignments, list_risk_values, list_shares
+from bondwork.plan.explanation import explain_unassigned
 from bondwork.plan.loads import load_shares
 from bondwork.plan.plan import Conflict, NodeDecision, Plan, Unassigned
 from bondwork.problem.release import THIS_ROUND
 from bondwork.problem.teams import teams_of_offers
 from bondwork.problem.values import is_committed, net_reward
 from bondwork.program.bounds import gap
-from bondwork.program.filling import Filling
 from bondwork.program.horizon import rounds_of
 from bondwork.uncertainty.horizon import ENDED
 
@@ -163,27 +163,7 @@ def _failures(made: HorizonProgram, node: int, chosen: Sequence[IntArray]) -> tu
 def _explain(instance: Instance, now: Program, chosen: IntArray) -> list[Unassigned]:
     """Say for each task of the round without an executor why; what fits and would earn is kept for later."""
     x = np.isin(now.columns[: now.choices], chosen).astype(float)
-    filling = Filling(now, x)
-    core = filling.program
-    task_of = instance.offers.task[core.columns]
-    left = ~is_committed(instance)
-    left[task_of[x > 0.5]] = False
-    found = []
-    for task in np.flatnonzero(left).tolist():
-        name = instance.tasks.ids[task]
-        mine = np.flatnonzero(task_of == task)
-        worth = [column for column in mine.tolist() if core.objective[column] > 0.0]
-        rows = [filling.rows_without_room(column).tolist() for column in worth]
-        if not len(mine):
-            found.append(Unassigned(task=name, reason="no_eligible_offer"))
-        elif not worth:
-            found.append(Unassigned(task=name, reason="not_worth_it"))
-        elif all(rows):
-            labels = [now.label(row) for row in sorted({row for each in rows for row in each})]
-            found.append(Unassigned(task=name, reason="no_room", limits=list(dict.fromkeys(labels))))
-        else:
-            found.append(Unassigned(task=name, reason="kept_for_later"))
-    return found
+    return explain_unassigned(instance, now, x, if_it_fits="kept_for_later")
 
 
 def _told(made: HorizonProgram) -> str:

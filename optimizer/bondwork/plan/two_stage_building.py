@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bondwork.plan.building import count_ineligible, list_assignments, list_shares
+from bondwork.plan.explanation import explain_unassigned
 from bondwork.plan.loads import load_shares
-from bondwork.plan.plan import Assignment, NodeDecision, Plan, Provenance, RiskValue, Unassigned
+from bondwork.plan.plan import Assignment, NodeDecision, Plan, Provenance, RiskValue
 from bondwork.problem.teams import teams_of_offers
-from bondwork.problem.values import is_committed
 from bondwork.program.bounds import gap
-from bondwork.program.filling import Filling
 from bondwork.program.rescue_assessment import in_sample_objective
 from bondwork.solver.version import highs_version
 
@@ -78,7 +77,10 @@ def build_two_stage_plan(
         update={
             "assignments": list_assignments(instance, teams),
             "recourse": _recourse(settled, x, rescued),
-            "unassigned": _left(instance, settled.first, x),
+            # limits on losses are left aside: they hold after the rescues
+            "unassigned": explain_unassigned(
+                instance, settled.first, x[: settled.first.choices], if_it_fits="kept_for_later"
+            ),
             "operators": list_shares(instance, teams),
             "loads": load_shares(instance, chosen),
             "risk": _risk_values(instance, found),
@@ -137,34 +139,6 @@ def _rescues(model: Redelegation, rescued: FloatArray) -> list[Assignment]:
                 expected_slashing=float(slashing[offers.claim[o]]) * (1.0 - p),
             )
         )
-    return found
-
-
-def _left(instance: Instance, first: Program, x: FloatArray) -> list[Unassigned]:
-    """Why tasks have no executor in the first stage, limits on losses left aside."""
-    filling = Filling(first, x[: first.choices])
-    core = filling.program
-    task_of = instance.offers.task[core.columns]
-    left = ~is_committed(instance)
-    left[task_of[x[: first.choices] > 0.5]] = False
-    offered = np.bincount(task_of, minlength=len(left)) > 0
-    worth: dict[int, list[set[int]]] = {}
-    for column in np.flatnonzero(left[task_of] & (core.objective > 0.0)).tolist():
-        full = set(filling.rows_without_room(column).tolist())
-        worth.setdefault(int(task_of[column]), []).append(full)
-    found = []
-    for task in np.flatnonzero(left).tolist():
-        name = instance.tasks.ids[task]
-        if not offered[task]:
-            found.append(Unassigned(task=name, reason="no_eligible_offer"))
-        elif task not in worth:
-            found.append(Unassigned(task=name, reason="not_worth_it"))
-        elif all(worth[task]):
-            rows = sorted(set().union(*worth[task]))
-            labels = list(dict.fromkeys(first.limits.label(row) for row in rows))
-            found.append(Unassigned(task=name, reason="no_room", limits=labels))
-        else:
-            found.append(Unassigned(task=name, reason="kept_for_later"))
     return found
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bondwork.arrays import freeze_fields
-from bondwork.problem.values import expected_cost, is_eligible, net_reward
+from bondwork.problem.values import cost_size, expected_cost, is_eligible, net_reward
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -154,6 +154,11 @@ def teams_of_offers(instance: Instance, chosen: IntArray) -> Teams:
     return teams_of(instance, [row[np.newaxis] for row in rows])
 
 
+def teams_of_single_offers(instance: Instance, offers: IntArray) -> Teams:
+    """Return the teams of one of offers, in their order, whatever the quorum of their tasks."""
+    return teams_of(instance, [offers[:, np.newaxis]])
+
+
 def held_teams(instance: Instance) -> Teams:
     """Return the teams that commitments form: those of one claim, with the members still at work.
 
@@ -204,6 +209,17 @@ def team_value(instance: Instance, teams: Teams) -> FloatArray:
     costs = np.bincount(teams.team, expected_cost(instance)[teams.member], minlength=len(teams))
     together: FloatArray = team_benefit(instance, teams) - costs
     return np.where(teams.sizes == 1, alone, together)
+
+
+def team_size(instance: Instance, teams: Teams) -> FloatArray:
+    """Sum of the sizes of the terms of each team's expected net reward, in currency. Shape (n,)."""
+    costs = np.bincount(teams.team, cost_size(instance)[teams.member], minlength=len(teams))
+    size: FloatArray = (
+        np.abs(instance.claims.reward[teams.claim] * teams.success)
+        + np.abs(team_slashing(instance, teams))
+        + costs
+    )
+    return size
 
 
 def team_benefit(instance: Instance, teams: Teams) -> FloatArray:

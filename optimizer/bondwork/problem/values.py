@@ -29,6 +29,12 @@ def expected_cost(instance: Instance) -> FloatArray:
     return _paid(instance) - _returned(instance)
 
 
+def cost_size(instance: Instance) -> FloatArray:
+    """Sum of the sizes of what each offer costs: what is paid, and the collateral that comes back."""
+    size: FloatArray = np.abs(_paid(instance)) + np.abs(_returned(instance))
+    return size
+
+
 def _paid(instance: Instance) -> FloatArray:
     offers = instance.offers
     if instance.terms.bid_paid == "on_success":

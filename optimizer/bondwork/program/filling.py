@@ -11,6 +11,8 @@ from bondwork.program.exact import DOUBT, ExactRows
 from bondwork.risk.running import RunningMeasure, running_measures
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from bondwork.arrays import BoolArray, FloatArray, IntArray
     from bondwork.program.program import Program
 
@@ -92,15 +94,19 @@ class Filling:
 
     def load_gain(self, column: int) -> float:
         """What choosing ``column`` changes in the load incentives, in currency."""
+        return sum(after - before for before, after in self.load_moves(column))
+
+    def load_moves(self, column: int) -> Iterator[tuple[float, float]]:
+        """Load incentives that choosing ``column`` changes: before and after, in currency."""
+        if not self._load_of_row:
+            return
         start, end = self._columns.indptr[column], self._columns.indptr[column + 1]
-        gain = 0.0
         for row, work in zip(
             self._columns.indices[start:end].tolist(), self._columns.data[start:end].tolist(), strict=True
         ):
             term = self._load_of_row.get(row)
             if term is not None:
-                gain += term.gain(float(self.activity[row]), work)
-        return gain
+                yield term.move(float(self.activity[row]), work)
 
     def add(self, column: int) -> bool:
         """Choose ``column`` if it fits; say whether it did."""

@@ -62,10 +62,10 @@ class LoadTerm:
     amount: float
     pieces: PiecewiseLinear | None
 
-    def gain(self, work: float, more: float) -> float:
-        """What ``more`` work on top of chosen ``work`` earns, in currency."""
+    def move(self, work: float, more: float) -> tuple[float, float]:
+        """What chosen ``work`` earns, in currency, and what it earns with ``more`` on top of it."""
         low, high = self.start + work / self.capacity, self.start + (work + more) / self.capacity
-        return self.amount * (self.incentive.at(high) - self.incentive.at(low))
+        return self.amount * self.incentive.at(low), self.amount * self.incentive.at(high)
 
     def scaled(self, factor: float) -> LoadTerm:
         """Return the term of an objective that is ``factor``, which is not negative, times as large."""

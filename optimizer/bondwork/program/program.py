@@ -132,7 +132,8 @@ class Program(Matrices):
         value = float(self.offset + self.objective[:n] @ x[:n])
         for term in self.loads:
             row = slice(self.matrix.indptr[term.row], self.matrix.indptr[term.row + 1])
-            value += term.gain(0.0, float(self.matrix.data[row] @ x[self.matrix.indices[row]]))
+            before, after = term.move(0.0, float(self.matrix.data[row] @ x[self.matrix.indices[row]]))
+            value += after - before
         if self.mean_risk is not None:
             weight, measure = self.mean_risk
             value -= weight * measure.value(x[:n])

@@ -33,6 +33,11 @@ class RunningMeasure:
         self._number = {int(column): k for k, column in enumerate(measure.loss.columns)}
         self._value = measure.value(x)
 
+    @property
+    def value(self) -> float:
+        """What the measure says now."""
+        return self._value
+
     def holds(self) -> bool:
         """Whether the limit holds now."""
         return self._value <= self._ceiling
