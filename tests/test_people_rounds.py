@@ -1,0 +1,58 @@
+"""Rounds as people write them, by every strategy: a verified plan, whatever cancels or is just full."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import bondwork
+from oracle import Oracle
+from people_rounds import KINDS, Document, Kind, counted_whole, decimals_as_text, people_rounds, sizes
+from rounds_strategy import examples
+
+AUCTIONS = ("first-price", "second-price", "dutch", "reverse-dutch", "broker")
+ROUNDS = ("auto", "extensive", "greedy", "relaxation", "lagrangian", *AUCTIONS)
+PROGRAMS = ("auto", "extensive", "l-shaped", "saa", "greedy")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@examples(0.4)
+@given(data=st.data())
+def test_no_strategy_loses_its_plan(kind: Kind, data: st.DataObject) -> None:
+    document = data.draw(people_rounds(kind))
+    strategy = data.draw(st.sampled_from(ROUNDS if kind in ("sums", "tails") else PROGRAMS))
+    instance = bondwork.load(document)
+    try:
+        plan = bondwork.solve(instance, strategy=strategy, mip_rel_gap=0.0)
+    except bondwork.Refusal:
+        return
+    assert plan.verified and not plan.violations
+    assert bondwork.verify(instance, json.loads(plan.to_json()))
+    told = [note for note in plan.provenance.notes if "does not verify" in note or "recounted" in note]
+    assert not told
+
+
+@examples(0.5)
+@given(document=people_rounds("sums"), strategy=st.sampled_from(ROUNDS))
+def test_trying_every_plan_finds_no_better_one(document: Document, strategy: str) -> None:
+    if any("load_curve" in each for each in document["coprocessors"]) or not counted_whole(document):
+        return
+    best = Oracle(decimals_as_text(document)).best()
+    try:
+        plan = bondwork.solve(bondwork.load(document), strategy=strategy, mip_rel_gap=0.0)
+    except bondwork.Refusal:
+        return
+    if best is None:
+        assert plan.objective is None
+        return
+    slack = 1e-9 * sizes(document)
+    assert plan.status != "infeasible"
+    if plan.objective is not None:
+        assert plan.objective <= best.objective + slack
+    if plan.bound is not None and strategy not in AUCTIONS:
+        assert plan.bound >= best.objective - slack
+    if strategy == "extensive":
+        assert plan.objective is not None and plan.objective >= best.objective - slack
