@@ -146,23 +146,25 @@ class Oracle:
         for name, each in self.coprocessors.items():
             mine = [h for h in everything if h.coprocessor == name]
             room = each.get("capacity", {}).get("w", math.inf)
-            if sum(h.work for h in mine if h.succeeded is None) > room + EPSILON:
+            if over(room, [(h, h.work) for h in mine if h.succeeded is None]):
                 return False
             free = each.get("free_collateral", math.inf)
             locked = sum(h.collateral for h in mine if not h.committed and h.succeeded is not True)
             back = sum(h.collateral for h in mine if h.committed and h.succeeded is True)
-            if locked - back > free + EPSILON and any(h.coprocessor == name and h.collateral for h in added):
+            if locked > max(free + back, 0.0) + EPSILON and any(
+                h.coprocessor == name and h.collateral for h in added
+            ):
                 return False
             if each.get("serial") and not in_time(each.get("free_at", -math.inf), mine):
                 return False
         for name, each in self.operators.items():
-            exposed = sum(h.slashing for h in everything if h.operator == name and h.succeeded is not True)
-            if exposed > each.get("stake", math.inf) + EPSILON:
+            exposed = [(h, h.slashing) for h in everything if h.operator == name and h.succeeded is not True]
+            if over(each.get("stake", math.inf), exposed):
                 return False
             room = each.get("capacity", {}).get("w", math.inf)
-            if sum(h.work for h in held if h.operator == name and h.coprocessor is None) > room + EPSILON:
+            if over(room, [(h, h.work) for h in held if h.operator == name and h.coprocessor is None]):
                 return False
-        return sum(h.slashing * (1 - h.p) for h in held) <= self.budget + EPSILON
+        return not over(self.budget, [(h, h.slashing * (1 - h.p)) for h in held])
 
     def after(self, period: str | None, past: tuple[Held, ...]) -> float | None:
         """Expected best value of the periods that follow."""
@@ -198,6 +200,12 @@ class Oracle:
                     chance *= p if good else 1 - p
                 chances[outcome] = chances.get(outcome, 0.0) + chance
         return [(chance, outcome) for outcome, chance in chances.items() if chance > 0.0]
+
+
+def over(limit: float, taken: list[tuple[Held, float]]) -> bool:
+    """Whether a limit is exceeded by more than what the commitments alone take of it."""
+    alone = sum(amount for held, amount in taken if held.committed)
+    return sum(amount for _, amount in taken) > max(limit, alone) + EPSILON
 
 
 def in_time(free_at: float, jobs: list[Held]) -> bool:

@@ -1,9 +1,9 @@
 """What a round is worth, by trying every choice: a second opinion that shares nothing with the package.
 
 Reads the JSON document itself and reckons in exact integers, so that its answers carry no rounding. Written
-from MODEL.md: sections 1, 2.1 to 2.6, 2.8 to 2.10 and the expected loss of section 5. Outcomes are
-independent; those of several executors of a task are gone through one by one. Offers of the second stage are
-never chosen.
+from MODEL.md: sections 1, 2.1 to 2.6, 2.8 to 2.10 and the expected loss of section 5. What commitments take
+never makes a round infeasible: a limit that they exceed leaves nothing. Outcomes are independent; those of
+several executors of a task are gone through one by one. Offers of the second stage are never chosen.
 """
 
 from __future__ import annotations
@@ -72,6 +72,11 @@ class Limit:
 
     bound: Fraction
     used: Fraction = field(default_factory=Fraction)
+
+    @property
+    def left(self) -> Fraction:
+        """What may still be taken: nothing where the commitments alone take more than there is."""
+        return max(self.bound - self.used, Fraction())
 
 
 class Oracle:
@@ -296,15 +301,13 @@ class Oracle:
         scale = [
             _denominator(
                 [
-                    held[label].bound - held[label].used,
+                    held[label].left,
                     *(team.uses[label] for team in every if label in team.uses),
                 ]
             )
             for label in row
         ]
-        room = [int((held[label].bound - held[label].used) * scale[i]) for label, i in row.items()]
-        if any(left < 0 for left in room):
-            return None
+        room = [int(held[label].left * scale[i]) for label, i in row.items()]
         money = _denominator([*self.cost.values(), *(team.gain for team in every)])
         options: list[Ways] = []
         for name, cost in self.cost.items():
@@ -359,8 +362,8 @@ class Oracle:
             chosen += known
         assert self.required <= set(by_task), "a required task is left"
         for label, limit in self.limits.items():
-            used = limit.used + sum(team.uses.get(label, 0) for team in chosen)
-            assert used <= limit.bound, f"{label}: {used} of {limit.bound}"
+            used = sum(team.uses.get(label, 0) for team in chosen)
+            assert used <= limit.left, f"{label}: {used} of {limit.left}"
         left = sum(cost for name, cost in self.cost.items() if name not in by_task)
         return sum((team.gain for team in chosen), Fraction()) - left
 

@@ -60,7 +60,7 @@ def _coprocessors(draw: st.DrawFn, resources: list[str]) -> list[Document]:
         if draw(st.booleans()):
             coprocessor["capacity"] = _resources(draw, resources, 6)
         if draw(st.booleans()):
-            coprocessor["free_collateral"] = draw(quarters(8))
+            coprocessor["free_collateral"] = draw(quarters(8)) * (-1 if _sometimes(draw, 8) else 1)
         if draw(st.booleans()):
             coprocessor["serial"] = True
             if draw(st.booleans()):

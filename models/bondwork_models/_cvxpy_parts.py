@@ -109,13 +109,13 @@ class Parts:
 
     def _chance(self, measure: Chance) -> None:
         loss = measure.loss
-        most = loss.largest()
-        binding = np.flatnonzero((most > measure.budget) & (loss.probability > 0.0))
+        most, budget = loss.largest(), measure.most_allowed
+        binding = np.flatnonzero((most > budget) & (loss.probability > 0.0))
         if not len(binding):
             return
         over = self.variable(f"over of {measure.label}", np.ones(len(binding)), binary=True)
         lost = loss.rows(binding) @ self.x + loss.base[binding]
-        self.constraints.append(lost <= measure.budget + cp.multiply(most[binding] - measure.budget, over))
+        self.constraints.append(lost <= budget + cp.multiply(most[binding] - budget, over))
         # shares of probabilities such as 0.05 of 1000 scenarios must not fail for a rounding
         self.constraints.append(loss.probability[binding] @ over <= measure.ceiling + 1e-9)
 
@@ -126,7 +126,7 @@ class Parts:
 
     def _ambiguous(self, measure: WorstExpectation) -> None:
         loss = measure.loss
-        unit, free = loss.unit, len(loss.columns)
+        unit, free = measure.unit, len(loss.columns)
         weight = np.append(loss.weight, measure.held_weight) / unit
         share = measure.failure_shares()
         most = np.full(len(weight), float(weight.max(initial=0.0)))

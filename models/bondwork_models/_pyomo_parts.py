@@ -103,13 +103,13 @@ class Parts:
 
     def _chance(self, block: Block, measure: Chance) -> None:
         loss = measure.loss
-        most = loss.largest()
-        binding = np.flatnonzero((most > measure.budget) & (loss.probability > 0.0))
-        room = (most[binding] - measure.budget).tolist()
+        most, budget = loss.largest(), measure.most_allowed
+        binding = np.flatnonzero((most > budget) & (loss.probability > 0.0))
+        room = (most[binding] - budget).tolist()
         block.over = pyo.Var(binding.tolist(), domain=pyo.Binary)
         over = list(block.over.values())
         terms = [[(-r, each)] for r, each in zip(room, over, strict=True)]
-        block.exceed = self._below(loss.rows(binding), measure.budget - loss.base[binding], terms)
+        block.exceed = self._below(loss.rows(binding), budget - loss.base[binding], terms)
         likely = LinearExpression(linear_coefs=loss.probability[binding].tolist(), linear_vars=over)
         body = likely if over else self.nothing
         # shares of probabilities such as 0.05 of 1000 scenarios must not fail for a rounding
@@ -123,7 +123,7 @@ class Parts:
 
     def _ambiguous(self, block: Block, measure: WorstExpectation) -> None:
         loss = measure.loss
-        unit, free = loss.unit, len(loss.columns)
+        unit, free = measure.unit, len(loss.columns)
         weight = np.append(loss.weight, measure.held_weight) / unit
         share = measure.failure_shares()
         most = float(weight.max(initial=0.0))

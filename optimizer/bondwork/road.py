@@ -17,7 +17,14 @@ from bondwork.plan.recall import recall
 from bondwork.plan.replicas import value_replicas
 from bondwork.problem.teams import has_dependent_teams
 from bondwork.risk.assessment import Assessment, assess
-from bondwork.risk.limits import is_tail_limit, mean_risk_measure, members, tail_measures
+from bondwork.risk.limits import (
+    ceiling_of,
+    is_tail_limit,
+    mean_risk_measure,
+    members,
+    permit_committed,
+    tail_measures,
+)
 from bondwork.risk.teams import find_teams
 
 if TYPE_CHECKING:
@@ -179,17 +186,19 @@ class Road:
         return tuple(assess(self.instance, sample, chosen_offers(program, x), self.seed))
 
     def _tightened(self, program: Program, factors: Mapping[int, float]) -> Program:
-        """The same program with smaller ceilings of its tail limits."""
+        """The same program with smaller ceilings of its tail limits, but for what commitments take."""
         numbers = [
             number
             for number, limit in enumerate(self.instance.risk)
             if is_tail_limit(limit)
             for _ in members(self.instance, limit)
         ]
-        measures = [
-            dataclasses.replace(measure, ceiling=measure.ceiling * factors.get(number, 1.0))  # type: ignore[type-var]
+        measures = permit_committed(
+            dataclasses.replace(
+                measure, ceiling=ceiling_of(self.instance.risk[number]) * factors.get(number, 1.0)
+            )  # type: ignore[type-var]
             for number, measure in zip(numbers, program.measures, strict=True)
-        ]
+        )
         rows = [i for i in range(len(measures)) if i not in program.lazy]
         return self.formulation.build(self.instance, measures, rows, program.teams, program.mean_risk)
 
@@ -207,9 +216,11 @@ def tighter_factors(
     factors = dict(tightening)
     changed = False
     for each in assessments:
-        if not instance.risk[each.limit].calibrate or each.holds or not each.out_of_sample:
+        if not instance.risk[each.limit].calibrate or each.is_kept or not each.out_of_sample:
             continue
-        ratio = (1.0 - CALIBRATION_MARGIN) * each.ceiling / each.out_of_sample
+        if tightening.get(each.limit, 1.0) * each.ceiling <= each.committed:
+            continue  # nothing that takes more than the commitments alone was chosen: no tightening helps
+        ratio = (1.0 - CALIBRATION_MARGIN) * each.permitted / each.out_of_sample
         factor = tightening.get(each.limit, 1.0) * ratio
         if each.in_sample <= each.ceiling * factor and each.ceiling > 0.0:
             # the plan at hand would be within that ceiling and come out again
@@ -236,7 +247,7 @@ def write_program(
     teams = find_teams(instance, None if sample is None else sample.offers)
     if sample is None:
         return formulation.build(instance, teams=teams)
-    measures = tail_measures(instance, sample, teams)
+    measures = permit_committed(tail_measures(instance, sample, teams))
     rows = [number for number, measure in enumerate(measures) if _in_rows(measure, risk_form)]
     return formulation.build(instance, measures, rows, teams, _mean_risk(instance, sample, teams))
 
@@ -268,14 +279,16 @@ def sample_risk(instance: Instance, seed: int | None = None) -> SampledRisk:
     -------
     SampledRisk
         ``teams``, what the columns decide about: single offers, where no task has replicas. ``measures``,
-        every tail limit in the order of the round. ``mean_risk``, weight and measure of the mean-risk
+        every tail limit in the order of the round, its ceiling no lower than what the commitments alone
+        measure. ``mean_risk``, weight and measure of the mean-risk
         objective, ``None`` where the weight is 0.
     """
     sample = draw_scenarios(instance, instance.uncertainty.seed if seed is None else seed)
     if sample is None:
         return SampledRisk(find_teams(instance), [], None)
     teams = find_teams(instance, sample.offers)
-    return SampledRisk(teams, tail_measures(instance, sample, teams), _mean_risk(instance, sample, teams))
+    measures = permit_committed(tail_measures(instance, sample, teams))
+    return SampledRisk(teams, measures, _mean_risk(instance, sample, teams))
 
 
 def _in_rows(measure: Measure, risk_form: RiskForm) -> bool:

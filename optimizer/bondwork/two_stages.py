@@ -368,8 +368,8 @@ def _known(model: Redelegation, nodes: Sequence[FloatArray], which: IntArray, si
 
 
 def _keeps(settled: Redelegation, x: FloatArray, rescued: FloatArray) -> bool:
-    """Whether every limit on losses holds on the outcomes of the plan."""
-    return all(each.holds for each in assess_rescues(settled, x, rescued, None))
+    """Whether every limit on losses is kept on the outcomes of the plan."""
+    return all(each.is_kept for each in assess_rescues(settled, x, rescued, None))
 
 
 def _how(model: Redelegation) -> list[str]:

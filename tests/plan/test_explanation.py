@@ -319,13 +319,29 @@ def test_commitments_alone_may_exceed_a_limit(strategy: str, money: float):
         ],
     )
     plan = solve(document, strategy=strategy)
-    assert plan.solution == "none"
-    if strategy == "greedy":
-        assert plan.status == "locally_infeasible"
-    else:
-        assert plan.status == "infeasible"
-        assert plan.conflict is not None
-        assert (plan.conflict.limits, plan.conflict.minimal) == (["stake of op"], True)
+    assert [each.task for each in plan.assignments] == ["t"]
+    (found,) = plan.overcommitted
+    assert (found.limit, found.budget, found.committed) == ("stake of op", 3 * money, 4 * money)
+
+
+@pytest.mark.parametrize("strategy", ["extensive", "relaxation"])
+def test_only_a_required_task_conflicts_with_what_commitments_exceed(strategy: str):
+    document = make_round(
+        operators=[{"id": "op", "stake": 3}],
+        tasks=[
+            {"id": "held", "operator": "op", "slashing": 4},
+            {"id": "t", "operator": "op", "reward": 8, "slashing": 1e-9, "required": True},
+        ],
+        offers=[offer("t", "cp", 1)],
+        commitments=[
+            {"id": "k", "task": "held", "operator": "op", "executor": "cp", "success_probability": 1}
+        ],
+    )
+    plan = solve(document, strategy=strategy)
+    assert plan.status == "infeasible"
+    assert plan.conflict is not None
+    assert (plan.conflict.limits, plan.conflict.minimal) == (["task t required", "stake of op"], True)
+    assert [each.limit for each in plan.overcommitted] == ["stake of op"]
 
 
 @pytest.mark.parametrize("strategy", ["extensive", "relaxation", "greedy"])

@@ -112,7 +112,9 @@ class Brute:
             free = each.get("free_collateral")
             if free is None or each["id"] in solvent:
                 continue
-            if math.fsum(o.collateral for o in choice if o.coprocessor == each["id"]) > free * (1 + 1e-9):
+            if math.fsum(o.collateral for o in choice if o.coprocessor == each["id"]) > max(free, 0) * (
+                1 + 1e-9
+            ):
                 return False
         return True
 
@@ -178,9 +180,10 @@ class Brute:
         return excess_probability(losses, self.probability, limit["budget"])
 
     def keeps(self, choice: tuple[Offer, ...]) -> bool:
-        """Whether a choice keeps every tail limit."""
+        """Whether a choice keeps every tail limit, or makes nothing worse that commitments exceed."""
         return all(
-            self.value(limit, member, choice) <= ceiling_of(limit) * (1 + 1e-9) + 1e-12
+            self.value(limit, member, choice)
+            <= max(ceiling_of(limit), self.value(limit, member, ())) * (1 + 1e-9) + 1e-12
             for limit in self.document.get("risk", [])
             for member in self.members(limit)
         )

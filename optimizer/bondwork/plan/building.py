@@ -14,6 +14,7 @@ from bondwork.arrays import sum_by_owner
 from bondwork.plan.choices import explain_choices
 from bondwork.plan.explanation import explain_unassigned, price_limits
 from bondwork.plan.loads import load_gains, load_shares
+from bondwork.plan.overcommitted import list_overcommitted
 from bondwork.plan.plan import (
     Assignment,
     Conflict,
@@ -92,6 +93,7 @@ def build_plan(
         loads=[] if x is None else load_shares(instance, chosen_offers(program, x)),
         load_error=program.load_error,
         risk=list_risk_values(instance, assessments, tightening),
+        overcommitted=list_overcommitted(instance, program.limits, program.measures),
         prices=price_limits(program, solution),
         prices_from=solution.prices_from,
         ineligible_offers=count_ineligible(instance),

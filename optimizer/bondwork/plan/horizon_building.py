@@ -10,7 +10,9 @@ import numpy as np
 from bondwork.plan.building import count_ineligible, list_assignments, list_risk_values, list_shares
 from bondwork.plan.explanation import explain_unassigned
 from bondwork.plan.loads import load_shares
+from bondwork.plan.overcommitted import list_overcommitted
 from bondwork.plan.plan import Conflict, NodeDecision, Plan, Unassigned
+from bondwork.problem.limits import enumerate_limits
 from bondwork.problem.release import THIS_ROUND
 from bondwork.problem.teams import teams_of_offers
 from bondwork.problem.values import is_committed, net_reward
@@ -82,6 +84,7 @@ def build_horizon_plan(
         operators=list_shares(instance, teams) if chosen else [],
         loads=load_shares(instance, chosen[0]) if chosen else [],
         risk=list_risk_values(instance, assessments, {}),
+        overcommitted=list_overcommitted(instance, enumerate_limits(instance)),
         ineligible_offers=count_ineligible(instance),
         conflict=conflict,
         stochastic=_value(solution, made.unit),

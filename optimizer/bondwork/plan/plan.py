@@ -119,6 +119,17 @@ class RiskValue(Record):
     calibrated: float | None = Field(None, description="In-sample budget, where it was tightened.")
 
 
+class Overcommitted(Record):
+    """A limit that the commitments alone exceed: nothing that takes more of it was chosen."""
+
+    limit: str
+    budget: float = Field(description="The limit as the round states it; of chance limits the probability.")
+    committed: float = Field(
+        description="What the commitments alone take or measure, on the scenarios of the solve. Of "
+        "collateral 0: what commitments hold is off free_collateral already."
+    )
+
+
 class Price(Record):
     """Shadow price of a limit: currency per unit of it; null where it has none."""
 
@@ -221,6 +232,9 @@ class Plan(Record):
         description="Part of the gap that load curves may cause: the bound follows them to this much.",
     )
     risk: list[RiskValue] = []
+    overcommitted: list[Overcommitted] = Field(
+        [], description="Limits that the commitments alone exceed: they never make a round infeasible."
+    )
     prices: list[Price] = []
     prices_from: Literal["lp_relaxation", "lagrange_multipliers"] | None = None
     ineligible_offers: IneligibleOffers = IneligibleOffers()

@@ -42,18 +42,41 @@ def label(key: Key) -> str:
 
 @dataclass(slots=True)
 class Account:
-    """One limit of the round: its bound and what counts against it."""
+    """One limit of the round: its bound, what choices take of it, and what commitments take."""
 
     bound: float
     terms: list[float] = field(default_factory=list)
+    held: list[float] = field(default_factory=list)
+
+    def total(self) -> float:
+        """Return what choices and commitments take together."""
+        return math.fsum([*self.terms, *self.held])
+
+    def committed(self) -> float:
+        """Return what the commitments alone take."""
+        return math.fsum(self.held)
+
+    def permitted(self) -> float:
+        """Return what may be taken: the bound, or what the commitments alone take, which nothing undoes."""
+        return max(self.bound, self.committed())
 
     def excess(self) -> float:
-        """Return by how much the limit is exceeded; negative where there is room."""
-        return math.fsum(self.terms) - self.bound
+        """Return by how much more is taken than may be; negative where there is room."""
+        if self.committed() > self.bound:
+            return math.fsum(self.terms)
+        return math.fsum([*self.terms, *self.held, -self.bound])
 
     def tolerance(self) -> float:
-        """Return by how much it may be exceeded for rounding's sake."""
-        return LIMIT_TOLERANCE * max(abs(self.bound), math.fsum(map(abs, self.terms)))
+        """Return by how much it may be exceeded for rounding's sake: nothing where commitments exceed it."""
+        if self.overcommitment()[0]:
+            return 0.0
+        return LIMIT_TOLERANCE * max(abs(self.bound), math.fsum(map(abs, [*self.terms, *self.held])))
+
+    def overcommitment(self) -> tuple[bool, bool]:
+        """Return whether the commitments alone exceed the bound: surely, and perhaps, but for rounding."""
+        above = math.fsum([*self.held, -self.bound])
+        noise = SUM_TOLERANCE * max(abs(self.bound), math.fsum(map(abs, self.held)))
+        return above > noise, above > -noise
 
 
 class Recount:
@@ -180,7 +203,7 @@ class Recount:
         for team in self.teams.held():
             for key, amount in self._held(team):
                 if key in found:
-                    found[key].terms.append(amount)
+                    found[key].held.append(amount)
         return found
 
     def _limits(self) -> Iterator[tuple[Key, Account]]:
@@ -231,8 +254,8 @@ class Recount:
         key = ("expected loss", "", name)
         teams = self.teams
         lost = [amount for team in teams.group(chosen) for each, amount in self.uses(team) if each == key]
-        lost += [amount for team in teams.held() for each, amount in self._held(team) if each == key]
-        return Account(budget, lost)
+        held = [amount for team in teams.held() for each, amount in self._held(team) if each == key]
+        return Account(budget, lost, held)
 
     def uses(self, team: Team) -> list[tuple[Key, float]]:
         """What choosing a team takes of which limits, one-executor rows aside."""

@@ -85,7 +85,8 @@ class FreshRescues:
         self.room: dict[Key, float] = {}
         for key, account in before.items():
             if key[0] in ("capacity", "collateral", "stake"):
-                self._open(key, account.bound, account.terms)
+                self.bound[key] = 0.0 if account.overcommitment()[0] else account.bound
+                self.room[key] = -account.excess()
         self._open_deadlines()
         self.needs = {offer: self._needs(offer) for offer in self.late}
         self.spare = self._candidates()

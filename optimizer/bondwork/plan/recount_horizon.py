@@ -202,23 +202,26 @@ class HorizonRecount(Findings):
             return  # what was decided before takes ever less
         asked = {key for offer in chosen for key, amount in self._uses_of(node, offer) if amount > 0.0}
         accounts = _accounts(here)
-        for key, amount, is_known in self._taken(node):
+        for key, amount, is_known, is_held in self._taken(node):
             if key in accounts and key in asked:
                 if not is_known:
                     self.wrong(f"{label(key)} at {name}", "an outcome that the tree lacks", "one it has")
-                accounts[key].terms.append(amount)
+                (accounts[key].held if is_held else accounts[key].terms).append(amount)
         for key, account in accounts.items():
             if key in asked and account.excess() > account.tolerance():
-                found = math.fsum(account.terms)
-                self.wrong(f"{label(key)} at {name}", f"{found:.12g}", f"at most {account.bound:.12g}")
+                found, most = account.total(), account.permitted()
+                self.wrong(f"{label(key)} at {name}", f"{found:.12g}", f"at most {most:.12g}")
         for coprocessor, executor in enumerate(here.instance.coprocessors.ids):
             if here.deadlines.get(coprocessor):
                 late = self._lateness(node, coprocessor)
                 if late > 0.0:
                     self.wrong(f"deadlines of {executor} at {name}", f"{late:.12g} s late", "in time")
 
-    def _taken(self, node: int) -> Iterator[tuple[Key, float, bool]]:
-        """What every decision on the path and every commitment takes at a node, and whether that is known."""
+    def _taken(self, node: int) -> Iterator[tuple[Key, float, bool, bool]]:
+        """What each decision on the path and each commitment takes at a node.
+
+        With whether that is known, and whether it is a commitment's.
+        """
         path = self._path(node)
         now = self._round(node).instance.now
         for at in path:
@@ -230,10 +233,11 @@ class HorizonRecount(Findings):
                     if amount == 0.0:
                         continue
                     if not done:
-                        yield key, amount, True
+                        yield key, amount, True, False
                     elif key[0] in _FORFEITABLE and outcome is not True:
-                        yield key, amount, outcome is not None
-        yield from self._held(path, now)
+                        yield key, amount, outcome is not None, False
+        for key, amount, is_known in self._held(path, now):
+            yield key, amount, is_known, True
 
     def _held(self, path: list[int], now: float) -> Iterator[tuple[Key, float, bool]]:
         instance, held = self.instance, self.instance.commitments

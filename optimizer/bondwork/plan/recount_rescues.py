@@ -166,7 +166,8 @@ class RescueRecount:
                 if key[0] == "stake" and offer in outcome.over:
                     continue  # at stake since the first stage
                 if key not in found:
-                    found[key] = Account(before[key].bound, list(before[key].terms))
+                    old = before[key]
+                    found[key] = Account(old.bound, list(old.terms), old.held)
                 found[key].terms.append(amount)
         found.update(self._deadlines(chosen, outcome))
         return found
@@ -191,7 +192,8 @@ class RescueRecount:
 
     def expected_terms(self, name: str, chosen: list[int], outcomes: list[Outcome]) -> list[float]:
         """Terms of the expected loss of one operator or of the network, after the rescues."""
-        terms = list(self.round.loss_account(name, chosen, 0.0).terms)
+        account = self.round.loss_account(name, chosen, 0.0)
+        terms = [*account.terms, *account.held]
         slashing, p = self.round.slashing, self.round.p
         for outcome in outcomes:
             over = [o for o in outcome.over if self._counts(o, name)]

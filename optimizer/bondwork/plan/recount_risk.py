@@ -41,13 +41,21 @@ def mean_of_worst(losses: FloatArray, share: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A tail limit for one member of its scope: its name, what it may be, and what it is."""
+    """A tail limit for one member of its scope: its name, what it may be, and what it is.
+
+    ``committed`` is the in-sample value of the commitments alone.
+    """
 
     label: str
     ceiling: float
     in_sample: float
     out_of_sample: float
     standard_error: float
+    committed: float
+
+    def permitted(self, ceiling: float) -> float:
+        """Return what the in-sample value may be under a ceiling: what commitments alone take always may."""
+        return max(ceiling, self.committed)
 
     def holds(self) -> bool:
         """Whether the fresh value is within two standard errors of the limit."""
@@ -98,7 +106,12 @@ class TailRecount:
             self._value(self.sample, self.positions, self.teams, limit, member),
             self._value(self.fresh, self.fresh_positions, self.teams, limit, member),
             self._standard_error(limit, member),
+            self.committed(limit, member),
         )
+
+    def committed(self, limit: RiskLimit, member: str) -> float:
+        """In-sample value of the commitments alone."""
+        return self._value(self.sample, self.positions, [], limit, member)
 
     def with_one_more(self, limit: RiskLimit, member: str, team: Team) -> float | None:
         """In-sample value with one more team chosen; ``None`` where nothing of it is the member's."""

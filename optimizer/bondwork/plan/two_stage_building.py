@@ -11,6 +11,7 @@ import numpy as np
 from bondwork.plan.building import count_ineligible, list_assignments, list_shares
 from bondwork.plan.explanation import explain_unassigned
 from bondwork.plan.loads import load_shares
+from bondwork.plan.overcommitted import list_two_stage_overcommitted
 from bondwork.plan.plan import Assignment, NodeDecision, Plan, Provenance, RiskValue
 from bondwork.problem.teams import teams_of_offers
 from bondwork.program.bounds import gap
@@ -55,6 +56,7 @@ def build_two_stage_plan(
         bound=bound,
         gap=None if objective is None or bound is None else gap(objective, bound),
         ineligible_offers=count_ineligible(instance),
+        overcommitted=list_two_stage_overcommitted(instance, found.model.first.limits, found.model.outcomes),
         conflict=found.conflict,
         stochastic=found.stochastic,
         evaluation=found.evaluation,

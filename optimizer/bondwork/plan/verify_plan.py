@@ -8,6 +8,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from bondwork.plan.recount import LIMIT_TOLERANCE, SUM_TOLERANCE, Account, Key, label
+from bondwork.plan.recount_commitments import (
+    committed_accounts,
+    doubtful_overcommitments,
+    stated_overcommitments,
+)
 from bondwork.plan.recount_horizon import HorizonRecount
 from bondwork.plan.recount_loads import LoadRecount, incentive
 from bondwork.plan.recount_risk import TailRecount
@@ -65,6 +70,7 @@ class PlanCheck(StatusCheck):
             self.check_reasons(accounts)
         self.check_load_error()
         self.check_risk()
+        self.check_overcommitted()
         self.check_prices(accounts)
         self.check_status()
         self.check_verdict()
@@ -188,7 +194,7 @@ class PlanCheck(StatusCheck):
         """Check that no limit is exceeded."""
         for key, account in accounts.items():
             if account.excess() > account.tolerance():
-                self.wrong(label(key), math.fsum(account.terms), f"at most {account.bound:.12g}")
+                self.wrong(label(key), account.total(), f"at most {account.permitted():.12g}")
 
     # sums
 
@@ -312,11 +318,12 @@ class PlanCheck(StatusCheck):
             facts: tuple[float, float | None, float | None, bool]
             if limit.measure == "expected":
                 account = self.round.loss_account(name, self.chosen, limit.budget)
-                self.check_sum(what, ("risk", number, "in_sample"), given.in_sample, account.terms)
+                terms = [*account.terms, *account.held]
+                self.check_sum(what, ("risk", number, "in_sample"), given.in_sample, terms)
                 if given.calibrated is not None:
                     none = (("risk", number, "calibrated"), None)
                     self.wrong(f"calibrated of {what}", given.calibrated, "none: the value is exact", none)
-                holds = account.excess() <= account.tolerance()
+                holds = account.total() <= limit.budget + LIMIT_TOLERANCE * max(limit.budget, account.total())
                 facts = (limit.budget, None, None, holds)
             else:
                 facts = self.check_tail(number, given, limit, name)
@@ -335,17 +342,28 @@ class PlanCheck(StatusCheck):
         if not _agree(given.in_sample, reading.in_sample):
             right = (("risk", number, "in_sample"), reading.in_sample)
             self.wrong(f"in_sample of {what}", given.in_sample, reading.in_sample, right)
-        if reading.in_sample > reading.ceiling + LIMIT_TOLERANCE * max(abs(reading.ceiling), 1e-3):
-            self.wrong(what, reading.in_sample, f"at most {reading.ceiling:.12g}")
+        most = reading.permitted(reading.ceiling)
+        if reading.in_sample > most + LIMIT_TOLERANCE * max(abs(most), 1e-3):
+            self.wrong(what, reading.in_sample, f"at most {most:.12g}")
         none = (("risk", number, "calibrated"), None)
         if given.calibrated is not None and not (limit.calibrate and given.calibrated <= reading.ceiling):
             self.wrong(f"calibrated of {what}", given.calibrated, "none, or a tighter budget", none)
-        if given.calibrated is not None and reading.in_sample > given.calibrated + LIMIT_TOLERANCE * max(
-            abs(given.calibrated), 1e-3
-        ):
+        tight = reading.permitted(reading.ceiling if given.calibrated is None else given.calibrated)
+        if given.calibrated is not None and reading.in_sample > tight + LIMIT_TOLERANCE * max(tight, 1e-3):
             self.wrong(f"calibrated of {what}", given.calibrated, f"at least {reading.in_sample:.12g}", none)
         error = reading.standard_error if math.isfinite(reading.standard_error) else None
         return reading.ceiling, reading.out_of_sample, error, reading.holds()
+
+    def check_overcommitted(self) -> None:
+        """Check which limits the commitments alone are said to exceed: all that do, and no others."""
+        accounts = list(committed_accounts(self.round, self.committed_tail))
+        right = ("overcommitted",), stated_overcommitments(accounts)
+        for what, found, expected in doubtful_overcommitments(self.plan.overcommitted, accounts):
+            self.doubt(what, found, expected, right)
+
+    def committed_tail(self, limit: RiskLimit, name: str) -> float:
+        """What a tail limit measures of the commitments alone, on the scenarios of the solve."""
+        return self.tails.committed(limit, name)
 
     # reasons and prices
 

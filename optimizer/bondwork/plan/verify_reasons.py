@@ -233,6 +233,7 @@ class ReasonCheck(Findings):
                     continue
                 value = self.tails.with_one_more(limit, member, team)
                 ceiling = given.budget if given.calibrated is None else given.calibrated
+                ceiling = max(ceiling, self.tails.committed(limit, member))
                 if value is not None:
                     margin = LIMIT_TOLERANCE * max(abs(ceiling), abs(value))
                     yield f"{limit.measure} of {member}", value - ceiling, margin

@@ -59,11 +59,14 @@ class StatusCheck(Findings):
         open_tasks = set(range(len(self.instance.tasks))) - self.round.committed
         needed = any(self.instance.tasks.required[task] for task in open_tasks)
         needed |= any(period.tasks.required.any() for period in self.instance.periods)
-        accounts = self.round.accounts([])
-        exceeded = any(each.excess() > 0.0 for each in accounts.values())
-        if not (needed or exceeded or self.has_tails):
-            self.wrong("status", "infeasible", "a plan: doing nothing keeps every limit")
-        known = {*map(label, accounts), *(f"task {name} required" for name in self.instance.tasks.ids)}
+        if not needed:
+            self.wrong(
+                "status", "infeasible", "a plan: no task is required, and doing nothing breaks no limit"
+            )
+        known = {
+            *map(label, self.round.accounts([])),
+            *(f"task {name} required" for name in self.instance.tasks.ids),
+        }
         known |= {
             f"{limit.measure} of {member}"
             for limit in self.instance.risk

@@ -95,9 +95,7 @@ class TwoStageCheck(PlanCheck):
                 self.wrong(where, f"{times} rescues of {self.instance.tasks.ids[task]}", "one at most")
         for key, account in self.rescues.accounts(self.chosen, before, outcome).items():
             if account.excess() > account.tolerance():
-                self.wrong(
-                    f"{label(key)} in {where}", math.fsum(account.terms), f"at most {account.bound:.12g}"
-                )
+                self.wrong(f"{label(key)} in {where}", account.total(), f"at most {account.permitted():.12g}")
 
     def check_rescue(
         self, at: Place, given: Assignment, seen: Seen, holder: dict[int, int], outcome: Outcome
@@ -276,8 +274,9 @@ class TwoStageCheck(PlanCheck):
             if abs(given.in_sample - value) > 1e-3 * slack + SUM_TOLERANCE * abs(value):
                 right = (("risk", number, "in_sample"), value)
                 self.wrong(f"in_sample of {what}", given.in_sample, value, right)
-            if value > ceiling + slack:
-                self.wrong(what, value, f"at most {ceiling:.12g}")
+            most = max(ceiling, self.committed(limit, name))
+            if value > most + slack:
+                self.wrong(what, value, f"at most {most:.12g}")
             if given.budget != ceiling:
                 self.wrong(f"budget of {what}", given.budget, ceiling, (("risk", number, "budget"), ceiling))
             self.check_calibrated(number, given, limit, value)
@@ -299,8 +298,21 @@ class TwoStageCheck(PlanCheck):
             return
         if not limit.calibrate or tight > given.budget:
             self.wrong(f"calibrated of {what}", tight, "none, or a tighter budget", none)
-        if value > tight + LIMIT_TOLERANCE * max(abs(tight), 1e-3):
+        most = max(tight, self.committed(limit, given.of))
+        if value > most + LIMIT_TOLERANCE * max(abs(most), 1e-3):
             self.wrong(f"calibrated of {what}", tight, f"at least {value:.12g}", none)
+
+    def committed(self, limit: RiskLimit, name: str) -> float:
+        """What a limit measures of the commitments alone."""
+        if limit.measure == "expected":
+            return self.round.loss_account(name, [], 0.0).committed()
+        return self.committed_tail(limit, name)
+
+    def committed_tail(self, limit: RiskLimit, name: str) -> float:
+        """What a tail limit measures of the commitments alone, on the outcomes of the solve."""
+        alone = {seen: Outcome(chance) for seen, chance in self.rescues.what_is_seen([]).items()}
+        losses = self.rescues.losses(name, [], alone)
+        return tail_value(losses, limit.measure, limit.level, limit.budget)
 
     def _value(self, limit: RiskLimit, name: str) -> float:
         if limit.measure == "expected":

@@ -141,7 +141,7 @@ def _records(name: str, table: Table, resources: Sequence[str]) -> list[dict[str
         if field in _BY_RESOURCE:
             entries = [_by_resource(row, resources, field in _UNLIMITED) for row in entries]
         for record, entry in zip(records, entries, strict=True):
-            unlimited = field in _UNLIMITED and isinstance(entry, float) and not np.isfinite(entry)
+            unlimited = field in _UNLIMITED and isinstance(entry, float) and not entry < np.inf
             if entry is not None and not unlimited:
                 record[field] = entry
     return records
@@ -149,7 +149,7 @@ def _records(name: str, table: Table, resources: Sequence[str]) -> list[dict[str
 
 def _by_resource(row: list[float], resources: Sequence[str], unlimited: bool) -> dict[str, float]:
     named = zip(resources, row, strict=True)
-    return {each: amount for each, amount in named if np.isfinite(amount) or not unlimited}
+    return {each: amount for each, amount in named if amount < np.inf or not unlimited}
 
 
 def _name_references(table: list[dict[str, Any]], records: dict[str, list[dict[str, Any]]]) -> None:

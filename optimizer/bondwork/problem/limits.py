@@ -17,7 +17,7 @@ from bondwork.problem.teams import held_teams, member_slashing, team_slashing
 from bondwork.problem.values import is_committed, is_eligible
 
 if TYPE_CHECKING:
-    from bondwork.arrays import FloatArray, IntArray
+    from bondwork.arrays import BoolArray, FloatArray, IntArray
     from bondwork.problem.instance import Instance, RiskLimit
 
 
@@ -50,8 +50,12 @@ class Limits:
         Shape (M,), int. See `LimitKind`.
     deadline
         Shape (M,). Clock time for `LimitKind.DEADLINE`, else ``nan``.
+    budget, committed
+        Shape (M,). The limit as the round states it, and what the commitments alone take of it. Collateral
+        that they hold is off ``free_collateral`` already, and so is the time of serial coprocessors.
     lower, upper
-        Shape (M,). Bounds of the row, what commitments hold already taken off.
+        Shape (M,). Bounds of the row, what commitments hold already taken off: nothing is left, and no less,
+        where they exceed the limit.
     """
 
     instance: Instance
@@ -59,11 +63,13 @@ class Limits:
     owner: IntArray
     detail: IntArray
     deadline: FloatArray
+    budget: FloatArray
+    committed: FloatArray
     lower: FloatArray
     upper: FloatArray
 
     def __post_init__(self) -> None:
-        freeze_fields(self, "kind", "owner", "detail", "deadline", "lower", "upper")
+        freeze_fields(self, "kind", "owner", "detail", "deadline", "budget", "committed", "lower", "upper")
 
     def __len__(self) -> int:
         return len(self.kind)
@@ -103,8 +109,8 @@ def enumerate_limits(instance: Instance) -> Limits:
     """List the limits of a round (MODEL 1; 2.2 to 2.4, 2.8 to 2.10; 5 ``expected``) in a fixed order.
 
     Tasks that a commitment already holds have no row: nothing about them is left to decide. What is not
-    limited has no row either. A bound below zero means that the commitments alone exceed the limit: the
-    round is then infeasible, and says so.
+    limited has no row either. Commitments that alone exceed a limit leave nothing of it: what takes some of
+    it cannot be chosen, and everything else can.
     """
     parts = [
         _task_limits(instance),
@@ -122,33 +128,46 @@ def enumerate_limits(instance: Instance) -> Limits:
     return Limits(instance, *columns)
 
 
-_Part = tuple["IntArray", "IntArray", "IntArray", "FloatArray", "FloatArray", "FloatArray"]
+_Part = tuple[
+    "IntArray", "IntArray", "IntArray", "FloatArray", "FloatArray", "FloatArray", "FloatArray", "FloatArray"
+]
 
 
 def _part(
     kind: LimitKind,
     owner: IntArray,
-    upper: FloatArray,
+    budget: FloatArray,
+    committed: FloatArray | float = 0.0,
     *,
     detail: IntArray | int = NOBODY,
     deadline: FloatArray | float = np.nan,
     lower: FloatArray | float = -np.inf,
 ) -> _Part:
     size = len(owner)
+    budget = np.asarray(budget, dtype=np.float64)
+    committed = np.broadcast_to(np.asarray(committed, dtype=np.float64), size)
     return (
         np.full(size, int(kind), dtype=np.int64),
         np.asarray(owner, dtype=np.int64),
         np.broadcast_to(np.asarray(detail, dtype=np.int64), size),
         np.broadcast_to(np.asarray(deadline, dtype=np.float64), size),
+        budget,
+        committed,
         np.broadcast_to(np.asarray(lower, dtype=np.float64), size),
-        np.asarray(upper, dtype=np.float64),
+        left_of(budget, committed),
     )
 
 
-def _left(limit: FloatArray, held: FloatArray) -> FloatArray:
-    """Return what commitments leave of limits; negative where they exceed one, and not by rounding."""
+def left_of(limit: FloatArray, held: FloatArray) -> FloatArray:
+    """Return what commitments leave of limits: nothing where they exceed one, or reach it by rounding."""
     left = limit - held
-    return np.where(np.abs(left) <= ROUNDING * limit, 0.0, left)
+    return np.where(left <= ROUNDING * np.abs(limit), 0.0, left)
+
+
+def exceeds(held: FloatArray, limit: FloatArray) -> BoolArray:
+    """Whether what commitments alone take is above limits, and not by rounding."""
+    above: BoolArray = held - limit > ROUNDING * np.abs(limit)
+    return above
 
 
 def _task_limits(instance: Instance) -> _Part:
@@ -168,8 +187,9 @@ def _capacity_limits(instance: Instance) -> tuple[_Part, _Part]:
         held = np.zeros_like(owners.capacity)
         np.add.at(held, whose[mine], commitments.work[mine])
         owner, resource = np.nonzero(np.isfinite(owners.capacity))
-        left = _left(owners.capacity[owner, resource], held[owner, resource])
-        parts.append(_part(kind, owner, left, detail=resource))
+        parts.append(
+            _part(kind, owner, owners.capacity[owner, resource], held[owner, resource], detail=resource)
+        )
     return parts[0], parts[1]
 
 
@@ -186,7 +206,7 @@ def _stake_limits(instance: Instance) -> _Part:
     claims, held = instance.claims, np.unique(instance.commitments.claim)  # a task is slashed once
     exposed = sum_by_owner(claims.operator[held], claims.slashing[held], len(instance.operators))
     owner = np.flatnonzero(np.isfinite(instance.operators.stake))
-    return _part(LimitKind.STAKE, owner, _left(instance.operators.stake[owner], exposed[owner]))
+    return _part(LimitKind.STAKE, owner, instance.operators.stake[owner], exposed[owner])
 
 
 def _deadline_limits(instance: Instance) -> _Part:
@@ -208,7 +228,8 @@ def _expected_loss_limits(instance: Instance, index: int, limit: RiskLimit) -> _
         return _part(
             LimitKind.EXPECTED_LOSS_NETWORK,
             np.array([NOBODY]),
-            _left(np.array([limit.budget]), already),
+            np.array([limit.budget]),
+            already,
             detail=index,
         )
     if limit.scope == "operator":
@@ -219,4 +240,4 @@ def _expected_loss_limits(instance: Instance, index: int, limit: RiskLimit) -> _
         held, size = member_slashing(instance, teams), len(instance.coprocessors)
     members = np.arange(size) if limit.member is None else np.array([limit.member])
     already = sum_by_owner(whose, held, size)[members]
-    return _part(kind, members, _left(np.full(len(members), limit.budget), already), detail=index)
+    return _part(kind, members, np.full(len(members), limit.budget), already, detail=index)

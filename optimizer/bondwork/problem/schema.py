@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag
 from bondwork.problem.schema_types import (
     LARGEST,
     Amount,
+    Balance,
     Id,
     Level,
     Number,
@@ -62,8 +63,10 @@ class Coprocessor(Record):
 
     id: Id
     capacity: Resources = Field({}, description="By resource; absent: not limited.")
-    free_collateral: Amount | None = Field(
-        None, description="Collateral left after the commitments; absent: not limited."
+    free_collateral: Balance | None = Field(
+        None,
+        description="Collateral left after the commitments, below 0 where they hold more than there is; "
+        "absent: not limited.",
     )
     outage_probability: Probability = 0.0
     serial: bool = Field(False, description="Works on one task at a time.")

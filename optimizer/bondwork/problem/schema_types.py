@@ -11,27 +11,42 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 LARGEST = 1e150
 
 
+def _decimal_schema(least: float, sign: str, message: str) -> CoreSchema:
+    """Core schema of a JSON number or a decimal string, ``least`` to `LARGEST`."""
+    number = core_schema.float_schema(strict=True, ge=least, le=LARGEST, allow_inf_nan=False)
+    # at most 200 characters: more digits than any amount below LARGEST can need
+    text = core_schema.str_schema(
+        strict=True, pattern=rf"^{sign}[0-9]{{1,151}}(\.[0-9]{{1,200}})?$", regex_engine="rust-regex"
+    )
+    parsed = core_schema.chain_schema(
+        [text, core_schema.float_schema(strict=False, ge=least, le=LARGEST, allow_inf_nan=False)]
+    )
+    return core_schema.custom_error_schema(
+        core_schema.union_schema([number, parsed], mode="left_to_right"),
+        custom_error_type="amount",
+        custom_error_message=message,
+    )
+
+
 class DecimalAmount:
     """Core schema of an amount: a JSON number, or a decimal string for those who fear rounding on the way."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
-        number = core_schema.float_schema(strict=True, ge=0.0, le=LARGEST, allow_inf_nan=False)
-        # at most 200 characters: more digits than any amount below LARGEST can need
-        text = core_schema.str_schema(
-            strict=True, pattern=r"^[0-9]{1,151}(\.[0-9]{1,200})?$", regex_engine="rust-regex"
-        )
-        parsed = core_schema.chain_schema(
-            [text, core_schema.float_schema(strict=False, ge=0.0, le=LARGEST, allow_inf_nan=False)]
-        )
-        return core_schema.custom_error_schema(
-            core_schema.union_schema([number, parsed], mode="left_to_right"),
-            custom_error_type="amount",
-            custom_error_message=f'an amount from 0 to {LARGEST:g}, such as 12.5 or "12.5"',
-        )
+        return _decimal_schema(0.0, "", f'an amount from 0 to {LARGEST:g}, such as 12.5 or "12.5"')
+
+
+class DecimalBalance:
+    """Core schema of what is left of an amount: as `DecimalAmount`, but below 0 where something is owed."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
+        message = f'an amount from {-LARGEST:g} to {LARGEST:g}, such as 12.5, "12.5" or -3'
+        return _decimal_schema(-LARGEST, "-?", message)
 
 
 Amount = Annotated[float, DecimalAmount]
+Balance = Annotated[float, DecimalBalance]
 Quantity = Annotated[float, Field(ge=0.0, le=LARGEST, allow_inf_nan=False)]
 Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)]
 Probability = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]

@@ -8,9 +8,10 @@ over those released with a failure,
     collateral   sum of l * x[o]  +  sum of l * x[f]   <=  free + what commitments returned
     stake        sum of s * x[o]  +  sum of s * x[f]   <=  stake - s of held and of failed commitments
 
-which is K[c,n] = K[c,m] - sum of l*x + sum of l*omega*x written out along the path. Offers are valued at
-their success probabilities; their outcomes decide over what is left for later. A limit on the expected loss
-is about what is held at a node.
+which is K[c,n] = K[c,m] - sum of l*x + sum of l*omega*x written out along the path. Where commitments alone
+exceed a limit at a node, the right side is 0: what they take never makes a round infeasible. Offers are
+valued at their success probabilities; their outcomes decide over what is left for later. A limit on the
+expected loss is about what is held at a node.
 
 A serial coprocessor works by deadline, and what it was given at a period cannot start before: for every
 period j on the path and every deadline D, the durations of what was given from j on and is due by D fit
@@ -172,13 +173,13 @@ class _Template:
         own = entries_of(self.decided, self.columns[self.point], limits)
         asked = np.isin(np.arange(len(limits)), own.row) | (limits.kind == LimitKind.TASK)
         rows = [np.flatnonzero(asked)]
-        owners, deadlines, upper = [limits.owner[asked]], [limits.deadline[asked]], [limits.upper[asked]]
+        owners, deadlines, budget = [limits.owner[asked]], [limits.deadline[asked]], [limits.budget[asked]]
         begins = [starts[asked]]
         for owner, deadline, bound, start in self._windows(limits):
             rows.append(np.array([limits.of_kind(LimitKind.DEADLINE)[0]]))
             owners.append(np.array([owner]))
             deadlines.append(np.array([deadline]))
-            upper.append(np.array([bound]))
+            budget.append(np.array([bound]))
             begins.append(np.array([start]))
         index = np.concatenate(rows)
         made = Limits(
@@ -187,8 +188,10 @@ class _Template:
             np.concatenate(owners),
             limits.detail[index],
             np.concatenate(deadlines),
+            np.concatenate(budget),
+            limits.committed[index],
             limits.lower[index],
-            np.concatenate(upper),
+            np.maximum(np.concatenate(budget), 0.0),  # what is left at a node, its own numbers say
         )
         return made, np.concatenate(begins)
 

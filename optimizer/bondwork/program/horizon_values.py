@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bondwork.problem.instance import NOBODY
-from bondwork.problem.limits import ROUNDING, LimitKind
+from bondwork.problem.limits import LimitKind, left_of
 from bondwork.problem.release import THIS_ROUND
 from bondwork.program.horizon_entries import FORFEITABLE
 
@@ -88,11 +88,11 @@ class NodeNumbers:
         return np.full(len(self.nodes), p >= 1.0)
 
     def upper(self) -> FloatArray:
-        """Upper bounds of the rows, what commitments hold taken off. Shape (N, M)."""
+        """Upper bounds of the rows: what commitments leave at each node, and no less than 0. Shape (N, M)."""
         limits = self.limits
-        upper = np.repeat(limits.upper[None], len(self.nodes), axis=0)
-        if self.point == THIS_ROUND:
-            return upper  # the round's own limits have taken them off already
+        if self.point == THIS_ROUND:  # the round's own limits have taken them off already
+            return np.repeat(limits.upper[None], len(self.nodes), axis=0)
+        taken = np.zeros((len(self.nodes), len(limits)))
         held = self.tree.horizon.instance.commitments
         slashing = self.tree.horizon.instance.claims.slashing[held.claim]
         released = self.tree.horizon.commitments_released(self.point)
@@ -106,16 +106,14 @@ class NodeNumbers:
                     continue
                 match LimitKind(int(limits.kind[row])):
                     case LimitKind.CAPACITY | LimitKind.OPERATOR_CAPACITY:
-                        taken = 0.0 if released[k] else held.work[k, limits.detail[row]]
-                        upper[:, row] -= taken
+                        taken[:, row] += 0.0 if released[k] else held.work[k, limits.detail[row]]
                     case LimitKind.COLLATERAL:
-                        upper[:, row] += np.where(succeeded, held.collateral[k], 0.0)
+                        taken[:, row] -= np.where(succeeded, held.collateral[k], 0.0)
                     case LimitKind.STAKE:
-                        upper[:, row] -= np.where(succeeded, 0.0, slashing[k])
+                        taken[:, row] += np.where(succeeded, 0.0, slashing[k])
                     case _:
-                        upper[:, row] -= 0.0 if released[k] else slashing[k] * (1.0 - p)
-        rounding = np.abs(upper) <= ROUNDING * np.abs(limits.upper)
-        return np.where(rounding, 0.0, upper)
+                        taken[:, row] += 0.0 if released[k] else slashing[k] * (1.0 - p)
+        return left_of(np.repeat(limits.budget[None], len(self.nodes), axis=0), taken)
 
     def _concerns(self, row: int, commitment: int) -> bool:
         """Whether a limit is about a commitment."""

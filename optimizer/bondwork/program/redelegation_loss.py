@@ -23,7 +23,10 @@ import numpy as np
 from bondwork.problem.instance import RiskLimit
 from bondwork.program.linking import Linking
 from bondwork.program.node_rows import unique_names
-from bondwork.risk.limits import members
+from bondwork.risk.chance import most_allowed
+from bondwork.risk.cvar import cvar
+from bondwork.risk.limits import ceiling_of, members
+from bondwork.risk.losses import unit_of
 
 if TYPE_CHECKING:
     from bondwork.arrays import BoolArray, FloatArray, IntArray
@@ -49,6 +52,27 @@ class Losses:
     node_upper: FloatArray = field(default_factory=lambda: np.zeros(0))
     node_integer: BoolArray = field(default_factory=lambda: np.zeros(0, dtype=bool))
     linking: Linking = field(default_factory=Linking.none)
+
+
+def committed_loss(instance: Instance, outcomes: FirstStage, limit: RiskLimit, member: int) -> float:
+    """What a limit measures of the commitments alone, for one member of its scope."""
+    held = _held_slashing(instance, limit.scope, member)
+    if limit.measure == "expected":
+        return float(held @ (1.0 - instance.commitments.success_probability))
+    losses: FloatArray = outcomes.lost @ held
+    match limit.measure:
+        case "cvar":
+            return cvar(losses, outcomes.probability, limit.level)
+        case "worst_case":
+            return float(losses[outcomes.probability > 0.0].max(initial=0.0))
+    return float(outcomes.probability[losses > most_allowed(limit.budget)].sum())
+
+
+def _held_slashing(instance: Instance, scope: str, member: int) -> FloatArray:
+    """Slashing of the commitments that count for a member, 0 for others. Shape (commitments,)."""
+    held = instance.commitments
+    amount = instance.claims.slashing[held.claim]
+    return amount if scope == "network" else np.where(held.operator == member, amount, 0.0)
 
 
 def add_losses(
@@ -110,14 +134,16 @@ class _Losses:
                 self.cvar(limit, member, label)
             case "worst_case":
                 for leaf in range(len(self.outcomes.leaf_probability)):
-                    row = self.loss_row(
-                        limit.scope, member, leaf, f"{label} at leaf {leaf}", limit.budget, 1.0
-                    )
-                    del row
+                    name = f"{label} at leaf {leaf}"
+                    self.loss_row(limit.scope, member, leaf, name, self.ceiling(limit, member), 1.0)
             case "chance":
                 self.chance(limit, member, label)
             case _:
                 raise ValueError(f"{label} is not honoured beside second-stage offers")
+
+    def ceiling(self, limit: RiskLimit, member: int) -> float:
+        """What the measure may come to: the limit, or what the commitments alone take."""
+        return max(ceiling_of(limit), committed_loss(self.instance, self.outcomes, limit, member))
 
     def of_first(self, scope: str, member: int) -> BoolArray:
         """Which columns of the root lose something here."""
@@ -133,15 +159,9 @@ class _Losses:
         mine: BoolArray = self.instance.offers.operator[offers] == member
         return mine
 
-    def _held(self, scope: str, member: int) -> FloatArray:
-        """Slashing of the commitments that count here, 0 for others. Shape (number of commitments,)."""
-        held = self.instance.commitments
-        amount = self.instance.claims.slashing[held.claim]
-        return amount if scope == "network" else np.where(held.operator == member, amount, 0.0)
-
     def base(self, scope: str, member: int) -> FloatArray:
         """What commitments lose at each node. Shape (K,)."""
-        lost: FloatArray = self.outcomes.lost @ self._held(scope, member)
+        lost: FloatArray = self.outcomes.lost @ _held_slashing(self.instance, scope, member)
         return lost
 
     def loss_row(
@@ -164,9 +184,8 @@ class _Losses:
 
     def expected(self, limit: RiskLimit, member: int, label: str) -> None:
         """Slashing that p leaves, less what rescues are expected to save."""
-        held = self.instance.commitments
-        already = float(self._held(limit.scope, member) @ (1.0 - held.success_probability))
-        row = self.link(label, limit.budget - already)
+        already = committed_loss(self.instance, self.outcomes, limit, member)
+        row = self.link(label, max(limit.budget - already, 0.0))
         p = self.instance.offers.success_probability[self.first.columns]
         for j in np.flatnonzero(self.of_first(limit.scope, member)).tolist():
             self.entries.append((row, 0, j, float(self.x_slashing[j] * (1.0 - p[j]))))
@@ -191,7 +210,7 @@ class _Losses:
             self.rows.root(row, np.array([eta]), -1.0)
             self.rows.own(row, np.array([column]), -1.0)
         if not priced:
-            row = self.link(label, limit.budget / unit)
+            row = self.link(label, self.ceiling(limit, member) / unit)
             self.entries.append((row, 0, eta, 1.0))
             self.spread(row, columns, share)
 
@@ -200,17 +219,17 @@ class _Losses:
         unit = self.unit(limit.scope, member)
         share = self.outcomes.leaf_probability
         columns = self.columns(f"over {label}", len(share), np.zeros(len(share)), 1.0, whole=True)
-        room = np.maximum(self.most(limit.scope, member) - limit.budget, 0.0) / unit
+        budget = most_allowed(limit.budget)
+        room = np.maximum(self.most(limit.scope, member) - budget, 0.0) / unit
         for leaf, column in enumerate(columns):
-            row = self.loss_row(limit.scope, member, leaf, f"{label} at leaf {leaf}", limit.budget, unit)
+            row = self.loss_row(limit.scope, member, leaf, f"{label} at leaf {leaf}", budget, unit)
             self.rows.own_by_node(row, column, -room)
-        row = self.link(label, limit.probability + CHANCE_SLACK)
+        row = self.link(label, self.ceiling(limit, member) + CHANCE_SLACK)
         self.spread(row, columns, share)
 
     def unit(self, scope: str, member: int) -> float:
-        """A power of two near the largest slashing: what auxiliary columns count in, lest wei drown them."""
-        _, exponent = np.frexp(np.max(self.x_slashing[self.of_first(scope, member)], initial=0.0))
-        return float(np.ldexp(1.0, exponent))
+        """What auxiliary columns count in, lest wei drown them."""
+        return unit_of(self.x_slashing[self.of_first(scope, member)], self.base(scope, member))
 
     def most(self, scope: str, member: int) -> FloatArray:
         """The most that can be lost at each node: of every task one executor. Shape (K,)."""

@@ -18,9 +18,11 @@ from bondwork.problem.values import net_reward
 from bondwork.program.contingency import carry_out
 from bondwork.program.recourse import expected_gain, late_effects, losses_at_leaves
 from bondwork.program.redelegation import has_tails
+from bondwork.program.redelegation_loss import committed_loss
 from bondwork.risk.assessment import FRESH_SCENARIOS, Assessment, fresh_seed
+from bondwork.risk.chance import most_allowed
 from bondwork.risk.cvar import cvar
-from bondwork.risk.limits import members
+from bondwork.risk.limits import ceiling_of, members
 
 if TYPE_CHECKING:
     from bondwork.arrays import BoolArray, FloatArray, IntArray
@@ -28,9 +30,6 @@ if TYPE_CHECKING:
     from bondwork.program.contingency import FreshRecourse
     from bondwork.program.redelegation import Redelegation
     from bondwork.uncertainty.first_stage import FirstStage
-
-#: A loss exceeds a budget when it is above it by more than this share: sums of decimals are not exact.
-EXCESS_TOLERANCE = 1e-9
 
 
 def is_exact(outcomes: FirstStage, instance: Instance) -> bool:
@@ -64,12 +63,16 @@ def assess_rescues(
     found = []
     for number, limit in enumerate(instance.risk):
         for scope, member, name in members(instance, limit):
-            ceiling = limit.probability if limit.measure == "chance" else limit.budget
+            ceiling = ceiling_of(limit)
             value = error = None
             if fresh is not None and not is_exact(model.outcomes, instance):
                 value, error = _fresh_value(model, x, fresh, limit, _mine(instance, scope, member))
             inside = _value(model, x, rescued, limit, scope, member)
-            found.append(Assessment(number, name, ceiling, inside, value, error))
+            held = committed_loss(instance, model.outcomes, limit, member)
+            outside = None
+            if value is not None and fresh is not None:
+                outside = committed_loss(instance, fresh.outcomes, limit, member)
+            found.append(Assessment(number, name, ceiling, inside, value, error, held, outside))
     return found
 
 
@@ -194,7 +197,7 @@ def _excess(losses: FloatArray, level: float) -> FloatArray:
 
 
 def _is_over(losses: FloatArray, budget: float) -> BoolArray:
-    over: BoolArray = losses > budget + EXCESS_TOLERANCE * abs(budget)
+    over: BoolArray = losses > most_allowed(budget)
     return over
 
 

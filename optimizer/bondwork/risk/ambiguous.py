@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bondwork.risk.losses import unit_of
 from bondwork.risk.measure import Block, Cut
 
 if TYPE_CHECKING:
@@ -47,6 +48,11 @@ class WorstExpectation:
     def of_losses(self, losses: FloatArray) -> float:
         """Refuse: the ball is about failures, not about losses."""
         raise TypeError("the worst expectation is no function of the losses alone")
+
+    @property
+    def unit(self) -> float:
+        """What auxiliary columns count in."""
+        return unit_of(self.loss.weight, self.held_weight)
 
     def failure_shares(self) -> FloatArray:
         """Share of scenarios in which each column of the scope fails, then each of its commitments."""
@@ -87,7 +93,7 @@ class WorstExpectation:
         from scipy.sparse import csr_array, eye_array, hstack, vstack
 
         k, held = len(self.loss.columns), len(self.held_weight)
-        unit = self.loss.unit
+        unit = self.unit
         weight, held_weight = self.loss.weight / unit, self.held_weight / unit
         shares = self.failure_shares()
         own = csr_array((weight, (np.arange(k), self.loss.columns)), shape=(k + held, self.loss.size))

@@ -17,7 +17,7 @@ from bondwork.problem.teams import (
     team_slashing,
     teams_of_offers,
 )
-from bondwork.risk.limits import is_tail_limit, members, tail_measures
+from bondwork.risk.limits import committed_value, is_tail_limit, members, tail_measures
 from bondwork.risk.teams import with_scenario_chances
 from bondwork.uncertainty.sampling import fresh_method, sample_round
 
@@ -56,6 +56,8 @@ class Assessment:
         Value on the sample of the solve; for expected losses the exact value.
     out_of_sample, standard_error
         Value on fresh scenarios, for tail limits.
+    committed, committed_fresh
+        The same two values for the commitments alone.
     """
 
     limit: int
@@ -64,17 +66,32 @@ class Assessment:
     in_sample: float
     out_of_sample: float | None
     standard_error: float | None
+    committed: float = 0.0
+    committed_fresh: float | None = None
 
     @property
     def holds(self) -> bool:
         """Whether the limit holds: on fresh scenarios where there are any, within two standard errors."""
-        slack = 1e-9 * abs(self.ceiling)
+        return self._is_within(self.ceiling)
+
+    @property
+    def permitted(self) -> float:
+        """What the value may come to: the ceiling, or what the commitments alone take."""
+        return max(self.ceiling, self.committed if self.committed_fresh is None else self.committed_fresh)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the limit holds, or nothing that was chosen makes worse what commitments exceed."""
+        return self._is_within(self.permitted)
+
+    def _is_within(self, ceiling: float) -> bool:
+        slack = 1e-9 * abs(ceiling)
         if self.out_of_sample is None:
-            return self.in_sample <= self.ceiling + 1e-6 * max(abs(self.ceiling), abs(self.in_sample))
+            return self.in_sample <= ceiling + 1e-6 * max(abs(ceiling), abs(self.in_sample))
         error = self.standard_error
         if error is None or not np.isfinite(error):
             error = 0.0
-        return self.out_of_sample <= self.ceiling + STANDARD_ERRORS * error + slack
+        return self.out_of_sample <= ceiling + STANDARD_ERRORS * error + slack
 
 
 def fresh_seed(seed: int) -> np.random.SeedSequence:
@@ -97,6 +114,7 @@ def assess(instance: Instance, sample: RoundSample | None, chosen: IntArray, see
         Seed of the solve; fresh scenarios come from a stream of their own under it.
     """
     teams = chosen_teams(instance, sample, chosen)
+    nobody = teams.select(np.zeros(0, dtype=np.int64))
     x = np.ones(len(teams))
     found: list[Assessment] = []
     inside: Iterator[Measure] = iter(())
@@ -125,11 +143,14 @@ def assess(instance: Instance, sample: RoundSample | None, chosen: IntArray, see
                         old.value(x),
                         new.value(x),
                         error if np.isfinite(error) else None,
+                        committed_value(old),
+                        committed_value(new),
                     )
                 )
             else:
                 loss = _expected_loss(instance, limit, member, teams)
-                found.append(Assessment(number, name, limit.budget, loss, None, None))
+                held = _expected_loss(instance, limit, member, nobody)
+                found.append(Assessment(number, name, limit.budget, loss, None, None, held))
     return found
 
 

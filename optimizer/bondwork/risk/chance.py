@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 EXCESS_TOLERANCE = 1e-9
 
 
+def most_allowed(budget: float) -> float:
+    """Return the loss up to which a budget does not count as exceeded."""
+    return budget + EXCESS_TOLERANCE * abs(budget)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Chance:
     """Probability of a loss above ``budget`` at most ``ceiling``; see `bondwork.risk.measure.Measure`.
@@ -37,13 +42,18 @@ class Chance:
     block_has_total: bool = True
     is_of_losses: bool = True
 
+    @property
+    def most_allowed(self) -> float:
+        """Loss up to which the budget does not count as exceeded."""
+        return most_allowed(self.budget)
+
     def value(self, x: FloatArray) -> float:
         """Probability of a loss above the budget at ``x``."""
         return self.of_losses(self.loss.of(x))
 
     def of_losses(self, losses: FloatArray) -> float:
         """Probability that given losses exceed the budget."""
-        over = losses > self.budget + EXCESS_TOLERANCE * abs(self.budget)
+        over = losses > self.most_allowed
         return float(self.loss.probability[over].sum())
 
     def cut(self, x: FloatArray) -> Cut:
@@ -58,13 +68,13 @@ class Chance:
         """
         from scipy.sparse import csr_array, diags_array, hstack, vstack
 
-        most = self.loss.largest()
-        binding = (most > self.budget) & (self.loss.probability > 0.0)
+        most, budget = self.loss.largest(), self.most_allowed
+        binding = (most > budget) & (self.loss.probability > 0.0)
         if scenarios is not None:
             binding &= np.isin(np.arange(len(most)), scenarios)
         scenarios = np.flatnonzero(binding)
         count = len(scenarios)
-        room = diags_array(most[scenarios] - self.budget, format="csr") if count else csr_array((0, 0))
+        room = diags_array(most[scenarios] - budget, format="csr") if count else csr_array((0, 0))
         exceed = hstack([self.loss.rows(scenarios), -room])
         weight = csr_array(self.loss.probability[np.newaxis, scenarios])
         total = hstack([csr_array((1, self.loss.size)), weight])
@@ -72,7 +82,7 @@ class Chance:
             matrix=vstack([exceed, total]).tocsr(),
             row_lower=np.full(count + 1, -np.inf),
             # shares of probabilities such as 0.05 of 1000 scenarios must not fail for a rounding
-            row_upper=np.append(self.budget - self.loss.base[scenarios], self.ceiling + 1e-9),
+            row_upper=np.append(budget - self.loss.base[scenarios], self.ceiling + 1e-9),
             lower=np.zeros(count),
             upper=np.ones(count),
             integer=np.ones(count, dtype=bool),

@@ -17,6 +17,8 @@ from bondwork.risk.teams import member_failures, team_failures
 from bondwork.risk.worst_case import WorstCase
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from bondwork.arrays import BoolArray, FloatArray, IntArray
     from bondwork.problem.instance import Instance
     from bondwork.problem.teams import Teams
@@ -53,6 +55,28 @@ def tail_measures(
         for limit in filter(is_tail_limit, instance.risk)
         for whom in members(instance, limit)
     ]
+
+
+def permit_committed(measures: Iterable[Measure]) -> list[Measure]:
+    """Let limits allow what the commitments alone measure: that never makes a round infeasible.
+
+    Nothing may make a value worse that is above its ceiling without any choice, and whatever does not can be
+    chosen.
+    """
+    return [
+        dataclasses.replace(measure, ceiling=max(measure.ceiling, committed_value(measure)))  # type: ignore[type-var]
+        for measure in measures
+    ]
+
+
+def committed_value(measure: Measure) -> float:
+    """Value of a measure for the commitments alone."""
+    return measure.value(np.zeros(measure.loss.size))
+
+
+def ceiling_of(limit: RiskLimit) -> float:
+    """What the value of a limit's measure may be, as the round states it."""
+    return limit.probability if limit.measure in ("chance", "solvency") else limit.budget
 
 
 def mean_risk_measure(instance: Instance, sample: RoundSample, teams: Teams) -> Measure:

@@ -16,6 +16,18 @@ if TYPE_CHECKING:
     from bondwork.uncertainty.outcomes import OutcomeSample
 
 
+#: What commitments lose is at most this many units: far above any choice, and far from where sums of a
+#: solver's numbers lose the choices.
+MOST_UNITS = 1e6
+
+
+def unit_of(weight: FloatArray, held: FloatArray) -> float:
+    """Return a power of two near the largest weight, or larger where commitments lose very much more."""
+    largest = max(np.max(weight, initial=0.0), np.max(held, initial=0.0) / MOST_UNITS)
+    _, exponent = np.frexp(largest)
+    return float(np.ldexp(1.0, exponent))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ScopeLoss:
     """Loss of one scope (the network, an operator, a coprocessor) as a function of the choice.
@@ -68,9 +80,8 @@ class ScopeLoss:
 
     @property
     def unit(self) -> float:
-        """A power of two near the largest weight: what auxiliary columns count in, lest wei drown them."""
-        _, exponent = np.frexp(np.max(self.weight, initial=0.0))
-        return float(np.ldexp(1.0, exponent))
+        """What auxiliary columns count in, lest wei drown them; see `unit_of`."""
+        return unit_of(self.weight, self.base)
 
     def rows(self, scenarios: IntArray) -> csr_array:
         """Coefficients of the loss in the given scenarios. Shape (len(scenarios), n), CSR."""

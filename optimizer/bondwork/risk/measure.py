@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from bondwork.risk.losses import ScopeLoss
 
 
+#: A limit counts as exceeded when its value is above it by more than this share of it.
+REACH_TOLERANCE = 1e-9
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Cut:
     """A linear inequality ``normal @ x <= upper`` that every point within the limit satisfies.

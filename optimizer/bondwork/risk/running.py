@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bondwork.risk.measure import REACH_TOLERANCE
+
 if TYPE_CHECKING:
     from bondwork.arrays import FloatArray
     from bondwork.risk.measure import Measure
-
-#: A limit counts as reached when its value would exceed it by more than this share of it.
-REACH_TOLERANCE = 1e-9
 
 
 class RunningMeasure:

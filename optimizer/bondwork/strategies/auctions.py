@@ -143,8 +143,7 @@ class _Room:
         self.rows = np.concatenate([each[0] for each in parts]).astype(np.int64)
         self.owner = np.concatenate([each[1] for each in parts]).astype(np.int64)
         self.capacity = np.concatenate([each[2] for each in parts])
-        # what commitments hold is off the bounds already
-        self.held = self.capacity - program.row_upper[self.rows]
+        self.held = limits.committed[self.rows]
 
     def load(self) -> FloatArray:
         """See `bondwork.market.auction.Room`."""

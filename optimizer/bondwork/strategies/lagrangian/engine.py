@@ -132,9 +132,6 @@ class Engine:
     def solve(self) -> Solution:
         """Work until the gap, the time or the ideas run out."""
         session = self._session
-        if self._tails is not None and self._tails.impossible:
-            note = f"commitments alone exceed the limit: {self._tails.impossible}"
-            return Solution("infeasible", None, -np.inf, notes=(note,))
         with session, suppress(Stopped):
             self._work()
         status = session.status or "locally_solved"

@@ -84,13 +84,6 @@ class Tails:
         self._kept: IntArray = np.arange(len(self._base))
 
     @property
-    def impossible(self) -> str:
-        """Label of a limit that commitments alone break, if any."""
-        nothing = np.zeros(self._size)
-        broken = [m.label for m in self._measures if m.value(nothing) > m.ceiling + _slack(m)]
-        return broken[0] if broken else ""
-
-    @property
     def many(self) -> bool:
         """Whether there are so many scenarios that `sample` and `focus` save time."""
         return len(self._all_base) > 2 * _LEAST_SCENARIOS * len(self._caps)
