@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from bondwork.problem.rescues import Rescues
     from bondwork.program.node_rows import NodeRows
     from bondwork.program.program import Program
-    from bondwork.uncertainty.first_stage import FirstStage
+    from bondwork.uncertainty.first_stage import FirstStage, FreshOutcomes
 
 #: Probabilities such as 0.05 of 1000 scenarios must not fail for a rounding.
 CHANCE_SLACK = 1e-9
@@ -54,7 +54,9 @@ class Losses:
     linking: Linking = field(default_factory=Linking.none)
 
 
-def committed_loss(instance: Instance, outcomes: FirstStage, limit: RiskLimit, member: int) -> float:
+def committed_loss(
+    instance: Instance, outcomes: FirstStage | FreshOutcomes, limit: RiskLimit, member: int
+) -> float:
     """What a limit measures of the commitments alone, for one member of its scope."""
     held = _held_slashing(instance, limit.scope, member)
     if limit.measure == "expected":

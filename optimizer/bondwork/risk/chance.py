@@ -94,5 +94,5 @@ class Chance:
 
     def standard_error(self, x: FloatArray) -> float:
         """Binomial standard error."""
-        value = self.value(x)
+        value = min(self.value(x), 1.0)  # shares of scenarios may add up to a hair more
         return float(np.sqrt(value * (1.0 - value) / len(self.loss.base)))

@@ -228,6 +228,11 @@ class FreshOutcomes:
         """Return the number of scenarios."""
         return len(self.failed)
 
+    @property
+    def probability(self) -> FloatArray:
+        """Shape (S,). Of the scenarios."""
+        return np.full(len(self), 1.0 / len(self))
+
 
 def draw_fresh_outcomes(
     instance: Instance,

@@ -121,8 +121,6 @@ class Engine:
 
     def know(self, x: FloatArray | None, bound: float) -> None:
         """Take in what was found before: a plan of the program, and a bound in currency."""
-        if self._tails is not None and self._tails.impossible:
-            return
         if x is not None:
             self._session.offer_x(x, "before compiled code")
         if np.isfinite(bound):
