@@ -14,13 +14,16 @@ from bondwork.solver.threads import dual_ray
 if TYPE_CHECKING:
     import highspy
 
-    from bondwork.arrays import FloatArray
+    from bondwork.arrays import BoolArray, FloatArray
     from bondwork.contracts import Status
     from bondwork.program.matrices import Matrices
     from bondwork.program.scaling import ScaledProgram
 
 #: `SolutionStatus.kSolutionStatusFeasible` of HiGHS.
 _FEASIBLE = 2
+
+#: HiGHS's tolerance for rows, in its units.
+_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,12 +67,13 @@ def read_answer(
     status = word(highs.getModelStatus())
     info = highs.getInfo()
     integer = program.integer & (not relaxed)
-    x = incumbent if integer.any() and status not in ("infeasible", "dual_infeasible") else None
+    x = None
     if info.primal_solution_status == _FEASIBLE:
-        x = np.array(highs.getSolution().col_value)
-    if x is not None:
-        x[integer] = np.round(x[integer])
-        x = np.clip(x, program.lower, scaled.upper)
+        x = _rounded(np.array(highs.getSolution().col_value), program, scaled, integer)
+    elif incumbent is not None and status not in ("infeasible", "dual_infeasible"):
+        x = _rounded(incumbent, program, scaled, integer)
+        # what presolve undid wrongly is reported like any other solution
+        x = x if np.all(program.excess(x) * scaled.row_scale <= _TOLERANCE) else None
     if integer.any():
         # HiGHS reports a dual bound for integer programs only; after a linear one it would read 0
         bound = info.mip_dual_bound / scaled.objective_scale
@@ -83,3 +87,7 @@ def read_answer(
         duals = np.array(ray) if has_ray else None
     bound = info.objective_function_value / scaled.objective_scale if status == "optimal" else math.inf
     return Answer(status, x, bound if status != "infeasible" else -math.inf, duals)
+
+
+def _rounded(x: FloatArray, program: Matrices, scaled: ScaledProgram, integer: BoolArray) -> FloatArray:
+    return np.clip(np.where(integer, np.round(x), x), program.lower, scaled.upper)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from bondwork.contracts import Status
     from bondwork.solver.options import Value
 
+    Basis = highspy.HighsBasis
     Places = NDArray[np.integer[Any]]
 
 #: `HighsBasisStatus.kBasic` and `kUpper` of HiGHS.
@@ -207,12 +208,12 @@ class LiveLP:
         has_ray, ray = dual_ray(self._highs)
         return np.array(ray) if has_ray else None
 
-    def basis(self) -> highspy.HighsBasis:
+    def basis(self) -> Basis:
         """Where the last solve ended, to be set again."""
-        basis: highspy.HighsBasis = self._highs.getBasis()
+        basis: Basis = self._highs.getBasis()
         return basis
 
-    def set_basis(self, basis: highspy.HighsBasis) -> None:
+    def set_basis(self, basis: Basis) -> None:
         """Begin the next solve there."""
         self._highs.setBasis(basis)
 

@@ -68,17 +68,22 @@ def solve_program(
         return _answer_without_columns(program)
     if not relaxed:
         program = with_whole_bounds(program)
-    began = time.perf_counter()
+    deadline = time.perf_counter() + options.time_limit
     answer = _solve_once(program, options, observer, relaxed=relaxed, start=start, phase=phase)
     loose = np.zeros(0, dtype=bool) if relaxed else _loose_rows(program, answer)
-    left = options.time_limit - (time.perf_counter() - began)
-    if loose.any() and left > 0.0:
-        again = dataclasses.replace(options, time_limit=left)
+    again = _until(deadline, options)
+    if loose.any() and again.time_limit > 0.0:
         sharp = _solve_once(program, again, observer, relaxed=relaxed, start=start, phase=phase, sharp=loose)
         answer = answer if sharp.status in ("other_error", "numerical_error") else sharp
-    if answer.status not in ("infeasible_or_unbounded", "other_error"):
-        return answer
-    return _told_apart(program, options, observer, answer, relaxed=relaxed)
+    if answer.status == "other_error":
+        answer = _without_presolve(program, _until(deadline, options), observer, answer, relaxed=relaxed)
+    if answer.status in ("infeasible_or_unbounded", "other_error"):
+        answer = _told_apart(program, deadline, options, observer, answer, relaxed=relaxed)
+    return answer
+
+
+def _until(deadline: float, options: Options) -> Options:
+    return dataclasses.replace(options, time_limit=max(deadline - time.perf_counter(), 0.0))
 
 
 def _solve_once(
@@ -129,8 +134,27 @@ def _loose_rows(program: Matrices, answer: Answer) -> BoolArray:
     return loose
 
 
-def _told_apart(
+def _without_presolve(
     program: Matrices, options: Options, observer: Observer, answer: Answer, *, relaxed: bool
+) -> Answer:
+    """Solve again without what most often goes wrong; what was found before is kept if nothing better is."""
+    plain = dataclasses.replace(options, highs={**options.highs, "presolve": "off"})
+    again = _solve_once(program, plain, observer, relaxed=relaxed, start=answer.x)
+    if again.status == "infeasible" and answer.x is not None:
+        return answer
+    if again.x is None and answer.x is not None:
+        return dataclasses.replace(again, x=answer.x)
+    return again
+
+
+def _told_apart(
+    program: Matrices,
+    deadline: float,
+    options: Options,
+    observer: Observer,
+    answer: Answer,
+    *,
+    relaxed: bool,
 ) -> Answer:
     """Say what HiGHS could not: whether a program is infeasible, unbounded, or neither.
 
@@ -140,7 +164,7 @@ def _told_apart(
     """
     nothing = np.zeros_like(program.objective)
     aimless = dataclasses.replace(program, objective=nothing, offset=0.0)
-    some = _solve_once(aimless, options, observer, relaxed=relaxed)
+    some = _solve_once(aimless, _until(deadline, options), observer, relaxed=relaxed)
     if some.status == "infeasible":
         return some
     if some.x is None:
@@ -153,13 +177,12 @@ def _told_apart(
         lower=np.where(np.isfinite(program.lower), 0.0, -1.0),
         upper=np.where(np.isfinite(program.upper), 0.0, 1.0),
     )
-    ray = _solve_once(direction, options, observer, relaxed=True)
+    ray = _solve_once(direction, _until(deadline, options), observer, relaxed=True)
     if ray.x is None or ray.status != "optimal":
         return answer
     if direction.value(ray.x) > RAY_TOLERANCE * float(np.abs(program.objective).max()):
         return Answer("dual_infeasible", some.x, math.inf)
-    plain = dataclasses.replace(options, highs={**options.highs, "presolve": "off"})
-    again = _solve_once(program, plain, observer, relaxed=relaxed)
+    again = _without_presolve(program, _until(deadline, options), observer, answer, relaxed=relaxed)
     return answer if again.status in ("infeasible", "dual_infeasible") else again
 
 

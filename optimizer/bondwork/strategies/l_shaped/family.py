@@ -11,10 +11,9 @@ from bondwork.solver.live import LiveLP
 from bondwork.strategies.l_shaped.batch import Batch, line
 
 if TYPE_CHECKING:
-    from highspy import HighsBasis
-
     from bondwork.arrays import BoolArray, FloatArray
     from bondwork.contracts import Options, Status
+    from bondwork.solver.live import Basis
 
 #: Feasibility tolerance of the second try; see `Family.solve_loosely`.
 _LOOSE_TOLERANCE = 1e-6
@@ -34,7 +33,7 @@ class Family:
         self.lp = warm_lp(options)
         self.last: int | None = None
         #: Where each scenario ended last: from there it is a few pivots, from another scenario's many.
-        self.ends: dict[int, HighsBasis] = {}
+        self.ends: dict[int, Basis] = {}
         m, n = batch.row_lower.shape[1], batch.columns
         self.every_row = np.arange(m)
         self.every_column = np.arange(n)
