@@ -70,11 +70,8 @@ def solve_program(
         program = with_whole_bounds(program)
     deadline = time.perf_counter() + options.time_limit
     answer = _solve_once(program, options, observer, relaxed=relaxed, start=start, phase=phase)
-    loose = np.zeros(0, dtype=bool) if relaxed else _loose_rows(program, answer)
-    again = _until(deadline, options)
-    if loose.any() and again.time_limit > 0.0:
-        sharp = _solve_once(program, again, observer, relaxed=relaxed, start=start, phase=phase, sharp=loose)
-        answer = answer if sharp.status in ("other_error", "numerical_error") else sharp
+    if not relaxed and (loose := _loose_rows(program, answer)).any():
+        answer = _sharper(program, loose, deadline, options, observer, answer, phase)
     if answer.status == "other_error":
         answer = _without_presolve(program, _until(deadline, options), observer, answer, relaxed=relaxed)
     if answer.status in ("infeasible_or_unbounded", "other_error"):
@@ -132,6 +129,31 @@ def _loose_rows(program: Matrices, answer: Answer) -> BoolArray:
     np.maximum.at(size, np.repeat(np.arange(len(size)), np.diff(matrix.indptr)), terms)
     loose: BoolArray = excess > PROGRAM_ROW * size
     return loose
+
+
+def _sharper(
+    program: Matrices,
+    loose: BoolArray,
+    deadline: float,
+    options: Options,
+    observer: Observer,
+    answer: Answer,
+    phase: str,
+) -> Answer:
+    """Solve again with some rows held to more exactly; ``answer`` where that leads nowhere."""
+    plain = dataclasses.replace(options, highs={**options.highs, "presolve": "off"})
+    for tried in (options, plain):
+        left = _until(deadline, tried)
+        if left.time_limit <= 0.0:
+            break
+        start = answer.x
+        sharp = _solve_once(program, left, observer, relaxed=False, start=start, phase=phase, sharp=loose)
+        if sharp.status in ("other_error", "numerical_error"):
+            break
+        # presolve calls programs infeasible that only just are not
+        if sharp.status != "infeasible" or tried is plain:
+            return dataclasses.replace(sharp, bound=min(sharp.bound, answer.bound))
+    return answer
 
 
 def _without_presolve(
