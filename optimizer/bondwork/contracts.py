@@ -69,7 +69,7 @@ class Options:
     Attributes
     ----------
     time_limit
-        Seconds for the strategy, from its start; building and verifying are not counted.
+        Seconds for the strategy, from its start: what is left of the limit of the whole call.
     mip_rel_gap
         Stop when ``(bound - objective) / |objective|`` is at most this.
     threads

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from typing import TYPE_CHECKING
 
+from bondwork.base.clock import Clock
 from bondwork.plan.horizon_building import build_horizon_plan, chosen_by_node
 from bondwork.plan.plan import Conflict
 from bondwork.program.horizon import horizon_program
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
     from bondwork.program.program import Program
 
 
+#: Seconds, and times the seconds of reading, drawing and writing, kept for what follows the strategy.
+_BESIDES, _AGAIN = 0.05, 1.5
+
+
 def solve_horizon(
     instance: Instance,
     options: Options,
@@ -34,6 +40,7 @@ def solve_horizon(
     seed: int,
     told: Mapping[str, bool | int | float | str | None],
     value: bool = False,
+    clock: Clock | None = None,
 ) -> Plan:
     """Decide a round together with its later periods; the plan is not yet verified.
 
@@ -51,6 +58,8 @@ def solve_horizon(
         Options as the plan's provenance tells them.
     value
         Work out WS, EEV, EVPI and VSS as well.
+    clock
+        From when on the time limit counts; from now on where it is left out.
 
     Returns
     -------
@@ -62,11 +71,14 @@ def solve_horizon(
     Refusal
         Strategy or formulation takes no stochastic programs, or the tree is too large for them.
     """
+    clock = clock or Clock(options.time_limit)
     start = time.perf_counter()
     tree = horizon_tree(instance, seed=seed)
     sampled = time.perf_counter()
     made = horizon_program(tree)
     built = time.perf_counter()
+    # explaining and verifying draw the tree, and write what follows from it, again
+    later = _BESIDES + _AGAIN * (built - start + instance.read_seconds) if clock.limited else 0.0
     solution = solve_stochastic(
         made.program,
         options,
@@ -76,6 +88,7 @@ def solve_horizon(
         all_nodes=True,
         value=value,
         informed=lambda: with_luck(made),
+        clock=Clock(max(clock.limit - later, 0.0), clock.begun),
     )
     if solution.stochastic is not None:
         known = "ws knows the amounts and outcomes of the tree: those that a later decision could see"
@@ -84,7 +97,8 @@ def solve_horizon(
     now = find_formulation("highs").build(instance)
     conflict = None
     if solution.status == "infeasible":
-        conflict = _conflict(instance, now, options, observer)
+        left = dataclasses.replace(options, time_limit=clock.left() / 3.0)
+        conflict = _conflict(instance, now, left, observer)
     chosen = chosen_by_node(made, solution)
     plan = build_horizon_plan(
         instance,

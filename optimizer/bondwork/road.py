@@ -5,11 +5,13 @@ One direction, no way back; calibration walks it again from the program on, with
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
+from bondwork.base.clock import Clock
 from bondwork.plan.building import build_plan, chosen_offers
 from bondwork.plan.conflict import find_conflict
 from bondwork.plan.plan import Timing
@@ -26,6 +28,7 @@ from bondwork.risk.limits import (
     tail_measures,
 )
 from bondwork.risk.teams import find_teams
+from bondwork.strategies.greedy import Greedy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -87,6 +90,15 @@ class Decision:
         )
 
 
+class Prepared(NamedTuple):
+    """What a road decides on: scenarios, the program, and the seconds that each took."""
+
+    sample: RoundSample | None
+    program: Program
+    sampling: float
+    building: float
+
+
 class Road:
     """A round with all that is needed to decide it.
 
@@ -100,6 +112,8 @@ class Road:
         See `bondwork.solve`.
     earlier
         Plan to start from.
+    clock
+        From when on the time limit counts; from now on where it is left out.
     """
 
     def __init__(
@@ -113,7 +127,12 @@ class Road:
         seed: int,
         risk_form: RiskForm = "auto",
         earlier: Plan | None = None,
+        clock: Clock | None = None,
     ) -> None:
+        self.clock = Clock(options.time_limit) if clock is None else clock
+        self._prepared: Prepared | None = None
+        #: Whether limits that do not hold on fresh scenarios are tightened.
+        self.calibrates = True
         self.instance = instance
         at_round = getattr(strategy, "at_round", None)
         self.strategy: Strategy = strategy if at_round is None else at_round(instance)
@@ -124,31 +143,55 @@ class Road:
         self.risk_form = risk_form
         self.earlier = earlier
 
-    def decide(self, *, allow_partial: bool) -> Decision:
-        """Walk the road; ``allow_partial`` takes a heuristic's incomplete choice for a decision."""
+    def prepare(self) -> Prepared:
+        """Draw the scenarios and write the program, once."""
+        if self._prepared is None:
+            start = time.perf_counter()
+            sample = draw_scenarios(self.instance, self.seed)
+            sampled = time.perf_counter()
+            program = write_program(self.instance, self.formulation, sample, self.risk_form)
+            self._prepared = Prepared(sample, program, sampled - start, time.perf_counter() - sampled)
+        return self._prepared
+
+    def decide(self, *, allow_partial: bool, reserve: float = 0.0) -> Decision:
+        """Walk the road.
+
+        Parameters
+        ----------
+        allow_partial
+            Take a heuristic's incomplete choice for a decision.
+        reserve
+            Seconds of the time limit that are kept for what follows the strategy.
+        """
+        sample, program, sampled, built = self.prepare()
         start = time.perf_counter()
-        sample = draw_scenarios(self.instance, self.seed)
-        sampled = time.perf_counter()
-        program = write_program(self.instance, self.formulation, sample, self.risk_form)
+        self.options = dataclasses.replace(self.options, time_limit=self.clock.left(reserve))
         recalled: tuple[str, ...] = ()
         if self.earlier is not None:
             warm_start, note = recall(self.instance, program, self.earlier)
             self.options, recalled = dataclasses.replace(self.options, warm_start=warm_start), (note,)
-        built = time.perf_counter()
         solution, assessments, tightening, program = self._solve(program, sample, allow_partial=allow_partial)
         solution = dataclasses.replace(solution, notes=(*recalled, *solution.notes))
         conflict = None
         if solution.status == "infeasible":
-            conflict = find_conflict(program, self.options, self.observer)
+            # it takes its time twice: for the conflict, and for the least that limits need
+            left = dataclasses.replace(self.options, time_limit=0.5 * self.clock.left())
+            conflict = find_conflict(program, left, self.observer)
         chosen = chosen_offers(program, solution.x)
         more = tuple(value_replicas(self.instance, sample, chosen))
         timing = Timing(
             read=self.instance.read_seconds,
-            sample=sampled - start,
-            build=built - sampled,
-            solve=time.perf_counter() - built,
+            sample=sampled,
+            build=built,
+            solve=time.perf_counter() - start,
         )
         return Decision(program, solution, assessments, tightening, timing, conflict, more)
+
+    def greedy(self, note: str) -> tuple[Decision, float]:
+        """Take the best net reward first, as ``note`` says; and the seconds that this alone took."""
+        quick, strategy = copy.copy(self), _Noted(note)
+        quick.strategy, quick.earlier, quick.calibrates = strategy, None, False
+        return quick.decide(allow_partial=False), strategy.seconds
 
     def _solve(
         self, program: Program, sample: RoundSample | None, *, allow_partial: bool
@@ -161,7 +204,13 @@ class Road:
         for _ in range(MOST_CALIBRATIONS):
             factors = tighter_factors(self.instance, assessments, tightening)
             left = ends - time.perf_counter()
-            if not factors or left <= 0.0 or self.observer.should_stop() or solution.x is None:
+            if (
+                not self.calibrates
+                or not factors
+                or left <= 0.0
+                or self.observer.should_stop()
+                or solution.x is None
+            ):
                 break
             tighter = self._tightened(program, factors)
             options = dataclasses.replace(self.options, time_limit=left)
@@ -201,6 +250,23 @@ class Road:
         )
         rows = [i for i in range(len(measures)) if i not in program.lazy]
         return self.formulation.build(self.instance, measures, rows, program.teams, program.mean_risk)
+
+
+class _Noted:
+    """The greedy strategy, for want of time."""
+
+    summary = Greedy.summary
+
+    def __init__(self, note: str) -> None:
+        self.note = note
+        self.seconds = 0.0
+
+    def solve(self, program: Program, options: Options, observer: Observer) -> Solution:
+        """Decide; see `bondwork.contracts.Strategy`."""
+        began = time.perf_counter()
+        found = Greedy().solve(program, options, observer)
+        self.seconds = time.perf_counter() - began
+        return dataclasses.replace(found, status="time_limit", strategy="greedy", notes=(self.note,))
 
 
 def tighter_factors(

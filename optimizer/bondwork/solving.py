@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
+from bondwork.base.clock import Clock
 from bondwork.contracts import Observer, Options
 from bondwork.observing import Silence, interruptible
 from bondwork.plan.amending import amended
@@ -16,16 +17,18 @@ from bondwork.problem.periods import is_staged
 from bondwork.problem.rescues import has_rescues
 from bondwork.problem.support import unsupported
 from bondwork.registry import find_formulation, find_strategy
+from bondwork.rehearsing import TOO_SHORT, Later, expected_seconds, is_too_short, rehearse
 from bondwork.road import RiskForm, Road, draw_scenarios, write_program
 from bondwork.settings import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-    from typing import Any, TypeAlias
+    from typing import TypeAlias
 
     from bondwork.plan.plan import Plan
     from bondwork.program.program import Program
+    from bondwork.two_stages import TwoStageRoad
     from bondwork.uncertainty.history import OutcomeHistory
 
     #: A history of outcomes, or where to read it.
@@ -66,6 +69,7 @@ def solve(
     history: History | None = None,
     value: bool = False,
     observer: Observer | None = None,
+    begun: float | None = None,
 ) -> Plan:
     """Decide who does what in a round, and verify the plan before handing it out.
 
@@ -76,7 +80,9 @@ def solve(
     strategy, formulation
         Names of installed ones; see `bondwork.strategy_names` and `bondwork.formulation_names`.
     time_limit
-        Seconds for the strategy. The best plan found by then is returned.
+        Seconds for all of it, from the call on: scenarios, program, strategy, compiling, fresh scenarios and
+        verification. The best plan found by then is returned. Where what must be done needs more than half
+        of it, that is a greedy plan, as soon as it is verified, and the notes say so.
     mip_rel_gap
         Stop at this relative gap; 0 proves optimality.
     threads
@@ -105,6 +111,9 @@ def solve(
         stage.
     observer
         Told of progress, asked whether to stop.
+    begun
+        Moment, of `time.perf_counter`, from which the time limit counts, for those who have worked for the
+        same answer before: the command line counts reading. The call's own where left out.
 
     Returns
     -------
@@ -133,6 +142,7 @@ def solve(
     >>> bondwork.solve(instance).objective
     4.0
     """
+    begun = time.perf_counter() if begun is None else begun
     if not isinstance(instance, Instance):
         raise TypeError(f"solve takes an Instance, from bondwork.load; got {type(instance).__name__}")
     instance = _beside(instance, history)
@@ -146,17 +156,18 @@ def solve(
         dict(highs or {}),
         dict(settings or {}),
     )
+    clock = Clock(time_limit, begun)
     if reasons := unsupported(instance):
         raise Refusal(f"this version cannot honour {reason}" for reason in reasons)
     if warm_start is not None and (is_staged(instance) or has_rescues(instance)):
         raise Refusal(["a warm start for a round with later stages"])
     if is_staged(instance):
         asked, told = (strategy, formulation), _told(strategy, risk_form, options)
-        return _solved_with_periods(instance, options, observer, asked, seed, told, value=value)
+        return _solved_with_periods(instance, options, observer, asked, seed, told, clock, value=value)
     if has_rescues(instance):
         how = (strategy, formulation)
         told = _told(strategy, risk_form, options)
-        return _solved_with_rescues(instance, options, observer, how, seed, told, value=value)
+        return _solved_with_rescues(instance, options, observer, how, seed, told, clock, value=value)
     if value:
         raise Refusal(
             ["the value of the stochastic model of a round of one stage: nothing is decided after it is seen"]
@@ -165,12 +176,45 @@ def solve(
     read_settings(decide, options.settings, f"strategy {strategy}")
     with interruptible(observer or Silence()) as watch:
         road = Road(
-            instance, decide, written, options, watch, seed=seed, risk_form=risk_form, earlier=warm_start
+            instance,
+            decide,
+            written,
+            options,
+            watch,
+            seed=seed,
+            risk_form=risk_form,
+            earlier=warm_start,
+            clock=clock,
         )
-        decision = road.decide(allow_partial=allow_violations)
-    told = _told(strategy, risk_form, options)
-    plan = decision.plan(road, strategy=strategy, formulation=formulation, options=told)
+        written_as: dict[str, Any] = {
+            "formulation": formulation,
+            "options": _told(strategy, risk_form, options),
+        }
+        early, reserve = _rehearsed(road, strategy, written_as)
+        if early is not None:
+            return early
+        decision = road.decide(allow_partial=allow_violations, reserve=reserve)
+    plan = decision.plan(road, strategy=strategy, **written_as)
     return _verified(instance, plan, allow_violations=allow_violations)
+
+
+def _rehearsed(road: Road, strategy: str, how: dict[str, Any]) -> tuple[Plan | None, float]:
+    """Return a plan to hand out at once, if any, and seconds to keep for what follows the strategy."""
+    if not road.clock.limited:
+        return None, 0.0
+    made = road.prepare()
+    expected = expected_seconds(road.instance, made.sample, made.sampling, made.building)
+
+    def quickly() -> tuple[Plan | None, float]:
+        decision, deciding = road.greedy(TOO_SHORT)
+        plan = decision.plan(road, strategy=strategy, **how)
+        try:
+            plan = _verified(road.instance, plan, allow_violations=False)
+        except VerificationFailure:
+            return None, deciding
+        return plan if plan.solution != "none" else None, deciding
+
+    return rehearse(road.clock, expected, quickly)
 
 
 def _solved_with_rescues(
@@ -180,18 +224,44 @@ def _solved_with_rescues(
     how: tuple[str, str],
     seed: int,
     told: Mapping[str, bool | int | float | str | None],
+    clock: Clock,
     *,
     value: bool,
 ) -> Plan:
     """Decide a round whose failed tasks can be given away again (MODEL 4, two stages)."""
-    from bondwork.two_stages import TwoStageRoad, solve_two_stages  # what most rounds do not need
+    from bondwork.two_stages import TwoStageRoad, write_two_stages  # what most rounds do not need
 
     strategy, formulation = how
     written = find_formulation(formulation)
     with interruptible(observer or Silence()) as watch:
-        road = TwoStageRoad(instance, strategy, written, options, watch, seed=seed, value=value)
-        plan = solve_two_stages(road, formulation=formulation, options=told)
+        road = TwoStageRoad(instance, strategy, written, options, watch, seed=seed, value=value, clock=clock)
+        early = _rehearsed_with_rescues(road, formulation, told)
+        if early is not None:
+            return early
+        plan = write_two_stages(road.decide(), road, formulation=formulation, options=told)
     return _verified(instance, plan, allow_violations=False)
+
+
+def _rehearsed_with_rescues(
+    road: TwoStageRoad, formulation: str, told: Mapping[str, bool | int | float | str | None]
+) -> Plan | None:
+    """Return a plan to hand out at once, if any; the road learns what to keep for what follows."""
+    from bondwork.two_stages import write_two_stages
+
+    if not road.clock.limited:
+        return None
+    decision, took = road.greedy(TOO_SHORT)
+    began = time.perf_counter()
+    plan = write_two_stages(decision, road, formulation=formulation, options=told)
+    try:
+        plan = _verified(road.instance, plan, allow_violations=False)
+    except VerificationFailure:
+        return None
+    road.later = Later(took.second, took.evaluation, time.perf_counter() - began).with_room()
+    early = plan.solution != "none" and is_too_short(road.clock, 0.0, sum(road.later))
+    if early:
+        return plan
+    return None
 
 
 def build(
@@ -241,6 +311,7 @@ def _solved_with_periods(
     asked: tuple[str, str],
     seed: int,
     told: Mapping[str, bool | int | float | str | None],
+    clock: Clock,
     *,
     value: bool,
 ) -> Plan:
@@ -258,6 +329,7 @@ def _solved_with_periods(
             seed=seed,
             told=told,
             value=value,
+            clock=clock,
         )
     return _verified(instance, plan, allow_violations=False)
 

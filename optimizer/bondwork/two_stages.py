@@ -7,6 +7,7 @@ round -> rescues -> outcomes that may be seen -> first stage by the formulation 
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 import time
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bondwork.base.clock import Clock
 from bondwork.contracts import ProgramDecision
 from bondwork.plan.conflict import find_conflict
 from bondwork.plan.plan import Conflict, Evaluation, Timing
@@ -36,6 +38,7 @@ from bondwork.program.rescue_evaluation import evaluate_rescues
 from bondwork.program.stochastic_value import stochastic_value
 from bondwork.program.two_stage_search import is_large, search
 from bondwork.registry import load_strategy, strategy_names
+from bondwork.rehearsing import Later
 from bondwork.road import MOST_CALIBRATIONS, tighter_factors
 from bondwork.settings import read_settings
 from bondwork.strategies.extensive import Extensive
@@ -51,9 +54,14 @@ if TYPE_CHECKING:
     from bondwork.program.program import Program
     from bondwork.risk.assessment import Assessment
 
-#: Seconds, and share of the time limit, that the second stage of what was found and its evaluation each get
-#: where the strategy has used its time up.
-GRACE, GRACE_SHARE = 0.4, 0.02
+#: Seconds that the second stage of what was found, and its evaluation, have in any case.
+GRACE = 0.05
+
+#: Share of the time limit that each of them may take behind a greedy first stage.
+QUICK_SHARE = 0.15
+
+#: Share of the time limit that is kept for WS, EEV and what follows from them.
+VALUE_SHARE = 0.5
 
 #: Rows added, over all nodes, to keep decisions from what nobody observes.
 MOST_UNSEEN_ROWS = 200_000
@@ -121,6 +129,8 @@ class TwoStageRoad:
         decides the first stage without regard to the second, which is then the best one for that.
     value
         Work out WS, EEV, EVPI and VSS as well.
+    clock
+        From when on the time limit counts; from now on where it is left out.
     """
 
     def __init__(
@@ -133,7 +143,16 @@ class TwoStageRoad:
         *,
         seed: int,
         value: bool = False,
+        clock: Clock | None = None,
     ) -> None:
+        self.clock = Clock(options.time_limit) if clock is None else clock
+        #: Seconds to keep for each of what follows the strategy; see `tried`.
+        self.later = Later()
+        #: What it took so far, and the most that it may take.
+        self.took, self.most = Later(), Later(math.inf, math.inf)
+        #: Whether limits that do not hold on fresh scenarios are tightened.
+        self.calibrates = True
+        self._prepared: tuple[Redelegation, float, float] | None = None
         self.instance = instance
         self.strategy = strategy
         self.formulation = formulation
@@ -142,17 +161,40 @@ class TwoStageRoad:
         self.seed = seed
         self.value = value
 
+    def prepare(self) -> tuple[Redelegation, float, float]:
+        """Observe outcomes and write the model, once; with the seconds that each took."""
+        if self._prepared is None:
+            start = time.perf_counter()
+            rescues = find_rescues(self.instance)
+            outcomes = observe(self.instance, rescues, self.seed)
+            sampled = time.perf_counter()
+            # limits on losses hold after the rescues: they are none of the first stage's
+            first = self.formulation.build(without_risk(self.instance))
+            model = redelegate(self.instance, first, outcomes, rescues)
+            self._prepared = model, sampled - start, time.perf_counter() - sampled
+        return self._prepared
+
+    def greedy(self, note: str) -> tuple[TwoStageDecision, Later]:
+        """Decide the first stage greedily, as ``note`` says; and the seconds that all behind it took."""
+        quick = copy.copy(self)
+        quick.strategy, quick.calibrates, quick.value, quick.later = "greedy", False, False, Later()
+        share = QUICK_SHARE * self.clock.limit
+        quick.most = Later(share, share)
+        found = quick.decide()
+        decision = dataclasses.replace(found.decision, status="time_limit", strategy="greedy")
+        return dataclasses.replace(found, decision=decision, notes=(note, *found.notes)), quick.took
+
     def decide(self) -> TwoStageDecision:
         """Walk the road."""
+        model, sampling, building = self.prepare()
         start = time.perf_counter()
-        rescues = find_rescues(self.instance)
-        outcomes = observe(self.instance, rescues, self.seed)
-        sampled = time.perf_counter()
-        # limits on losses hold after the rescues: they are none of the first stage's
-        first = self.formulation.build(without_risk(self.instance))
-        model = redelegate(self.instance, first, outcomes, rescues)
-        built = time.perf_counter()
-        self.ends = built + self.options.time_limit
+        later = self.later
+        reserve = later.after + (VALUE_SHARE * self.clock.limit if self.value and self.clock.limited else 0.0)
+        self.evaluation_ends = self.clock.ends - reserve
+        self.second_ends = self.evaluation_ends - later.evaluation
+        self.ends = self.second_ends - later.second
+        left = max(self.ends - start, 0.0)
+        self.options = dataclasses.replace(self.options, time_limit=left)
         found = self._walk(model)
         found, tightening, said = self._calibrated(found)
         notes = [*_how(found.model), *found.decision.notes, *said]
@@ -161,15 +203,18 @@ class TwoStageRoad:
         conflict = self._conflict(model) if found.decision.status == "infeasible" else None
         plan, evaluation = found.plan, None
         if plan is not None:
-            options = dataclasses.replace(self.options, time_limit=self._grace())
+            left = self._grace(self.evaluation_ends, self.most.evaluation)
+            options = dataclasses.replace(self.options, time_limit=left)
+            before = time.perf_counter()
             evaluation, more = evaluate_rescues(*plan, found.fresh, self.seed, options, self.observer)
             notes += more
+            self._add_to("evaluation", before)
         worth = self._worth(model, found.decision, plan) if self.value else None
         timing = Timing(
             read=self.instance.read_seconds,
-            sample=sampled - start,
-            build=built - sampled,
-            solve=time.perf_counter() - built,
+            sample=sampling,
+            build=building,
+            solve=time.perf_counter() - start,
         )
         return TwoStageDecision(
             found.model,
@@ -191,13 +236,17 @@ class TwoStageRoad:
         model, decision, x = self._first_stage(model)
         if x is None:
             return _Found(model, decision)
+        before = time.perf_counter()
         settled, second = self._second_stage(model, decision, x)
+        self._add_to("second", before)
         # limits may have been tightened: what is told is about those of the round
         settled = dataclasses.replace(settled, instance=self.instance)
         if second.rescued is None:
             return _Found(model, decision, settled, x, second)
+        before = time.perf_counter()
         fresh = measure_fresh(settled, x, second.rescued, self.seed)
         assessments = assess_rescues(settled, x, second.rescued, fresh)
+        self._add_to("evaluation", before)
         return _Found(model, decision, settled, x, second, fresh, tuple(assessments))
 
     def _calibrated(self, found: _Found) -> tuple[_Found, dict[int, float], list[str]]:
@@ -207,7 +256,7 @@ class TwoStageRoad:
         for _ in range(MOST_CALIBRATIONS):
             factors = tighter_factors(self.instance, found.assessments, tightening)
             late = time.perf_counter() >= self.ends or self.observer.should_stop()
-            if not factors or late:
+            if not self.calibrates or not factors or late:
                 break
             model = found.model
             limited = _tightened(self.instance, factors)
@@ -280,10 +329,13 @@ class TwoStageRoad:
             decision = dataclasses.replace(decision, notes=(*decision.notes, note))
         return model, decision, x
 
-    def _grace(self) -> float:
-        """Seconds for what follows the strategy: what it has left, and a little where that is nothing."""
-        left = self.ends - time.perf_counter()
-        return max(left, GRACE + GRACE_SHARE * self.options.time_limit)
+    def _grace(self, ends: float, most: float) -> float:
+        """Seconds for something behind the strategy: what it has left, and a little where that is nothing."""
+        return max(min(ends - time.perf_counter(), most), GRACE)
+
+    def _add_to(self, what: str, before: float) -> None:
+        """Count the seconds since ``before`` for something behind the strategy."""
+        self.took = self.took._replace(**{what: getattr(self.took, what) + time.perf_counter() - before})
 
     def _second_stage(
         self, model: Redelegation, decision: ProgramDecision, x: FloatArray
@@ -294,7 +346,8 @@ class TwoStageRoad:
         known = None
         if decision.nodes is not None:
             known = _known(model, decision.nodes, which, len(seen))
-        options = dataclasses.replace(self.options, time_limit=self._grace(), mip_rel_gap=0.0)
+        left = self._grace(self.second_ends, self.most.second)
+        options = dataclasses.replace(self.options, time_limit=left, mip_rel_gap=0.0)
         second = decide_second_stage(settled, x, options, self.observer, known)
         if second.status != "optimal" and known is not None and len(model.program.linking):
             some = [each for each in (second.rescued, known) if each is not None]
@@ -313,8 +366,9 @@ class TwoStageRoad:
         objective = None if plan is None else in_sample_objective(*plan)
         lucky = redelegate(self.instance, model.first, model.outcomes, model.rescues, luck=True)
         bound = decision.bound if math.isfinite(decision.bound) else None
+        left = dataclasses.replace(self.options, time_limit=self.clock.left(self.later.after))
         worth = stochastic_value(
-            lucky.program, self.options, self.observer, _Known(decision.status, objective, bound)  # type: ignore[arg-type]
+            lucky.program, left, self.observer, _Known(decision.status, objective, bound)  # type: ignore[arg-type]
         )  # fmt: skip
         found: dict[str, float | str | None] = {
             name: getattr(worth, name)
@@ -325,12 +379,11 @@ class TwoStageRoad:
         return found
 
     def _conflict(self, model: Redelegation) -> Conflict | None:
-        first = Extensive().solve(
-            model.first, dataclasses.replace(self.options, mip_rel_gap=1.0), self.observer
-        )
+        left = dataclasses.replace(self.options, time_limit=self.clock.left() / 3.0)
+        first = Extensive().solve(model.first, dataclasses.replace(left, mip_rel_gap=1.0), self.observer)
         if first.status == "infeasible":
-            return find_conflict(model.first, self.options, self.observer)
-        return find_two_stage_conflict(model, self.options, self.observer)
+            return find_conflict(model.first, left, self.observer)
+        return find_two_stage_conflict(model, left, self.observer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,8 +436,12 @@ def _how(model: Redelegation) -> list[str]:
     return [said + (f", {leaves} leaves behind each" if leaves else "")]
 
 
-def solve_two_stages(
-    road: TwoStageRoad, *, formulation: str, options: Mapping[str, bool | int | float | str | None]
+def write_two_stages(
+    decision: TwoStageDecision,
+    road: TwoStageRoad,
+    *,
+    formulation: str,
+    options: Mapping[str, bool | int | float | str | None],
 ) -> Plan:
-    """Decide a two-stage round and write the decision down as a plan, not yet verified."""
-    return build_two_stage_plan(road.decide(), road, formulation=formulation, options=options)
+    """Write the decision of a two-stage round down as a plan, not yet verified."""
+    return build_two_stage_plan(decision, road, formulation=formulation, options=options)

@@ -76,6 +76,13 @@ def kernel(
     return decorate if function is None else decorate(function)
 
 
+def import_compiler() -> float:
+    """Import numba, which loading compiled code begins with; returns the seconds that took."""
+    started = time.perf_counter()
+    importlib.import_module("numba")
+    return time.perf_counter() - started
+
+
 class _KernelCache:
     """What numba asks for compiled code, and gives what it has compiled; see `numba.core.caching`."""
 

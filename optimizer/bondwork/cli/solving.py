@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -76,6 +77,7 @@ def solve(
         output, as_json = None, True
     console.check_writable(output)
     check_report(report)
+    begun = time.perf_counter()  # the time limit counts reading
     document, instance = read_either(round_)
     if instance is None:
         if history is not None:
@@ -108,6 +110,7 @@ def solve(
             allow_violations=allow_violations,
             value=value,
             observer=watch,
+            begun=begun,
         )
     text = plan.to_json()
     if output is not None:

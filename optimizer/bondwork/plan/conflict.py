@@ -85,6 +85,10 @@ def smallest_conflict(
     return explain(np.zeros(0, dtype=np.int64), items, changed=False)
 
 
+#: Seconds that a conflict is searched where no time is left.
+LEAST_SECONDS = 0.1
+
+
 class _Search:
     """Items of the search are numbered: first the limits of the program, then its tail limits."""
 
@@ -103,7 +107,7 @@ class _Search:
         self.options = options
         self.observer = observer
         #: A caller in a hurry is not kept waiting for the reason longer than for the plan.
-        self.seconds = min(CONFLICT_SECONDS, max(options.time_limit, 1.0))
+        self.seconds = min(CONFLICT_SECONDS, max(options.time_limit, LEAST_SECONDS))
         self.ends = time.perf_counter() + self.seconds
         self.gave_up = False
         #: Rows of the formulation's own hold always.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bondwork.base.clock import Clock
 from bondwork.contracts import Options
 from bondwork.plan.plan import Provenance, Timing
 from bondwork.problem.faults import Refusal, Unverified
@@ -33,6 +34,11 @@ if TYPE_CHECKING:
 FINE_TOLERANCE = 1e-9
 
 
+#: Shares of the time limit that are kept for WS, EEV and what follows from them, and for what follows the
+#: decision of a strategy that decides the root alone; seconds that the latter has in any case.
+VALUE_SHARE, RECOURSE_SHARE, LEAST_RECOURSE = 0.5, 0.15, 0.1
+
+
 class UnverifiedSolution(Unverified):
     """The solver's solution does not stand a recount: a bug. ``solution`` holds it with its violations."""
 
@@ -51,6 +57,7 @@ def solve_stochastic(
     all_nodes: bool = False,
     value: bool = False,
     informed: Callable[[], StochasticProgram] | None = None,
+    clock: Clock | None = None,
 ) -> ProgramSolution:
     """Solve a stochastic program, and verify the solution before handing it out.
 
@@ -59,8 +66,8 @@ def solve_stochastic(
     program
         From `program_schema.load_program` or `bondwork.importers.smps.read_smps`.
     options
-        Limits, HiGHS options and settings of the strategy. The time limit is for the strategy; the values
-        have as much again.
+        Limits, HiGHS options and settings of the strategy. The time limit is for all of it, from the call on;
+        with ``value`` half of it is for the strategy, and the other half for the values.
     observer
         Told of progress (of the maximisation: a minimisation's values are negated), asked whether to stop.
     strategy
@@ -69,6 +76,9 @@ def solve_stochastic(
         Name of an installed one. Only strategies that solve the extensive form as a whole have a choice.
     all_nodes
         Put the decision of every node into the solution, not the root's only.
+    clock
+        From when on the time limit counts, for those who have worked for the same answer before; from the
+        call on where it is left out.
     value
         Work out WS, EEV, EVPI and VSS as well; see `bondwork.program.stochastic_value`.
     informed
@@ -107,6 +117,7 @@ def solve_stochastic(
     from bondwork.program.stochastic_value import stochastic_value
 
     options, watch = options or Options(), observer or Silence()
+    clock = clock or Clock(options.time_limit)
     chosen = _with_formulation(find_program_strategy(strategy), strategy, formulation)
     read_settings(chosen, options.settings, f"strategy {strategy}")
     start = time.perf_counter()
@@ -114,12 +125,16 @@ def solve_stochastic(
     if informed is not None and (value or getattr(chosen, "knows_outcomes", False)):
         knowing = informed()
     asked = knowing if getattr(chosen, "knows_outcomes", False) else program
-    decision = chosen.solve_program(asked, options, watch)
+    reserve = clock.limit * (VALUE_SHARE if value else 0.0) if clock.limited else 0.0
+    if clock.limited and getattr(chosen, "decides_root_only", False):
+        reserve += RECOURSE_SHARE * (clock.limit - reserve)
+    decision = chosen.solve_program(asked, _within(options, clock.left(reserve)), watch)
     how, seconds = (strategy, formulation), time.perf_counter() - start
-    solution = carry_out(program, decision, options, watch, how, seconds, all_nodes=all_nodes)
+    left = max(clock.left(), LEAST_RECOURSE)
+    solution = carry_out(program, decision, options, watch, how, seconds, all_nodes=all_nodes, left=left)
     if value:
         concluded = time.perf_counter()
-        worth: StochasticValue = stochastic_value(knowing, options, watch, solution)
+        worth: StochasticValue = stochastic_value(knowing, _within(options, clock.left()), watch, solution)
         solved = solution.timing.solve + time.perf_counter() - concluded
         took = solution.timing.model_copy(update={"solve": solved})
         solution = solution.model_copy(update={"stochastic": worth, "timing": took})
@@ -135,6 +150,7 @@ def carry_out(
     seconds: float = 0.0,
     *,
     all_nodes: bool = False,
+    left: float | None = None,
 ) -> ProgramSolution:
     """Make a verified solution of a strategy's decision: what follows the root is decided where it is not.
 
@@ -146,6 +162,8 @@ def carry_out(
         How long that took.
     all_nodes
         Put the decision of every node into the solution, not the root's only.
+    left
+        Seconds for what follows the root; the time limit where left out.
 
     Raises
     ------
@@ -155,7 +173,8 @@ def carry_out(
     start = time.perf_counter()
     values = decision.nodes
     if values is None and decision.root is not None:
-        values = _recourse(program, decision.root, options, observer)
+        within = options if left is None else _within(options, left)
+        values = _recourse(program, decision.root, within, observer)
     counted = None if values is None else recount(program, values)
     if values is not None and counted is not None and counted.violations:
         values = _polished(program, values, options, observer)
@@ -173,6 +192,10 @@ def carry_out(
         if counted.violations:
             raise UnverifiedSolution(solution)
     return solution
+
+
+def _within(options: Options, seconds: float) -> Options:
+    return dataclasses.replace(options, time_limit=seconds)
 
 
 def _with_formulation(chosen: ProgramStrategy, strategy: str, formulation: str) -> ProgramStrategy:

@@ -29,6 +29,9 @@ class ExpectedValue:
     mean problem is infeasible or leaves a scenario without recourse.
     """
 
+    #: What follows the root is decided afterwards, within the same time limit.
+    decides_root_only = True
+
     summary = "Plans with the means of what is random: the baseline that the others are measured against."
 
     def solve_program(

@@ -64,7 +64,7 @@ class Extensive:
     def solve_program(
         self, program: StochasticProgram, options: Options, observer: Observer
     ) -> ProgramDecision:
-        """Decide; see `bondwork.contracts.ProgramStrategy`. Building counts for nothing in the time limit."""
+        """Decide; see `bondwork.contracts.ProgramStrategy`. The time limit counts writing, too."""
         start = time.perf_counter()
         form = self.write(program)
         stronger, added = form.matrices, 0
@@ -72,7 +72,8 @@ class Extensive:
             stronger, added = strengthen(form.matrices)
         notes = (f"{added} rows added that strengthen the linear relaxation",) if added else ()
         build = time.perf_counter() - start
-        answer = solve_program(stronger, options, observer, phase="extensive form")
+        left = dataclasses.replace(options, time_limit=max(options.time_limit - build, 0.0))
+        answer = solve_program(stronger, left, observer, phase="extensive form")
         # of an unbounded program HiGHS holds some feasible point; what could be arbitrarily good has no use
         # for it
         x = None if answer.status == "dual_infeasible" else answer.x

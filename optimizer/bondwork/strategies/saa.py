@@ -58,6 +58,9 @@ class Saa:
     confidence intervals. Not for programs whose extensive form solves anyway.
     """
 
+    #: What follows the root is decided afterwards, within the same time limit.
+    decides_root_only = True
+
     summary: ClassVar[str] = (
         "sample average approximation: decides from samples of the scenarios; for programs with very many"
     )

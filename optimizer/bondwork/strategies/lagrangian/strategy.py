@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bondwork.base.compiled import KERNEL_SETS
+from bondwork.base.compiled import KERNEL_SETS, import_compiler
 from bondwork.contracts import Observer, Options, Solution
 from bondwork.strategies.lagrangian.shape import check_auxiliaries, recognise
 from bondwork.strategies.lagrangian.uncompiled import LEAST_TO_LOAD, Uncompiled
@@ -63,7 +63,7 @@ class Lagrangian:
         if not len(shape.columns):
             return _nothing_to_choose(program)
         known = None
-        if not _at_hand(options):
+        if not _at_hand(options, started):
             known = Uncompiled(program, shape, options, observer, started, _KERNELS)
             early = known.work() if np.isfinite(options.time_limit) else _waited(known)
             if early is not None:
@@ -88,11 +88,15 @@ class Lagrangian:
         return _KERNELS.load()
 
 
-def _at_hand(options: Options) -> bool:
-    """Whether compiled code can be used at once."""
+def _at_hand(options: Options, started: float) -> bool:
+    """Whether compiled code can be used at once, with time enough to load it."""
     if _KERNELS.loaded:
         return True
-    return _KERNELS.ready() and options.time_limit >= LEAST_TO_LOAD
+    if not _KERNELS.ready() or options.time_limit < LEAST_TO_LOAD:
+        return False
+    importing = import_compiler()
+    # loading takes somewhat longer than that, on any machine
+    return time.perf_counter() - started + 2.0 * importing + 0.5 < options.time_limit
 
 
 def _waited(known: Uncompiled) -> Solution | None:

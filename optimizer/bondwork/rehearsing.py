@@ -1,0 +1,91 @@
+"""What a time limit leaves for the strategy: what follows it is estimated, or tried on a greedy plan.
+
+Whoever needs less than half of the limit for reading, building and verifying has it verified once more behind
+what the strategy found, within the limit; everybody else has the greedy plan, which is verified already.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from bondwork.risk.assessment import FRESH_SCENARIOS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bondwork.base.clock import Clock
+    from bondwork.plan.plan import Plan
+    from bondwork.problem.instance import Instance
+    from bondwork.uncertainty.sampling import RoundSample
+
+#: What follows is tried where it may need more than this share of the time limit.
+TRIED = 0.2
+
+#: What is kept for what follows, times what it took on a greedy plan, and seconds besides.
+_AGAIN, _BESIDES = 1.3, 0.03
+
+#: Seconds for each offer, and times the seconds of reading and building, that explaining and verifying a plan
+#: take at most; and times the seconds of sampling, for each fresh scenario and each offer that may be chosen.
+_OFFER, _READING, _SAMPLING = 2e-5, 2.0, 3.0
+
+TOO_SHORT = (
+    "reading, building and verifying need more than half of the time limit: a greedy plan, as soon as it was "
+    "verified"
+)
+
+
+class Later(NamedTuple):
+    """Seconds of what follows the strategy: second stage, fresh scenarios, writing the plan and verifying."""
+
+    second: float = 0.0
+    evaluation: float = 0.0
+    after: float = 0.0
+
+    def with_room(self) -> Later:
+        """What to keep for what took so long on a greedy plan."""
+        return Later(_AGAIN * self.second, _AGAIN * self.evaluation, _AGAIN * self.after + _BESIDES)
+
+
+def expected_seconds(
+    instance: Instance, sample: RoundSample | None, sampling: float, building: float
+) -> float:
+    """Seconds that what follows the strategy may take, judged by the seconds of what came before it."""
+    offers = max(len(instance.offers.task), 1)
+    expected = _BESIDES + _OFFER * offers + _READING * (instance.read_seconds + building)
+    if sample is not None:
+        chosen = min(1.0, len(instance.tasks.ids) / offers)
+        fresh = FRESH_SCENARIOS / max(instance.uncertainty.scenarios, 1)
+        expected += _SAMPLING * sampling * max(1.0, fresh * chosen)
+    return expected
+
+
+def rehearse(
+    clock: Clock, expected: float, quickly: Callable[[], tuple[Plan | None, float]]
+) -> tuple[Plan | None, float]:
+    """Say what to hand out at once, if anything, and how many seconds to keep for what follows the strategy.
+
+    Parameters
+    ----------
+    clock
+        Of the call.
+    expected
+        Seconds that what follows may take.
+    quickly
+        Makes a verified greedy plan, if it can, and says how many seconds it took to decide that.
+    """
+    if not clock.limited:
+        return None, 0.0
+    if expected <= TRIED * clock.limit:
+        return None, expected
+    began = time.perf_counter()
+    plan, deciding = quickly()
+    reserve = _AGAIN * (time.perf_counter() - began - deciding) + _BESIDES
+    if plan is None:
+        return None, expected
+    return (plan if is_too_short(clock, deciding, reserve) else None), reserve
+
+
+def is_too_short(clock: Clock, deciding: float, reserve: float) -> bool:
+    """Whether a strategy has no time once a greedy plan, decided in so many seconds, is verified."""
+    return clock.elapsed - deciding > 0.5 * clock.limit or clock.left(reserve) <= 0.0
