@@ -74,9 +74,7 @@ def make(folder: Path, only: set[str]) -> dict[str, tuple[Path, tuple[str, ...]]
 
 def with_periods(document: dict) -> dict:  # type: ignore[type-arg]
     """The same tasks again in a later period."""
-    later = []
-    for task in document["tasks"]:
-        later.append({**task, "id": f"{task['id']}-later"})
+    later = [{**task, "id": f"{task['id']}-later"} for task in document["tasks"]]
     offers = [{**offer, "task": f"{offer['task']}-later"} for offer in document["offers"]]
     document["periods"] = [{"id": "later", "start": 10.0, "tasks": later, "offers": offers}]
     return document
@@ -87,7 +85,7 @@ def call(path: Path, strategy: str, limit: float, cold: bool) -> dict:  # type: 
     with tempfile.TemporaryDirectory() as cache:
         environment = {**os.environ, **({"NUMBA_CACHE_DIR": cache} if cold else {})}
         command = [sys.executable, "-c", _CALL, str(path), strategy, str(limit)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
     if done.returncode:
         return {"error": done.stderr.strip().splitlines()[-1]}
     return json.loads(done.stdout)  # type: ignore[no-any-return]
@@ -113,8 +111,9 @@ def main() -> None:
                         continue
                     quick = " greedy" if any("greedy plan" in note for note in told["notes"]) else ""
                     gap = "-" if told["gap"] is None else f"{told['gap']:.2%}"
+                    took = told["took"]
                     print(
-                        f"{name:40} {strategy:10} {limit:6.1f} {told['took']:6.2f} {told['took'] - limit:6.2f} "
+                        f"{name:40} {strategy:10} {limit:6.1f} {took:6.2f} {took - limit:6.2f} "
                         f"{told['needed']:6.2f}  {told['status']}, {gap}{quick}",
                         flush=True,
                     )

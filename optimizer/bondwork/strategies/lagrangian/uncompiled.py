@@ -14,7 +14,6 @@ import numpy as np
 from scipy import sparse
 
 from bondwork.contracts import Progress, Solution
-from bondwork.program.choice_bound import choice_bound
 from bondwork.program.filling import fill_greedily, repair
 from bondwork.strategies.extensive import Extensive
 from bondwork.strategies.lagrangian.shape import TOLERANCE, typical_prices
@@ -133,6 +132,11 @@ class Uncompiled:
         value = self.program.value(self.x)
         return (self.bound - value) / max(abs(value), 1e-300)
 
+    def take_bound(self, scaled: float) -> None:
+        """Take a bound of the shape in, widened by what rounding can have cost."""
+        scaled += self.shape.rounding + _MARGIN * (1.0 + abs(scaled))
+        self.bound = min(self.bound, scaled * self.shape.unit + self.program.offset)
+
     def offer(self, x: FloatArray | None, phase: str) -> None:
         """Take a plan in, where it is better."""
         if x is not None:
@@ -172,7 +176,9 @@ class Uncompiled:
 
     def fill(self) -> None:
         """Take the best net reward first."""
-        self.bound = min(self.bound, choice_bound(self.program))
+        shape = self.shape
+        best = shape.value[shape.task_columns[shape.task_ptr[:-1]]]  # the best column of a task comes first
+        self.take_bound(float(np.maximum(best, shape.leave).sum()))
         filling = fill_greedily(self.program)
         self.offer(filling.x if filling.is_complete() else None, "greedy")
 
@@ -205,8 +211,7 @@ class Uncompiled:
             move = first / (1.0 - 0.9 ** (turn + 1))
             move /= np.sqrt(second / (1.0 - 0.99 ** (turn + 1))) + 1e-12
             price = np.maximum(0.0, price - shrink**turn * step * move)
-        least += TOLERANCE * float(best.sum()) + shape.rounding + _MARGIN * (1.0 + abs(least))
-        self.bound = min(self.bound, least * shape.unit + self.program.offset)
+        self.take_bound(least + TOLERANCE * float(best.sum()))
         self.row_duals = self.in_currency(best, tasks)
         self.tell("row dual without compiled code")
         return best
