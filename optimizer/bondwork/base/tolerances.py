@@ -20,6 +20,10 @@ ROW: Final = 1e-9
 #: its numbers are anybody's, and this is what solvers call feasible.
 PROGRAM_ROW: Final = 1e-6
 
+#: Rows of later stages of a round, which a solver sees as they are, are solved again where a whole solution
+#: breaks them by more than this share of their size: what adding in binary may lose.
+STAGED_ROW: Final = 1e-12
+
 #: A sum that a plan states may differ from the sum of its terms by this share of the sum of their sizes: far
 #: more than adding in another order costs, far less than anything anybody would tamper with.
 SUM: Final = 1e-9

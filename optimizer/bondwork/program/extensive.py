@@ -120,6 +120,7 @@ def extensive_form(program: StochasticProgram) -> ExtensiveForm:
         lower=filled["lower"],
         upper=filled["upper"],
         integer=integer,
+        row_tolerance=program.row_tolerance,
     )
     return ExtensiveForm(matrices, column_start, row_start)
 

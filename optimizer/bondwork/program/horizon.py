@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bondwork.arrays import frozen
+from bondwork.base.tolerances import STAGED_ROW
 from bondwork.problem.instance import NOBODY
 from bondwork.problem.limits import LimitKind, Limits, enumerate_limits
 from bondwork.problem.release import THIS_ROUND
@@ -136,6 +137,7 @@ def horizon_program(tree: HorizonTree) -> HorizonProgram:
         change_start=start,
         change_position=position,
         change_value=value,
+        row_tolerance=STAGED_ROW,
     )
     return HorizonProgram(tree, program, columns, unit)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bondwork.arrays import frozen
+from bondwork.base.tolerances import PROGRAM_ROW
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -36,6 +37,9 @@ class Matrices:
         Shape (n,). Bounds of ``x``.
     integer
         Shape (n,), bool.
+    row_tolerance
+        A row of a whole solution may be broken by this share of its size; more, and it is solved again with
+        that row sharper. See `bondwork.base.tolerances`.
     """
 
     objective: FloatArray
@@ -46,6 +50,7 @@ class Matrices:
     lower: FloatArray
     upper: FloatArray
     integer: BoolArray
+    row_tolerance: float = field(default=PROGRAM_ROW, kw_only=True)
 
     def __post_init__(self) -> None:
         rows, columns = self.matrix.shape

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bondwork.arrays import sum_by_owner
+from bondwork.base.tolerances import PROGRAM_ROW
 from bondwork.plan.plan import Violation
 
 if TYPE_CHECKING:
@@ -16,10 +17,6 @@ if TYPE_CHECKING:
 
     from bondwork.arrays import FloatArray
     from bondwork.program.stochastic import StochasticProgram
-
-#: A limit may be exceeded by this share of its scale: the largest of the limit, of the sum of the sizes of
-#: the row's terms, and of its largest coefficient (a solver's tolerance is one of its columns).
-TOLERANCE = 1e-6
 
 #: More violations of a solution are not listed.
 MOST_VIOLATIONS = 20
@@ -110,5 +107,7 @@ def _outside(
         limited = np.isfinite(limit)
         excess = np.where(limited, sign * (found - np.where(limited, limit, 0.0)), 0.0)
         scale = np.maximum(size, np.where(limited, np.abs(limit), 0.0))
-        for k in np.flatnonzero(excess > TOLERANCE * scale).tolist():
+        # of the limit, of the sum of the terms' sizes, or of the largest coefficient (a solver's tolerance is
+        # one of its columns)
+        for k in np.flatnonzero(excess > PROGRAM_ROW * scale).tolist():
             yield Violation(what=names[k], found=f"{found[k]:.12g}", expected=f"{word} {limit[k]:.12g}")

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_array
 
+from bondwork.base.tolerances import STAGED_ROW
 from bondwork.problem.instance import NOBODY, Objective
 from bondwork.problem.limits import LimitKind
 from bondwork.problem.rescues import find_rescues, limits_losses
@@ -206,6 +207,7 @@ def redelegate(
         change_position=position,
         change_value=value,
         linking=losses.linking,
+        row_tolerance=STAGED_ROW,
     )
     return Redelegation(instance, rescues, first, outcomes, over, up, program, tuple(rows.spares))
 

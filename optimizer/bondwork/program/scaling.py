@@ -14,15 +14,12 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bondwork.arrays import BoolArray, FloatArray
+    from bondwork.arrays import BoolArray, FloatArray, IntArray
     from bondwork.program.matrices import Matrices
 
 #: Size to which the largest objective coefficient is brought. HiGHS prunes by absolute differences of 1e-6,
 #: which then are a billionth of the largest coefficient.
 OBJECTIVE_SIZE = 10  # as a power of two
-
-#: How much larger rows are made, as a power of two, that must hold more exactly.
-SHARPER = 10
 
 #: A single whole choice that alone exceeds a limit by more than this share of it is ruled out beforehand.
 FIT_TOLERANCE = 1e-9
@@ -55,7 +52,7 @@ class ScaledProgram:
     row_scale: FloatArray
 
 
-def scale(program: Matrices, *, settled: bool = False, sharp: BoolArray | None = None) -> ScaledProgram:
+def scale(program: Matrices, *, settled: bool = False, sharp: IntArray | None = None) -> ScaledProgram:
     """Bring a program into a solver's range. The row and column order stays.
 
     Parameters
@@ -63,7 +60,7 @@ def scale(program: Matrices, *, settled: bool = False, sharp: BoolArray | None =
     settled
         Nobody will change the objective or add rows: columns that only cost are fixed where they cost least.
     sharp
-        Shape (m,). Rows that must hold to a smaller share of their largest coefficient than others.
+        Shape (m,). How much larger each row is made, as a power of two: so much more exactly it holds.
     """
     matrix = program.matrix
     upper = fitting_upper(program)
@@ -78,7 +75,7 @@ def scale(program: Matrices, *, settled: bool = False, sharp: BoolArray | None =
     largest = np.where((largest == 0.0) & np.isfinite(bounds), bounds, largest)
     row_scale = _power_of_two(largest, 0)
     if sharp is not None:
-        row_scale = np.where(sharp, np.ldexp(row_scale, SHARPER), row_scale)
+        row_scale = np.ldexp(row_scale, sharp)
     largest_gain = np.max(np.abs(program.objective[free]), initial=0.0)
     objective_scale = float(_power_of_two(np.array([largest_gain]), OBJECTIVE_SIZE)[0])
     return ScaledProgram(

@@ -24,6 +24,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from bondwork.arrays import freeze_fields, frozen
+from bondwork.base.tolerances import PROGRAM_ROW
 from bondwork.problem.faults import InvalidInput
 from bondwork.program.linking import Linking
 
@@ -92,6 +93,8 @@ class StochasticProgram:
         template's ``values``, for k from ``change_start[i]`` to before ``change_start[i + 1]``.
     linking
         Rows over the columns of any nodes; none where left out.
+    row_tolerance
+        As of `bondwork.program.matrices.Matrices`; no part of the digest.
     stage, probability
         Shape (N,). Derived: stage of a node from 0, and its probability.
     ancestors
@@ -133,6 +136,7 @@ class StochasticProgram:
     change_position: IntArray
     change_value: FloatArray
     linking: Linking = field(default_factory=Linking.none)
+    row_tolerance: float = PROGRAM_ROW
     stage: IntArray = field(init=False, repr=False)
     probability: FloatArray = field(init=False, repr=False)
     ancestors: IntArray = field(init=False, repr=False)

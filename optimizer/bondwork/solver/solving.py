@@ -20,12 +20,15 @@ from bondwork.solver.passing import pass_program
 from bondwork.solver.watching import Watch
 
 if TYPE_CHECKING:
-    from bondwork.arrays import BoolArray, FloatArray
+    from bondwork.arrays import BoolArray, FloatArray, IntArray
     from bondwork.contracts import Observer, Options
     from bondwork.program.matrices import Matrices
 
 #: A bound of a whole column that is nearer to a whole number than this is meant to be that number.
 WHOLE_TOLERANCE = 1e-9
+
+#: By how much rows are made larger each time that they must hold more exactly, and at most; powers of two.
+SHARPER, SHARPEST = 10, 20
 
 #: What a direction must earn, as a share of the largest cost, to be one in which a program is unbounded.
 RAY_TOLERANCE = 1e-6
@@ -70,8 +73,13 @@ def solve_program(
         program = with_whole_bounds(program)
     deadline = time.perf_counter() + options.time_limit
     answer = _solve_once(program, options, observer, relaxed=relaxed, start=start, phase=phase)
-    if not relaxed and (loose := _loose_rows(program, answer)).any():
-        answer = _sharper(program, loose, deadline, options, observer, answer, phase)
+    sharp = np.zeros(len(program.row_upper), dtype=np.int64)
+    while not relaxed and (loose := _loose_rows(program, answer) & (sharp < SHARPEST)).any():
+        sharp += np.where(loose, SHARPER, 0)
+        better = _sharper(program, sharp, deadline, options, observer, answer, phase)
+        if better is answer:
+            break
+        answer = better
     if answer.status == "other_error":
         answer = _without_presolve(program, _until(deadline, options), observer, answer, relaxed=relaxed)
     if answer.status in ("infeasible_or_unbounded", "other_error"):
@@ -91,7 +99,7 @@ def _solve_once(
     relaxed: bool,
     start: FloatArray | None = None,
     phase: str = "",
-    sharp: BoolArray | None = None,
+    sharp: IntArray | None = None,
 ) -> Answer:
     from bondwork.solver.construction import make_highs  # loads HiGHS
 
@@ -115,25 +123,29 @@ def _solve_once(
 
 
 def _loose_rows(program: Matrices, answer: Answer) -> BoolArray:
-    """Rows that a solution breaks by more than a program's rows may be, though HiGHS lets it pass.
+    """Rows that a solution breaks by more than they may be, though HiGHS lets it pass.
 
-    Its tolerance is a share of a row's largest coefficient, ours one of the largest term.
+    Its tolerance is a share of a row's largest coefficient, ours one of the bound and of the terms.
     """
     if answer.x is None:
-        return np.zeros(0, dtype=bool)
+        return np.zeros(len(program.row_upper), dtype=bool)
     matrix, excess = program.matrix, program.excess(answer.x)
     size = np.zeros(len(excess))
     for bound in (program.row_lower, program.row_upper):
         size = np.maximum(size, np.where(np.isfinite(bound), np.abs(bound), 0.0))
     terms = np.abs(matrix.data * answer.x[matrix.indices])
-    np.maximum.at(size, np.repeat(np.arange(len(size)), np.diff(matrix.indptr)), terms)
-    loose: BoolArray = excess > PROGRAM_ROW * size
+    rows = np.repeat(np.arange(len(size)), np.diff(matrix.indptr))
+    size = np.maximum(size, np.bincount(rows, terms, len(size)))
+    allowed = np.full(len(size), program.row_tolerance)
+    # where a column need not be whole, its last digits are the solver's
+    allowed[rows[~program.integer[matrix.indices]]] = max(PROGRAM_ROW, program.row_tolerance)
+    loose: BoolArray = excess > allowed * size
     return loose
 
 
 def _sharper(
     program: Matrices,
-    loose: BoolArray,
+    sharp: IntArray,
     deadline: float,
     options: Options,
     observer: Observer,
@@ -147,12 +159,12 @@ def _sharper(
         if left.time_limit <= 0.0:
             break
         start = answer.x
-        sharp = _solve_once(program, left, observer, relaxed=False, start=start, phase=phase, sharp=loose)
-        if sharp.status in ("other_error", "numerical_error"):
+        found = _solve_once(program, left, observer, relaxed=False, start=start, phase=phase, sharp=sharp)
+        if found.status in ("other_error", "numerical_error"):
             break
         # presolve calls programs infeasible that only just are not
-        if sharp.status != "infeasible" or tried is plain:
-            return dataclasses.replace(sharp, bound=min(sharp.bound, answer.bound))
+        if found.status != "infeasible" or tried is plain:
+            return dataclasses.replace(found, bound=min(found.bound, answer.bound))
     return answer
 
 

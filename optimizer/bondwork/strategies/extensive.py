@@ -70,6 +70,7 @@ class Extensive:
         stronger, added = form.matrices, 0
         if read_settings(self, options.settings)["strengthen"] == "yes":
             stronger, added = strengthen(form.matrices)
+        stronger = dataclasses.replace(stronger, row_tolerance=program.row_tolerance)
         notes = (f"{added} rows added that strengthen the linear relaxation",) if added else ()
         build = time.perf_counter() - start
         left = dataclasses.replace(options, time_limit=max(options.time_limit - build, 0.0))
