@@ -223,14 +223,14 @@ def for_solver(program: Program) -> Program:
         row_upper[row] = exact.amount(exact.room(position)) * (1.0 + HAIR)
     rows = np.repeat(np.arange(len(core.row_upper)), np.diff(core.matrix.indptr))
     most = exact.limit[rows]
-    near = np.isfinite(most) & (np.abs(core.matrix.data - most) <= exact.doubt[rows] + DOUBT * np.abs(most))
-    near &= core.matrix.data > 0.0
     only_adds = np.ones(len(core.row_upper), dtype=bool)
     only_adds[rows[core.matrix.data < 0.0]] = False
-    for entry in np.flatnonzero(near & only_adds[rows]).tolist():
-        row, column = int(rows[entry]), int(core.matrix.indices[entry])
-        if not exact.holds(row, [column]) and program.lower[column] == 0.0:
-            upper[column] = 0.0
+    doubt = exact.doubt[rows] + DOUBT * np.abs(np.where(np.isfinite(most), most, 0.0))
+    over = (core.matrix.data > 0.0) & (core.matrix.data + doubt > most) & only_adds[rows]
+    for entry in np.flatnonzero(over & (core.matrix.data - doubt <= most)).tolist():
+        over[entry] = not exact.holds(int(rows[entry]), [int(core.matrix.indices[entry])])
+    barred = core.matrix.indices[over]
+    upper[barred[program.lower[barred] == 0.0]] = 0.0
     matrix = program.matrix.copy()
     matrix.data = data
     return dataclasses.replace(program, matrix=matrix, row_upper=row_upper, upper=upper)
