@@ -9,8 +9,11 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from bondwork.base.tolerances import ROW
 from bondwork.plan.recount_teams import TeamRecount
 
 if TYPE_CHECKING:
@@ -18,9 +21,6 @@ if TYPE_CHECKING:
 
     from bondwork.plan.recount_teams import Team
     from bondwork.problem.instance import Instance
-
-#: A limit may be exceeded by this share of its scale: the largest of its bound and what counts against it.
-LIMIT_TOLERANCE = 1e-6
 
 #: Sums that a plan states may differ from ours by this share of the size of their terms: far more than
 #: adding in another order costs, far less than anything anybody would tamper with.
@@ -40,13 +40,25 @@ def label(key: Key) -> str:
     return f"{word} {about} of {owner}" if about else f"{word} of {owner}"
 
 
+@lru_cache(maxsize=2**16)
+def _whole_units(amount: float, decimals: int) -> int:
+    """An amount in whole units of 10^-decimals, of its shortest decimal text, half to even."""
+    return round(Fraction(repr(float(amount))) * 10**decimals)
+
+
 @dataclass(slots=True)
 class Account:
-    """One limit of the round: its bound, what choices take of it, and what commitments take."""
+    """One limit of the round: its bound, what choices take of it, and what commitments take.
+
+    Where it is money, ``decimals`` are those of the ledger, and amounts are compared as it counts them: an
+    amount is its shortest decimal text, rounded half to even.
+    """
 
     bound: float
     terms: list[float] = field(default_factory=list)
     held: list[float] = field(default_factory=list)
+    decimals: int | None = None
+    _known: tuple[tuple[int, int], int] | None = field(default=None, init=False, repr=False, compare=False)
 
     def total(self) -> float:
         """Return what choices and commitments take together."""
@@ -60,21 +72,42 @@ class Account:
         """Return what may be taken: the bound, or what the commitments alone take, which nothing undoes."""
         return max(self.bound, self.committed())
 
-    def excess(self) -> float:
-        """Return by how much more is taken than may be; negative where there is room."""
+    def excess(self, *more: float) -> float:
+        """Return by how much more is taken than may be, with ``more`` terms; negative where there is room."""
+        if self.decimals is not None:
+            over = self._over_in_units() + sum(map(self._units, more))
+            return float(Fraction(over, 10**self.decimals))
         if self.committed() > self.bound:
-            return math.fsum(self.terms)
-        return math.fsum([*self.terms, *self.held, -self.bound])
+            return math.fsum([*self.terms, *more])
+        return math.fsum([*self.terms, *more, *self.held, -self.bound])
 
-    def tolerance(self) -> float:
-        """Return by how much it may be exceeded for rounding's sake: nothing where commitments exceed it."""
-        if self.overcommitment()[0]:
+    def tolerance(self, *more: float) -> float:
+        """Return by how much it may be exceeded for rounding's sake, with ``more`` terms.
+
+        Nothing where it is money, and nothing where commitments alone exceed it.
+        """
+        if self.decimals is not None or self.overcommitment()[0]:
             return 0.0
-        return LIMIT_TOLERANCE * max(abs(self.bound), math.fsum(map(abs, [*self.terms, *self.held])))
+        return ROW * max(map(abs, (self.permitted(), *self.terms, *self.held, *more)))
+
+    def _over_in_units(self) -> int:
+        """By how many units more is taken than may be; reckoned anew where terms have come."""
+        count = len(self.terms), len(self.held)
+        if self._known is None or self._known[0] != count:
+            held = sum(map(self._units, self.held))
+            taken = sum(map(self._units, self.terms)) + held
+            self._known = count, taken - max(self._units(self.bound), held)
+        return self._known[1]
+
+    def _units(self, amount: float) -> int:
+        return _whole_units(amount, self.decimals or 0)
 
     def overcommitment(self) -> tuple[bool, bool]:
         """Return whether the commitments alone exceed the bound: surely, and perhaps, but for rounding."""
         above = math.fsum([*self.held, -self.bound])
+        if self.decimals is not None:
+            over = sum(map(self._units, self.held)) > self._units(self.bound)
+            return over, over
         noise = SUM_TOLERANCE * max(abs(self.bound), math.fsum(map(abs, self.held)))
         return above > noise, above > -noise
 
@@ -226,7 +259,7 @@ class Recount:
         ):
             for name, bound in zip(ids, bounds, strict=True):
                 if math.isfinite(bound):
-                    yield (word, "", name), Account(bound)
+                    yield (word, "", name), Account(bound, decimals=instance.decimals)
         for c, deadlines in self.deadlines.items():
             for each in deadlines:
                 yield ("deadline", each, instance.coprocessors.ids[c]), Account(each - self.free_from[c])

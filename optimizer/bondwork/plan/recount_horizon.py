@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from bondwork.base.tolerances import ROW
 from bondwork.plan.findings import Findings
-from bondwork.plan.recount import LIMIT_TOLERANCE, SUM_TOLERANCE, Account, Key, Recount, label
+from bondwork.plan.recount import SUM_TOLERANCE, Account, Key, Recount, label
 from bondwork.problem.faults import json_path
 from bondwork.uncertainty.horizon import ENDED, HorizonTree, horizon_tree
 
@@ -302,7 +303,7 @@ class HorizonRecount(Findings):
                     late = max(late, clock - job[1])
                 if clock >= until:
                     break
-        return late if late > LIMIT_TOLERANCE * size else 0.0
+        return late if late > ROW * size else 0.0
 
 
 def _text(place: Place) -> str:
@@ -351,4 +352,9 @@ def _accounts(here: Recount) -> dict[Key, Account]:
         for member in here.members(limit.scope, limit.member):
             key = ("expected loss", "", member)
             bounds[key] = min(limit.budget, bounds.get(key, math.inf))
-    return {key: Account(bound) for key, bound in bounds.items() if math.isfinite(bound)}
+    decimals = instance.decimals
+    return {
+        key: Account(bound, decimals=decimals if key[0] in _FORFEITABLE else None)
+        for key, bound in bounds.items()
+        if math.isfinite(bound)
+    }

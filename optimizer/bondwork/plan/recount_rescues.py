@@ -167,7 +167,7 @@ class RescueRecount:
                     continue  # at stake since the first stage
                 if key not in found:
                     old = before[key]
-                    found[key] = Account(old.bound, list(old.terms), old.held)
+                    found[key] = Account(old.bound, list(old.terms), old.held, old.decimals)
                 found[key].terms.append(amount)
         found.update(self._deadlines(chosen, outcome))
         return found

@@ -7,7 +7,8 @@ from collections import Counter
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from bondwork.plan.recount import LIMIT_TOLERANCE, SUM_TOLERANCE, Account, Key, label
+from bondwork.base.tolerances import PROGRAM_ROW, ROW
+from bondwork.plan.recount import SUM_TOLERANCE, Account, Key, label
 from bondwork.plan.recount_commitments import (
     committed_accounts,
     doubtful_overcommitments,
@@ -323,7 +324,7 @@ class PlanCheck(StatusCheck):
                 if given.calibrated is not None:
                     none = (("risk", number, "calibrated"), None)
                     self.wrong(f"calibrated of {what}", given.calibrated, "none: the value is exact", none)
-                holds = account.total() <= limit.budget + LIMIT_TOLERANCE * max(limit.budget, account.total())
+                holds = account.total() <= limit.budget + ROW * max(limit.budget, account.total())
                 facts = (limit.budget, None, None, holds)
             else:
                 facts = self.check_tail(number, given, limit, name)
@@ -343,13 +344,13 @@ class PlanCheck(StatusCheck):
             right = (("risk", number, "in_sample"), reading.in_sample)
             self.wrong(f"in_sample of {what}", given.in_sample, reading.in_sample, right)
         most = reading.permitted(reading.ceiling)
-        if reading.in_sample > most + LIMIT_TOLERANCE * max(abs(most), 1e-3):
+        if reading.in_sample > most + PROGRAM_ROW * max(abs(most), 1e-3):
             self.wrong(what, reading.in_sample, f"at most {most:.12g}")
         none = (("risk", number, "calibrated"), None)
         if given.calibrated is not None and not (limit.calibrate and given.calibrated <= reading.ceiling):
             self.wrong(f"calibrated of {what}", given.calibrated, "none, or a tighter budget", none)
         tight = reading.permitted(reading.ceiling if given.calibrated is None else given.calibrated)
-        if given.calibrated is not None and reading.in_sample > tight + LIMIT_TOLERANCE * max(tight, 1e-3):
+        if given.calibrated is not None and reading.in_sample > tight + PROGRAM_ROW * max(tight, 1e-3):
             self.wrong(f"calibrated of {what}", given.calibrated, f"at least {reading.in_sample:.12g}", none)
         error = reading.standard_error if math.isfinite(reading.standard_error) else None
         return reading.ceiling, reading.out_of_sample, error, reading.holds()

@@ -6,9 +6,9 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from bondwork.base.tolerances import WORTH_NOISE
+from bondwork.base.tolerances import PROGRAM_ROW, WORTH_NOISE
 from bondwork.plan.findings import Findings
-from bondwork.plan.recount import LIMIT_TOLERANCE, label
+from bondwork.plan.recount import label
 from bondwork.plan.recount_loads import LoadRecount
 
 if TYPE_CHECKING:
@@ -207,8 +207,7 @@ class ReasonCheck(Findings):
             account = self.accounts.get(key)
             if account is None or amount <= 0.0:
                 continue
-            over = account.excess() + amount
-            margin = LIMIT_TOLERANCE * max(abs(account.bound), amount)
+            over, margin = account.excess(amount), account.tolerance(amount)
             if over > -margin:
                 perhaps.add(label(key))
             if over > margin:
@@ -235,7 +234,7 @@ class ReasonCheck(Findings):
                 ceiling = given.budget if given.calibrated is None else given.calibrated
                 ceiling = max(ceiling, self.tails.committed(limit, member))
                 if value is not None:
-                    margin = LIMIT_TOLERANCE * max(abs(ceiling), abs(value))
+                    margin = PROGRAM_ROW * max(abs(ceiling), abs(value))
                     yield f"{limit.measure} of {member}", value - ceiling, margin
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
+from bondwork.base.tolerances import PROGRAM_ROW
 from bondwork.plan.findings import Findings
-from bondwork.plan.recount import LIMIT_TOLERANCE, SUM_TOLERANCE, Recount, label
+from bondwork.plan.recount import SUM_TOLERANCE, Recount, label
 
 if TYPE_CHECKING:
     from bondwork.plan.findings import Amendment, Place
@@ -123,7 +124,7 @@ class StatusCheck(Findings):
         asked = plan.provenance.options.get("mip_rel_gap") or 0.0
         # a solver measures its gap by the objective alone; and where rewards and costs nearly cancel, by the
         # size of the amounts
-        allowed = 2.0 * float(asked) * size + LIMIT_TOLERANCE * max(size, self.largest_amount())
+        allowed = 2.0 * float(asked) * size + PROGRAM_ROW * max(size, self.largest_amount())
         allowed += self.plan.load_error
         if plan.solution == "optimal" and plan.bound - objective > allowed:
             self.wrong(
@@ -135,7 +136,8 @@ class StatusCheck(Findings):
 
     def largest_amount(self) -> float:
         """Largest amount of the round: what rounding is measured by."""
-        return max((*self.round.reward, *self.round.slashing, *self.round.bid), default=0.0)
+        left: list[float] = self.instance.tasks.unassigned_cost.tolist()
+        return max((*self.round.reward, *self.round.slashing, *self.round.bid, *left), default=0.0)
 
     def check_verdict(self) -> None:
         """Check what the plan says of its own check."""

@@ -7,8 +7,8 @@ from collections import Counter
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from bondwork.base.tolerances import WORTH_NOISE
-from bondwork.plan.recount import LIMIT_TOLERANCE, SUM_TOLERANCE, label
+from bondwork.base.tolerances import PROGRAM_ROW, WORTH_NOISE
+from bondwork.plan.recount import SUM_TOLERANCE, label
 from bondwork.plan.recount_contingency import FreshRescues
 from bondwork.plan.recount_rescues import Outcome, RescueRecount, tail_value
 from bondwork.plan.verify_plan import PlanCheck
@@ -245,7 +245,7 @@ class TwoStageCheck(PlanCheck):
             if key not in accounts or key[0] == "expected loss" or amount <= 0.0:
                 continue
             account = accounts[key]
-            over, margin = account.excess() + amount, LIMIT_TOLERANCE * max(abs(account.bound), amount)
+            over, margin = account.excess(amount), account.tolerance(amount)
             if over > -margin:
                 found.add("no_room")
             if over > margin:
@@ -270,7 +270,7 @@ class TwoStageCheck(PlanCheck):
             what = f"{given.measure} of {name}"
             value = self._value(limit, name)
             ceiling = limit.probability if limit.measure == "chance" else limit.budget
-            slack = LIMIT_TOLERANCE * max(abs(ceiling), abs(value), 1e-3)
+            slack = PROGRAM_ROW * max(abs(ceiling), abs(value), 1e-3)
             if abs(given.in_sample - value) > 1e-3 * slack + SUM_TOLERANCE * abs(value):
                 right = (("risk", number, "in_sample"), value)
                 self.wrong(f"in_sample of {what}", given.in_sample, value, right)
@@ -299,7 +299,7 @@ class TwoStageCheck(PlanCheck):
         if not limit.calibrate or tight > given.budget:
             self.wrong(f"calibrated of {what}", tight, "none, or a tighter budget", none)
         most = max(tight, self.committed(limit, given.of))
-        if value > most + LIMIT_TOLERANCE * max(abs(most), 1e-3):
+        if value > most + PROGRAM_ROW * max(abs(most), 1e-3):
             self.wrong(f"calibrated of {what}", tight, f"at least {value:.12g}", none)
 
     def committed(self, limit: RiskLimit, name: str) -> float:

@@ -64,16 +64,19 @@ class ExactRows:
         self.is_money: BoolArray = np.isin(kind, (LimitKind.COLLATERAL, LimitKind.STAKE))
         self._bound, self._committed = program.row_upper.copy(), np.zeros(rows)
         self._as_stated = np.zeros(rows, dtype=bool)
-        budget, committed = getattr(limits, "budget", None), getattr(limits, "committed", None)
-        if budget is not None and committed is not None:
+        budget_of = self._bound.copy()
+        if instance is not None:
             # a bound that somebody has changed since speaks for itself
             mine = np.flatnonzero(program.row_upper[: len(limits)] == limits.upper)
             self._as_stated[mine] = True
-            self._bound[mine] = np.maximum(budget[mine], committed[mine])
-            self._committed[mine] = committed[mine]
+            budget_of[mine], self._committed[mine] = limits.budget[mine], limits.committed[mine]
+            self._bound[mine] = np.maximum(limits.budget[mine], limits.committed[mine])
         size = np.where(np.isfinite(self._bound), np.abs(self._bound), 0.0)
         # one executor is one
-        slack = np.where(self.is_money | (kind == LimitKind.TASK), 0.0, ROW * size)
+        # one executor is one; and where commitments exceed a limit, nothing more is nothing more
+        self._exceeded: BoolArray = self._committed - budget_of > ROW * size
+        strict = self.is_money | (kind == LimitKind.TASK) | self._exceeded
+        slack = np.where(strict, 0.0, ROW * size)
         self.limit: FloatArray = program.row_upper + slack
         unit = 10.0**-self._decimals
         entries = np.diff(program.matrix.indptr)
@@ -109,6 +112,8 @@ class ExactRows:
         if self.is_money[row]:
             return sum(self.units(row, columns)) <= self.room(row)
         terms = self._coefficients(row, columns).tolist()
+        if self._exceeded[row]:
+            return math.fsum(terms) <= 0.0
         bound, committed = float(self._bound[row]), float(self._committed[row])
         size = max(abs(bound), max(map(abs, terms), default=0.0))
         return math.fsum([committed, *terms, -bound]) <= ROW * size
@@ -141,7 +146,7 @@ class ExactRows:
             if not self._as_stated[row]:
                 self._room[row] = in_units(float(self.program.row_upper[row]), self._decimals)
             else:
-                budget = float(getattr(self.program.limits, "budget")[row])  # noqa: B009
+                budget = float(self.program.limits.budget[row])
                 left = in_units(budget, self._decimals) - self._held(row)
                 self._room[row] = max(left, 0)
         return self._room[row]
