@@ -7,7 +7,7 @@ from collections import Counter
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from bondwork.base.tolerances import PROGRAM_ROW, ROW
+from bondwork.base.tolerances import ROW
 from bondwork.plan.recount import SUM_TOLERANCE, Account, Key, label
 from bondwork.plan.recount_commitments import (
     committed_accounts,
@@ -344,13 +344,13 @@ class PlanCheck(StatusCheck):
             right = (("risk", number, "in_sample"), reading.in_sample)
             self.wrong(f"in_sample of {what}", given.in_sample, reading.in_sample, right)
         most = reading.permitted(reading.ceiling)
-        if reading.in_sample > most + PROGRAM_ROW * max(abs(most), 1e-3):
+        if reading.in_sample > most + ROW * max(abs(most), 1e-3):
             self.wrong(what, reading.in_sample, f"at most {most:.12g}")
         none = (("risk", number, "calibrated"), None)
         if given.calibrated is not None and not (limit.calibrate and given.calibrated <= reading.ceiling):
             self.wrong(f"calibrated of {what}", given.calibrated, "none, or a tighter budget", none)
         tight = reading.permitted(reading.ceiling if given.calibrated is None else given.calibrated)
-        if given.calibrated is not None and reading.in_sample > tight + PROGRAM_ROW * max(tight, 1e-3):
+        if given.calibrated is not None and reading.in_sample > tight + ROW * max(tight, 1e-3):
             self.wrong(f"calibrated of {what}", given.calibrated, f"at least {reading.in_sample:.12g}", none)
         error = reading.standard_error if math.isfinite(reading.standard_error) else None
         return reading.ceiling, reading.out_of_sample, error, reading.holds()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bondwork.base.tolerances import ROW
 from bondwork.program.blocks import with_block, with_cuts
 from bondwork.program.exact import for_solver
 from bondwork.program.row_cuts import WHOLE_TOLERANCE, RowCuts
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from bondwork.program.program import Program
     from bondwork.risk.measure import Measure
 
-#: A limit is broken when its value is above it by more than this share of it: a tenth of what `verify` lets
-#: pass, and well above what a solver's feasibility tolerance amounts to.
+#: A fractional point breaks a limit where its value is above it by more than this share of it: well above what
+#: a solver's feasibility tolerance amounts to. Of whole points, which are handed out, `ROW` decides.
 CUT_TOLERANCE = 1e-7
 
 
@@ -116,6 +117,8 @@ class CuttingPlanes:
 def _is_broken(measure: Measure, x: FloatArray) -> bool:
     """Whether a point breaks a limit, rounding aside; probabilities of scenarios have none to speak of."""
     size = abs(measure.ceiling)
+    if np.all(np.abs(x - np.round(x)) <= WHOLE_TOLERANCE):
+        return measure.value(np.round(x)) > measure.ceiling + ROW * size
     if measure.convex:
         size = max(size, 1e-3 * float(np.max(measure.loss.weight * x[measure.loss.columns], initial=0.0)))
     return measure.value(x) > measure.ceiling + CUT_TOLERANCE * size

@@ -61,6 +61,7 @@ class ExactRows:
         self._decimals = 18 if instance is None else instance.decimals
         kind = np.full(rows, -1)
         kind[: len(limits)] = limits.kind
+        self.is_task: BoolArray = kind == LimitKind.TASK
         self.is_money: BoolArray = np.isin(kind, (LimitKind.COLLATERAL, LimitKind.STAKE))
         self._bound, self._committed = program.row_upper.copy(), np.zeros(rows)
         self._as_stated = np.zeros(rows, dtype=bool)
@@ -75,7 +76,7 @@ class ExactRows:
         # one executor is one
         # one executor is one; and where commitments exceed a limit, nothing more is nothing more
         self._exceeded: BoolArray = self._committed - budget_of > ROW * size
-        strict = self.is_money | (kind == LimitKind.TASK) | self._exceeded
+        strict = self.is_money | self.is_task | self._exceeded
         slack = np.where(strict, 0.0, ROW * size)
         self.limit: FloatArray = program.row_upper + slack
         unit = 10.0**-self._decimals
@@ -230,6 +231,7 @@ def for_solver(program: Program) -> Program:
     most = exact.limit[rows]
     only_adds = np.ones(len(core.row_upper), dtype=bool)
     only_adds[rows[core.matrix.data < 0.0]] = False
+    only_adds[exact.is_task] = False  # ones, each of which fits
     doubt = exact.doubt[rows] + DOUBT * np.abs(np.where(np.isfinite(most), most, 0.0))
     over = (core.matrix.data > 0.0) & (core.matrix.data + doubt > most) & only_adds[rows]
     for entry in np.flatnonzero(over & (core.matrix.data - doubt <= most)).tolist():

@@ -13,6 +13,7 @@ from bondwork.contracts import Observer, Options, ProgramDecision, Progress, Sol
 from bondwork.program.bounds import gap
 from bondwork.program.extensive import extensive_form, split
 from bondwork.program.filling import fill_up, repair
+from bondwork.program.settling import settle
 from bondwork.program.strengthening import strengthen
 from bondwork.settings import Setting, read_settings
 from bondwork.solver.solving import solve_program
@@ -56,6 +57,13 @@ class Extensive:
     def solve(self, program: Program, options: Options, observer: Observer) -> Solution:
         """Decide; see `bondwork.contracts.Strategy`."""
         ends = time.perf_counter() + options.time_limit
+        settled = settle(program)
+        if settled is None:
+            return self._decide(program, options, observer, ends)
+        return settled.told(self._decide(settled.program, options, observer, ends))
+
+    @staticmethod
+    def _decide(program: Program, options: Options, observer: Observer, ends: float) -> Solution:
         root, cuts = solve_relaxation(program, options, observer)
         if root.bound == -math.inf or root.status == "interrupted":
             return root

@@ -10,6 +10,7 @@ import numpy as np
 
 from bondwork.base.compiled import KERNEL_SETS, import_compiler
 from bondwork.contracts import Observer, Options, Solution
+from bondwork.program.settling import settle
 from bondwork.strategies.lagrangian.shape import check_auxiliaries, recognise
 from bondwork.strategies.lagrangian.uncompiled import LEAST_TO_LOAD, Uncompiled
 
@@ -52,8 +53,14 @@ class Lagrangian:
             Where the program is not tasks and knapsacks.
         """
         started = time.perf_counter()
-        lazy = list(program.lazy)
         check_auxiliaries(program)
+        settled = settle(program)
+        if settled is None:
+            return self._decide(program, options, observer, started)
+        return settled.told(self._decide(settled.program, options, observer, started))
+
+    def _decide(self, program: Program, options: Options, observer: Observer, started: float) -> Solution:
+        lazy = list(program.lazy)
         if all(measure.convex for measure in program.measures):
             # Scenario rows would have to be priced one by one; their cuts say the same in one row.
             program = program.without_auxiliaries()

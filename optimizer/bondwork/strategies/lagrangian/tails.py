@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bondwork.program.cutting import CUT_TOLERANCE
+from bondwork.base.tolerances import ROW
 from bondwork.risk.cvar import ConditionalValueAtRisk
 from bondwork.risk.worst_case import WorstCase
 from bondwork.strategies.lagrangian.losses import (
@@ -284,8 +284,8 @@ def _cheapest(worth: FloatArray, loss: FloatArray, excess: float) -> IntArray:
 
 
 def _slack(measure: Measure) -> float:
-    """What a limit may be exceeded by, in plans and in bounds alike: what `CuttingPlanes` lets pass."""
-    return CUT_TOLERANCE * abs(measure.ceiling)
+    """What a limit may be exceeded by, in plans and in bounds alike."""
+    return ROW * abs(measure.ceiling)
 
 
 def _scaled(normal: FloatArray, upper: float) -> FloatArray:
