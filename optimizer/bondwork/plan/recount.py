@@ -43,7 +43,8 @@ def label(key: Key) -> str:
 @lru_cache(maxsize=2**16)
 def _whole_units(amount: float, decimals: int) -> int:
     """An amount in whole units of 10^-decimals, of its shortest decimal text, half to even."""
-    return round(Fraction(repr(float(amount))) * 10**decimals)
+    units: int = round(Fraction(repr(float(amount))) * 10**decimals)
+    return units
 
 
 @dataclass(slots=True)

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from bondwork.program.program import Program
     from bondwork.risk.measure import Measure
 
-#: A fractional point breaks a limit where its value is above it by more than this share of it: well above what
-#: a solver's feasibility tolerance amounts to. Of whole points, which are handed out, `ROW` decides.
+#: A fractional point breaks a limit where its value is above it by more than this share of it: well above
+#: what a solver's feasibility tolerance amounts to. Of whole points, which are handed out, `ROW` decides.
 CUT_TOLERANCE = 1e-7
 
 

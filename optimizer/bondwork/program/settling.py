@@ -57,9 +57,10 @@ class Settled(NamedTuple):
             solution = dataclasses.replace(solution, row_duals=duals + self.shift[: len(duals)])
         if solution.x is None or self.program.value(solution.x) < self.value:
             solution = dataclasses.replace(solution, x=self.x, partial=None)
-        if solution.status in ("infeasible", "locally_infeasible"):
-            status = "optimal" if solution.status == "infeasible" else "locally_solved"
-            solution = dataclasses.replace(solution, status=status)
+        if solution.status == "infeasible":  # nothing is better than the plan at hand
+            solution = dataclasses.replace(solution, status="optimal")
+        elif solution.status == "locally_infeasible":
+            solution = dataclasses.replace(solution, status="locally_solved")
         return dataclasses.replace(solution, bound=max(solution.bound, self.value))
 
 
