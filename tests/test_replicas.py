@@ -16,7 +16,6 @@ from scipy.special import ndtr, ndtri
 import bondwork
 from bondwork.plan.recount_teams import chance_of
 from bondwork.problem.teams import count_teams, distribution, enumerate_teams
-from bondwork.risk.teams import find_teams
 from hand_made import make_round, offer
 from models.test_agreement import CVXPY, HIGHS, PYOMO, check_form, check_same
 from oracle import Oracle, chances
@@ -243,15 +242,15 @@ def tied(common: float, scenarios: int = 4096, quorum: int = 1) -> Document:
 def test_tied_outcomes_are_those_of_the_common_factor(common: float, quorum: int):
     """Given the common factor the members are independent: an integral over it is exact."""
     instance = bondwork.load(tied(common, quorum=quorum))
-    teams = find_teams(instance)
-    nodes, weights = np.polynomial.hermite_e.hermegauss(201)
+    teams = enumerate_teams(instance)
+    nodes = np.linspace(-8, 8, 4001)
+    weights = np.exp(-(nodes**2) / 2) * 0.004
     given_factor = [ndtr((ndtri(p) - math.sqrt(common) * nodes) / math.sqrt(1 - common)) for p in (0.5, 0.75)]
     both = given_factor[0] * given_factor[1]
     hit = both if quorum == 2 else given_factor[0] + given_factor[1] - both
     exact = float(weights @ hit) / math.sqrt(2 * math.pi)
-    assert teams.success[-1] == pytest.approx(exact, abs=0.012)
-    if quorum == 1:  # the more reliable one's own chance is exact, and both fail where it fails, or seldomer
-        assert teams.success[-1] >= 0.75
+    assert teams.success[-1] == pytest.approx(exact, abs=1e-10)
+    if quorum == 1:
         assert teams.blame[-2] == pytest.approx(1 - teams.success[-1], abs=1e-12)
 
 
@@ -263,13 +262,10 @@ def test_a_second_executor_that_fails_with_the_first_is_not_worth_its_bid():
     assert entry.value_of_one_more < 0.0
 
 
-def test_tied_outcomes_follow_the_seed_and_are_verified():
-    document = tied(0.3, scenarios=64)
-    plans = [solve(document, seed=seed) for seed in (1, 1, 2)]
-    assert plans[0].objective == plans[1].objective != plans[2].objective
-    instance = bondwork.load(document)
-    false = plans[0].model_copy(update={"provenance": plans[2].provenance})
-    assert not bondwork.verify(instance, false)
+def test_tied_outcomes_need_no_scenarios():
+    plans = [solve(tied(0.3, scenarios=count), seed=seed) for seed, count in ((1, 64), (2, 4096))]
+    assert plans[0].objective == plans[1].objective
+    assert all(plan.verified and plan.timing.sample < 0.05 for plan in plans)
 
 
 # what verify finds

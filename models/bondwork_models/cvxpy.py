@@ -11,10 +11,9 @@ from scipy.sparse import coo_array, csr_array, vstack
 
 from bondwork.problem.instance import NOBODY
 from bondwork.problem.limits import LimitKind, enumerate_limits
-from bondwork.problem.teams import member_slashing, team_slashing, team_value
+from bondwork.problem.teams import enumerate_teams, member_slashing, team_slashing, team_value
 from bondwork.problem.values import is_committed
 from bondwork.program.loads import Pieces, start_value, work_of_rows
-from bondwork.risk.teams import find_teams
 from bondwork_models._compiled import BOTH, LOWER, UPPER, Beside, program_of
 from bondwork_models._cvxpy_parts import Parts
 
@@ -81,7 +80,7 @@ class CvxpyFormulation:
     ) -> Program:
         """Return the model of ``instance``; see `bondwork.contracts.Formulation`."""
         limits = enumerate_limits(instance)
-        teams = find_teams(instance) if teams is None else teams
+        teams = enumerate_teams(instance) if teams is None else teams
         # CVXPY would list boolean entries one by one, twice: a quarter of its time. The program itself
         # says that every column is 0 or 1, so the relaxed problem is all that it has to compile.
         parts = Parts(cp.Variable(len(teams)), plain=True)
@@ -126,14 +125,14 @@ class CvxpyFormulation:
 
         Notes
         -----
-        The variable ``x`` decides about the teams of `bondwork.risk.teams.find_teams`: without replicas about
-        the eligible offers in ascending order. The constraints follow the order of
+        The variable ``x`` decides about the teams of `bondwork.problem.teams.enumerate_teams`: without
+        replicas about the eligible offers in ascending order. The constraints follow the order of
         `bondwork.problem.limits.LimitKind`; a kind that does not occur has none, and within a kind equalities
         come before upper and lower bounds. Then come those of load incentives, tail limits and the mean-risk
         objective with their variables, see `bondwork_models._cvxpy_parts.Parts`.
         """
         limits = enumerate_limits(instance)
-        teams = find_teams(instance) if teams is None else teams
+        teams = enumerate_teams(instance) if teams is None else teams
         parts = Parts(cp.Variable(len(teams), boolean=True, name="x"), plain=False)
         beside = Beside.of(limits, teams, measures, in_rows, mean_risk)
         return _problem(instance, limits, teams, parts, beside)[0]

@@ -9,12 +9,11 @@ from scipy.sparse import coo_array
 
 from bondwork.problem.instance import NOBODY
 from bondwork.problem.limits import LimitKind, enumerate_limits
-from bondwork.problem.teams import member_slashing, team_slashing, team_value
+from bondwork.problem.teams import enumerate_teams, member_slashing, team_slashing, team_value
 from bondwork.problem.values import is_committed
 from bondwork.program.blocks import with_loads, with_mean_risk, with_measures
 from bondwork.program.loads import load_terms
 from bondwork.program.program import Program
-from bondwork.risk.teams import find_teams
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -76,7 +75,7 @@ class HighsFormulation:
     ) -> Program:
         """Return the model of ``instance``; see `bondwork.contracts.Formulation`."""
         limits = enumerate_limits(instance)
-        teams = find_teams(instance) if teams is None else teams
+        teams = enumerate_teams(instance) if teams is None else teams
         parts = list(_entries(instance, limits, teams))
         rows, places, values = (np.concatenate(part) for part in zip(*parts, strict=True))
         n, first = len(teams), teams.first

@@ -15,10 +15,9 @@ from pyomo.repn.plugins.standard_form import LinearStandardFormCompiler
 from scipy.sparse import coo_array
 
 from bondwork.problem.limits import LimitKind, enumerate_limits
-from bondwork.problem.teams import member_slashing, team_slashing, team_value
+from bondwork.problem.teams import enumerate_teams, member_slashing, team_slashing, team_value
 from bondwork.problem.values import is_committed
 from bondwork.program.loads import Pieces, start_value, work_of_rows
-from bondwork.risk.teams import find_teams
 from bondwork_models._compiled import Beside, program_of
 from bondwork_models._pyomo_parts import Parts
 
@@ -99,7 +98,7 @@ class PyomoFormulation:
     ) -> Program:
         """Return the model of ``instance``; see `bondwork.contracts.Formulation`."""
         limits = enumerate_limits(instance)
-        teams = find_teams(instance) if teams is None else teams
+        teams = enumerate_teams(instance) if teams is None else teams
         # Looking for garbage among a million new objects takes longer than making them. A Pyomo model refers
         # to itself, so its parts are let go here, or the collector would walk through all of them later.
         beside = Beside.of(limits, teams, measures, in_rows, mean_risk)
@@ -147,8 +146,8 @@ class PyomoFormulation:
 
         Notes
         -----
-        ``model.x[j]`` decides about the j-th team of `bondwork.risk.teams.find_teams`: without replicas about
-        the j-th eligible offer. The constraints are indexed by numbers of the instance:
+        ``model.x[j]`` decides about the j-th team of `bondwork.problem.teams.enumerate_teams`: without
+        replicas about the j-th eligible offer. The constraints are indexed by numbers of the instance:
         ``one_executor[task]``, ``capacity[coprocessor, resource]``,
         ``operator_capacity[operator, resource]``, ``collateral[coprocessor]``, ``stake[operator]``,
         ``deadline[coprocessor, time]``, ``expected_loss_network[limit]``,
@@ -162,7 +161,7 @@ class PyomoFormulation:
         the coprocessors with an incentive, in their order.
         """
         limits = enumerate_limits(instance)
-        teams = find_teams(instance) if teams is None else teams
+        teams = enumerate_teams(instance) if teams is None else teams
         with PauseGC():
             return _model(instance, limits, teams, Beside.of(limits, teams, measures, in_rows, mean_risk))[0]
 

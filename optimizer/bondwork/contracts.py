@@ -168,12 +168,13 @@ class Formulation(Protocol):
     ) -> Program:
         """Write the model of ``instance`` down as a `Program`, in the units of the input.
 
-        The columns are the ``teams``, or where these are left out what `bondwork.risk.teams.find_teams` says
-        they are: without replicas the eligible offers in ascending order. The rows are those of
-        `bondwork.problem.limits.enumerate_limits`, in that order; then the rows and auxiliary columns of
-        those ``measures`` (all tail limits of the round) whose numbers are ``in_rows``, and of the load
-        incentives in the objective (`bondwork.program.loads.load_terms`), in any order. With ``mean_risk``,
-        weight and measure, the objective is (1 - weight) times what it was, less weight times the measure.
+        The columns are the ``teams``, or where these are left out what
+        `bondwork.problem.teams.enumerate_teams` says they are: without replicas the eligible offers in
+        ascending order. The rows are those of `bondwork.problem.limits.enumerate_limits`, in that order;
+        then the rows and auxiliary columns of those ``measures`` (all tail limits of the round) whose
+        numbers are ``in_rows``, and of the load incentives in the objective
+        (`bondwork.program.loads.load_terms`), in any order. With ``mean_risk``, weight and measure, the
+        objective is (1 - weight) times what it was, less weight times the measure.
         """
         ...
 

@@ -17,7 +17,7 @@ from bondwork.plan.conflict import find_conflict
 from bondwork.plan.plan import Timing
 from bondwork.plan.recall import recall
 from bondwork.plan.replicas import value_replicas
-from bondwork.problem.teams import has_dependent_teams
+from bondwork.problem.teams import enumerate_teams
 from bondwork.risk.assessment import Assessment, assess
 from bondwork.risk.limits import (
     ceiling_of,
@@ -27,7 +27,6 @@ from bondwork.risk.limits import (
     permit_committed,
     tail_measures,
 )
-from bondwork.risk.teams import find_teams
 from bondwork.strategies.greedy import Greedy
 
 if TYPE_CHECKING:
@@ -178,7 +177,7 @@ class Road:
             left = dataclasses.replace(self.options, time_limit=0.5 * self.clock.left())
             conflict = find_conflict(program, left, self.observer)
         chosen = chosen_offers(program, solution.x)
-        more = tuple(value_replicas(self.instance, sample, chosen))
+        more = tuple(value_replicas(self.instance, chosen))
         timing = Timing(
             read=self.instance.read_seconds,
             sample=sampled,
@@ -300,8 +299,7 @@ def draw_scenarios(instance: Instance, seed: int) -> RoundSample | None:
     """Scenarios of a round's offers and commitments; ``None`` where nothing needs them."""
     from bondwork.uncertainty.sampling import sample_round
 
-    needs_tails = instance.objective.risk_weight > 0.0 or any(map(is_tail_limit, instance.risk))
-    if not needs_tails and not has_dependent_teams(instance):
+    if instance.objective.risk_weight <= 0.0 and not any(map(is_tail_limit, instance.risk)):
         return None
     return sample_round(instance, seed=seed)
 
@@ -310,7 +308,7 @@ def write_program(
     instance: Instance, formulation: Formulation, sample: RoundSample | None, risk_form: RiskForm
 ) -> Program:
     """Write the program of a round down, its tail limits and its mean-risk objective included."""
-    teams = find_teams(instance, None if sample is None else sample.offers)
+    teams = enumerate_teams(instance)
     if sample is None:
         return formulation.build(instance, teams=teams)
     measures = permit_committed(tail_measures(instance, sample, teams))
@@ -351,8 +349,8 @@ def sample_risk(instance: Instance, seed: int | None = None) -> SampledRisk:
     """
     sample = draw_scenarios(instance, instance.uncertainty.seed if seed is None else seed)
     if sample is None:
-        return SampledRisk(find_teams(instance), [], None)
-    teams = find_teams(instance, sample.offers)
+        return SampledRisk(enumerate_teams(instance), [], None)
+    teams = enumerate_teams(instance)
     measures = permit_committed(tail_measures(instance, sample, teams))
     return SampledRisk(teams, measures, _mean_risk(instance, sample, teams))
 

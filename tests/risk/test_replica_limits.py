@@ -7,7 +7,9 @@ import math
 import random
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+from scipy.special import ndtr, ndtri
 
 import bondwork
 from risk.by_hand import (
@@ -92,24 +94,17 @@ class TeamBrute(Brute):
         return worst_expectation([s for s, _ in pairs], [f for _, f in pairs], limit["radius"])
 
     def success(self, team: Team) -> float:
-        """Outcome by outcome; or by scenarios, weighted so that one of them has its own probability."""
+        """Outcome by outcome, given each of many values of the common factor."""
         if len(team) == 1 and self.quorum(team) == 1:
             return self.p(team[0])
-        if self.document["uncertainty"].get("dependence", {}).get("common", 0.0) == 0.0:
-            return math.fsum(
-                math.prod(self.p(o) if works else 1 - self.p(o) for o, works in zip(team, row, strict=True))
-                for row in itertools.product((True, False), repeat=len(team))
-                if sum(row) >= self.quorum(team)
-            )
-        pivot = sorted(team, key=lambda o: (-self.p(o), o.number))[self.quorum(team) - 1]
-        fails, q = self.failed[pivot.number], 1 - self.p(pivot)
-        groups = [
-            [not fallen for fallen, hung in zip(self.falls(team), fails, strict=True) if hung == which]
-            for which in (True, False)
-        ]
-        if not all(groups):
-            return 1 - sum(self.falls(team)) / self.scenarios
-        return sum(w * sum(g) / len(g) for w, g in zip((q, 1 - q), groups, strict=True))
+        common = self.document["uncertainty"].get("dependence", {}).get("common", 0.0)
+        nodes, weights = np.polynomial.hermite_e.hermegauss(121)
+        total = np.zeros(len(nodes))
+        p = [ndtr((ndtri(self.p(o)) - math.sqrt(common) * nodes) / math.sqrt(1 - common)) for o in team]
+        for row in itertools.product((True, False), repeat=len(team)):
+            if sum(row) >= self.quorum(team):
+                total += math.prod(each if works else 1 - each for each, works in zip(p, row, strict=True))
+        return float(weights @ total) / math.sqrt(2 * math.pi)
 
     def objective(self, choice: tuple[Offer, ...]) -> float:
         done = {offer.task for offer in choice} | {held["task"] for held in self.held}

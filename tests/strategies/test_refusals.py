@@ -78,16 +78,6 @@ REFUSED: dict[str, tuple[str, Document]] = {
             offers=[offer("t", f"cp-{c}", 1) for c in range(24)],
         ),
     ),
-    "tied outcomes of several commitments": (
-        "expected losses beside several commitments",
-        make_round(
-            coprocessors=[{"id": "cp"}, {"id": "other"}],
-            tasks=[TASK | {"replicas": 2}],
-            commitments=[HELD, HELD | {"id": "k-2", "executor": "other"}],
-            risk=[{"measure": "expected", "budget": 1, "of": "network"}],
-            uncertainty={"dependence": {"common": 0.5}},
-        ),
-    ),
     "a rescue beside a limit on solvency": (
         "a limit on solvency beside second-stage offers",
         rescue(with_collateral(2)),
@@ -105,6 +95,13 @@ REFUSED: dict[str, tuple[str, Document]] = {
 }
 
 ACCEPTED: dict[str, Document] = {
+    "tied outcomes of several commitments": make_round(
+        coprocessors=[{"id": "cp"}, {"id": "other"}],
+        tasks=[TASK | {"replicas": 2}],
+        commitments=[HELD, HELD | {"id": "k-2", "executor": "other"}],
+        risk=[{"measure": "expected", "budget": 100, "of": "network"}],
+        uncertainty={"dependence": {"common": 0.5}},
+    ),
     "replicas with one executor": make_round(tasks=[TASK | {"replicas": 3}], offers=[offer("t", "cp", 1)]),
     "replicas with one that is eligible": make_round(
         coprocessors=[{"id": "cp"}, {"id": "other"}],

@@ -1,7 +1,7 @@
 """Teams once more, for `verify`: how often several executors of one task reach its quorum (MODEL 2.6).
 
 Shares no code with the teams that programs decide about. Independent outcomes are gone through one by one,
-member by member; outcomes that depend on each other are counted in the plan's scenarios.
+member by member; outcomes that depend on each other given what they share.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bondwork.plan.recount_factor import Work, resampled_chances, tied_chances
 from bondwork.uncertainty.sampling import sample_round
 
 if TYPE_CHECKING:
@@ -116,42 +117,47 @@ class TeamRecount:
         if team not in self._known:
             needed = self.quorum[self.claim[team[0]]]
             if self.tied and len(team) > 1:
-                self._known[team] = self._by_scenarios(team, needed)
+                self._known[team] = self._dependent([self._offered(offer) for offer in team], needed)
             else:
                 self._known[team] = _independent([self.p[offer] for offer in team], needed)
         return self._known[team]
 
     def held_chances(self, team: Team) -> tuple[float, list[float]]:
-        """Return the same for commitments, which are taken as independent."""
-        return _independent([self.held_p[k] for k in team], self.held_quorum(team))
+        """Return the same for commitments."""
+        needed, works = self.held_quorum(team), [self._held_work(k) for k in team]
+        crowded = len({work.executor for work in works}) < len(works)
+        if len(team) > 1 and (self.tied or crowded):
+            return self._dependent(works, needed)
+        return _independent([self.held_p[k] for k in team], needed)
+
+    def _dependent(self, works: list[Work], needed: int) -> tuple[float, list[float]]:
+        uncertainty = self.instance.uncertainty
+        if uncertainty.sampling != "bootstrap":
+            return tied_chances(works, needed, uncertainty.common, uncertainty.coprocessor)
+        if uncertainty.history is None:  # no such round is solved
+            return _independent([work.p for work in works], needed)
+        success, blame, _ = resampled_chances(works, needed, uncertainty.history.rates)
+        return success, blame
+
+    def _offered(self, offer: int) -> Work:
+        offers = self.instance.offers
+        nu = float(offers.concentration[offer])
+        return self._work(self.executor[offer], int(offers.operator[offer]), self.p[offer], nu)
+
+    def _held_work(self, k: int) -> Work:
+        held = self.instance.commitments
+        return self._work(int(held.coprocessor[k]), int(held.operator[k]), self.held_p[k], math.inf)
+
+    def _work(self, coprocessor: int, operator: int, p: float, concentration: float) -> Work:
+        """Operators that execute tasks themselves come after the coprocessors, and have no outages."""
+        coprocessors = self.instance.coprocessors
+        if coprocessor < 0:
+            return Work(len(coprocessors) + operator, p, concentration, 0.0)
+        return Work(coprocessor, p, concentration, float(coprocessors.outage_probability[coprocessor]))
 
     def held_quorum(self, team: Team) -> int:
         """How many of a claim's commitments must succeed: all, where fewer are held than the quorum."""
         return min(self.quorum[int(self.instance.commitments.claim[team[0]])], len(team))
-
-    def _by_scenarios(self, team: Team, needed: int) -> tuple[float, list[float]]:
-        """Count in scenarios that are weighted so that one member succeeds with just its probability.
-
-        It is the one whose outcome would be the team's if all outcomes hung together.
-        """
-        sample = self.sample.offers
-        fallen = fall_together(sample, team, needed)
-        by_merit = sorted(team, key=lambda offer: (-self.p[offer], offer))
-        pivot = by_merit[min(needed, len(team)) - 1]
-        fails = np.zeros(sample.scenarios, dtype=bool)
-        fails[sample.failures(pivot)] = True
-        often = int(fails.sum())
-        weight = np.ones(sample.scenarios)
-        if 0 < often < sample.scenarios:
-            weight[fails] = (1.0 - self.p[pivot]) * sample.scenarios / often
-            weight[~fails] = self.p[pivot] * sample.scenarios / (sample.scenarios - often)
-        blame = []
-        for offer in team:
-            own = np.zeros(sample.scenarios, dtype=bool)
-            own[sample.failures(offer)] = True
-            blame.append(min(math.fsum(weight[fallen & own].tolist()) / sample.scenarios, 1.0))
-        failed = math.fsum(weight[fallen].tolist()) / sample.scenarios
-        return min(max(1.0 - failed, 0.0), 1.0), blame
 
 
 def _independent(p: list[float], needed: int) -> tuple[float, list[float]]:

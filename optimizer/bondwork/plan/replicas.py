@@ -7,19 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bondwork.plan.plan import ReplicaValue
-from bondwork.problem.teams import has_tied_outcomes, team_value, teams_of
+from bondwork.problem.teams import team_value, teams_of, teams_of_offers
 from bondwork.problem.values import is_eligible
-from bondwork.risk.assessment import chosen_teams
-from bondwork.risk.teams import with_scenario_chances
 
 if TYPE_CHECKING:
     from bondwork.arrays import IntArray
     from bondwork.problem.instance import Instance
     from bondwork.problem.teams import Teams
-    from bondwork.uncertainty.sampling import RoundSample
 
 
-def value_replicas(instance: Instance, sample: RoundSample | None, chosen: IntArray) -> list[ReplicaValue]:
+def value_replicas(instance: Instance, chosen: IntArray) -> list[ReplicaValue]:
     """Say for each assigned task with replicas what the best further executor would add.
 
     Its value is that of the team with one more less that of the team: ``(r+s)`` times what the probability of
@@ -31,14 +28,12 @@ def value_replicas(instance: Instance, sample: RoundSample | None, chosen: IntAr
     ----------
     instance
         The round.
-    sample
-        Scenarios of all offers, where outcomes depend on each other; else ``None`` will do.
     chosen
         Offers that are chosen.
     """
     if np.all(instance.tasks.replicas <= 1):
         return []
-    teams = chosen_teams(instance, sample, chosen)
+    teams = teams_of_offers(instance, chosen)
     owner, newcomer = _candidates(instance, teams)
     if not len(owner):
         return []
@@ -49,8 +44,6 @@ def value_replicas(instance: Instance, sample: RoundSample | None, chosen: IntAr
             for t, o in zip(owner.tolist(), newcomer.tolist(), strict=True)
         ],
     )
-    if sample is not None and has_tied_outcomes(instance):
-        grown = with_scenario_chances(instance, grown, sample.offers)
     gain = team_value(instance, grown) - team_value(instance, teams)[owner]
     order = np.lexsort((newcomer, -gain, owner))
     best = order[np.unique(owner[order], return_index=True)[1]]

@@ -9,7 +9,7 @@ import numpy as np
 from bondwork.problem.horizon_support import unsupported_horizon
 from bondwork.problem.periods import is_staged
 from bondwork.problem.rescues import has_rescues, limits_losses
-from bondwork.problem.teams import MOST_TEAMS, count_teams, has_dependent_teams, has_tied_outcomes
+from bondwork.problem.teams import MOST_TEAMS, count_teams, has_teams
 from bondwork.problem.values import (
     is_below_minimum_collateral,
     is_committed,
@@ -30,7 +30,6 @@ def unsupported(instance: Instance) -> list[str]:
     return [
         *_bootstrap(instance),
         *_replicas(instance),
-        *_shared_commitments(instance),
         *_second_stage(instance),
         *_load_curves(instance),
         *_periods(instance),
@@ -43,7 +42,7 @@ def _bootstrap(instance: Instance) -> list[str]:
     needs_scenarios = instance.objective.risk_weight > 0.0 or any(
         limit.measure != "expected" for limit in instance.risk
     )
-    needs_scenarios = needs_scenarios or has_dependent_teams(instance)
+    needs_scenarios = needs_scenarios or has_teams(instance)
     if instance.uncertainty.sampling != "bootstrap" or not needs_scenarios:
         return []
     if instance.uncertainty.history is not None:
@@ -61,19 +60,6 @@ def _replicas(instance: Instance) -> list[str]:
     return [
         f"replicas with more than {MOST_TEAMS:,} teams of executors to choose from; fewer replicas or fewer "
         f"offers for the largest tasks would do ({_some(instance.tasks.ids, np.array(tasks))})"
-    ]
-
-
-def _shared_commitments(instance: Instance) -> list[str]:
-    """Several executors that are committed to one task: how often too few succeed is known if independent."""
-    held = np.bincount(instance.commitments.claim, minlength=len(instance.claims))
-    tasks = np.unique(instance.claims.task[held > 1])
-    expected = any(limit.measure == "expected" for limit in instance.risk)
-    if not len(tasks) or not expected or not has_tied_outcomes(instance):
-        return []
-    return [
-        "expected losses beside several commitments of one task whose outcomes depend on each other "
-        f"({_some(instance.tasks.ids, tasks)})"
     ]
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from bondwork.arrays import FloatArray, IntArray
     from bondwork.problem.instance import Instance
+    from bondwork.uncertainty.outcomes import OutcomeLaw
 
 #: Teams of two and more that a round may have: a column of the program each.
 MOST_TEAMS = 1_000_000
@@ -98,7 +99,7 @@ class Teams:
 
 
 def enumerate_teams(instance: Instance) -> Teams:
-    """List all teams that a round can choose from, their members' outcomes taken as independent.
+    """List all teams that a round can choose from.
 
     First the teams of one, in the order of their offers; then the larger ones by claim, size and members. A
     team has between ``quorum`` and ``replicas`` members, each another executor (an operator that executes the
@@ -142,7 +143,7 @@ def teams_of(instance: Instance, tables: list[IntArray]) -> Teams:
     claim = instance.offers.claim[member[start[:-1]]]
     # a team of one that a heuristic left behind may be short of its quorum: it then cannot succeed
     quorum = instance.tasks.quorum[instance.claims.task[claim]]
-    return _with_chances(start, member, claim, quorum, instance.offers.success_probability)
+    return _with_chances(instance, start, member, claim, quorum, held=False)
 
 
 def teams_of_offers(instance: Instance, chosen: IntArray) -> Teams:
@@ -170,7 +171,7 @@ def held_teams(instance: Instance) -> Teams:
     claims, first = np.unique(held.claim[order], return_index=True)
     start = np.append(first, len(order))
     quorum = np.minimum(instance.tasks.quorum[instance.claims.task[claims]], np.diff(start))
-    return _with_chances(start, order, claims, quorum, held.success_probability)
+    return _with_chances(instance, start, order, claims, quorum, held=True)
 
 
 def count_teams(instance: Instance) -> dict[int, int]:
@@ -190,11 +191,11 @@ def has_tied_outcomes(instance: Instance) -> bool:
     return instance.uncertainty.common > 0.0 or instance.uncertainty.sampling == "bootstrap"
 
 
-def has_dependent_teams(instance: Instance) -> bool:
-    """Whether there is a team of two and more whose outcomes depend on each other."""
-    if not has_tied_outcomes(instance):
-        return False
-    return len(_groups(instance, np.flatnonzero(is_eligible(instance)))) > 0
+def has_teams(instance: Instance) -> bool:
+    """Whether there is a team of two and more to choose, or two commitments of one claim."""
+    held = instance.commitments.claim
+    several = len(np.unique(held)) < len(held)
+    return several or len(_groups(instance, np.flatnonzero(is_eligible(instance)))) > 0
 
 
 def team_value(instance: Instance, teams: Teams) -> FloatArray:
@@ -316,24 +317,83 @@ def _sets(instance: Instance, eligible: IntArray) -> list[IntArray]:
 
 
 def _with_chances(
-    start: IntArray, member: IntArray, claim: IntArray, quorum: IntArray, p: FloatArray
+    instance: Instance, start: IntArray, member: IntArray, claim: IntArray, quorum: IntArray, *, held: bool
 ) -> Teams:
-    """Teams with the chances of independent outcomes; those of one size and quorum are reckoned together."""
+    """Teams of offers, or of what is ``held``, with their chances; one kind after the other."""
     sizes = np.diff(start)
     success = np.zeros(len(claim))
     blame = np.zeros(len(member))
+    p = (instance.commitments if held else instance.offers).success_probability
+    tied = _Tied.of(instance, held) if np.any(sizes > 1) else None
     kind = sizes * (int(quorum.max(initial=0)) + 1) + quorum
     for each in np.unique(kind):
         chosen = np.flatnonzero(kind == each)
         size, needed = int(sizes[chosen[0]]), int(quorum[chosen[0]])
         places = start[chosen, np.newaxis] + np.arange(size)
-        chances = p[member[places]]
-        if size == needed == 1:
-            success[chosen] = chances[:, 0]
-            blame[places] = 1.0 - chances
-            continue
-        success[chosen] = np.minimum(distribution(chances)[:, needed:].sum(axis=1), 1.0)
-        for position in range(size):
-            others = distribution(np.delete(chances, position, axis=1))
-            blame[places[:, position]] = (1.0 - chances[:, position]) * others[:, :needed].sum(axis=1)
+        if size > 1 and tied is not None:
+            success[chosen], blame[places] = tied.chances(member[places], needed)
+        else:
+            success[chosen], blame[places] = _independent(p[member[places]], needed)
     return Teams(start=start, member=member, claim=claim, quorum=quorum, success=success, blame=blame)
+
+
+def _independent(p: FloatArray, needed: int) -> tuple[FloatArray, FloatArray]:
+    """Chances of teams of one size, shape (n, k), whose members' outcomes are independent."""
+    if p.shape[1] == needed == 1:
+        return p[:, 0], 1.0 - p
+    blame = np.empty_like(p)
+    for position in range(p.shape[1]):
+        others = distribution(np.delete(p, position, axis=1))
+        blame[:, position] = (1.0 - p[:, position]) * others[:, :needed].sum(axis=1)
+    return np.minimum(distribution(p)[:, needed:].sum(axis=1), 1.0), blame
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Tied:
+    """Outcomes that depend on each other: by the common factor, a history, or an executor that has several.
+
+    Attributes
+    ----------
+    law
+        Joint law of offers or of commitments.
+    rates
+        Failure rates of the rounds of a history, where these are resampled.
+    """
+
+    law: OutcomeLaw
+    rates: FloatArray | None
+
+    @classmethod
+    def of(cls, instance: Instance, held: bool) -> _Tied | None:
+        """``None`` where outcomes are independent, or nothing is known of how they depend on each other."""
+        uncertainty = instance.uncertainty
+        if uncertainty.sampling == "bootstrap" and uncertainty.history is None:
+            return None  # such a round is not solved
+        if not (has_tied_outcomes(instance) or held):
+            return None
+        from bondwork.uncertainty.sampling import outcome_law  # scipy, which most rounds do not need
+
+        law, offers = outcome_law(instance), len(instance.offers)
+        mine = np.arange(offers, len(law)) if held else np.arange(offers)
+        past = uncertainty.history if uncertainty.sampling == "bootstrap" else None
+        return cls(law.select(mine), None if past is None else past.rates)
+
+    def chances(self, teams: IntArray, needed: int) -> tuple[FloatArray, FloatArray]:
+        """Chances of teams of one size, shape (n, k)."""
+        from bondwork.uncertainty.crowded_teams import crowded_chances
+        from bondwork.uncertainty.team_chances import team_chances
+
+        dependence = self.law.dependence
+        if self.rates is not None:
+            found = team_chances(self.law, teams, needed, self.rates)
+            return found.success, found.blame
+        if dependence.common > 0.0:
+            found = team_chances(self.law, teams, needed)
+            success, blame = found.success, found.blame
+        else:
+            success, blame = _independent(self.law.success_probability[teams], needed)
+        executor = np.sort(self.law.executor[teams], axis=1)
+        for row in np.flatnonzero(np.any(executor[:, 1:] == executor[:, :-1], axis=1)).tolist():
+            crowd = crowded_chances(self.law, teams[row], needed)
+            success[row], blame[row] = crowd.success[0], crowd.blame[0]
+        return success, blame

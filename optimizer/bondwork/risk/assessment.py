@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bondwork.problem.teams import (
-    has_tied_outcomes,
     held_teams,
     member_slashing,
     team_slashing,
     teams_of_offers,
 )
 from bondwork.risk.limits import committed_value, is_tail_limit, members, tail_measures
-from bondwork.risk.teams import with_scenario_chances
 from bondwork.uncertainty.sampling import fresh_method, sample_round
 
 if TYPE_CHECKING:
@@ -113,7 +111,7 @@ def assess(instance: Instance, sample: RoundSample | None, chosen: IntArray, see
     seed
         Seed of the solve; fresh scenarios come from a stream of their own under it.
     """
-    teams = chosen_teams(instance, sample, chosen)
+    teams = teams_of_offers(instance, chosen)
     nobody = teams.select(np.zeros(0, dtype=np.int64))
     x = np.ones(len(teams))
     found: list[Assessment] = []
@@ -152,14 +150,6 @@ def assess(instance: Instance, sample: RoundSample | None, chosen: IntArray, see
                 held = _expected_loss(instance, limit, member, nobody)
                 found.append(Assessment(number, name, limit.budget, loss, None, None, held))
     return found
-
-
-def chosen_teams(instance: Instance, sample: RoundSample | None, chosen: IntArray) -> Teams:
-    """Return the teams that chosen offers form, with their chances; ``sample`` as for `assess`."""
-    teams = teams_of_offers(instance, chosen)
-    if sample is None or not has_tied_outcomes(instance):
-        return teams
-    return with_scenario_chances(instance, teams, sample.offers)
 
 
 def _expected_loss(instance: Instance, limit: RiskLimit, member: int, teams: Teams) -> float:

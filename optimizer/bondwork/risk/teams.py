@@ -1,96 +1,23 @@
-"""What teams do in scenarios: when they fail, who is to blame, and how often where outcomes depend.
-
-Members of a team are different executors, so that only the common factor ties their outcomes. Where there is
-none, chances are those of independent trials, in closed form (`bondwork.problem.teams`); where there is one,
-they are counted in the scenarios.
-"""
+"""What teams do in scenarios: when they fail, and who is to blame."""
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bondwork.problem.teams import Teams, enumerate_teams, has_tied_outcomes
 from bondwork.uncertainty.outcomes import OutcomeSample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bondwork.arrays import BoolArray, FloatArray, IntArray
-    from bondwork.problem.instance import Instance
+    from bondwork.arrays import BoolArray, IntArray
+    from bondwork.problem.teams import Teams
 
 #: Failures of members handled at a time: some 100 MB of temporaries.
 _CHUNK = 2_000_000
-
-
-def find_teams(instance: Instance, sample: OutcomeSample | None = None) -> Teams:
-    """List the teams that a round can choose from, with their chances.
-
-    Parameters
-    ----------
-    instance
-        The round.
-    sample
-        Scenarios of all its offers, for teams whose outcomes depend on each other; drawn with the round's own
-        seed where they are needed and left out.
-
-    Raises
-    ------
-    ValueError
-        More teams than `bondwork.problem.teams.MOST_TEAMS`.
-    """
-    teams = enumerate_teams(instance)
-    if teams.is_single or not has_tied_outcomes(instance):
-        return teams
-    if sample is None:
-        from bondwork.uncertainty.sampling import sample_round
-
-        sample = sample_round(instance).offers
-    return with_scenario_chances(instance, teams, sample)
-
-
-def with_scenario_chances(
-    instance: Instance, teams: Teams, sample: OutcomeSample, places: IntArray | None = None
-) -> Teams:
-    """Return the teams with the chances that scenarios give those of two and more.
-
-    Scenarios are weighted, team by team, so that one member succeeds with just its own probability: the
-    quorum-th most reliable, whose outcome would be the team's if all outcomes hung together. What is known
-    exactly is so used exactly, and only the rest is counted.
-
-    Parameters
-    ----------
-    instance, teams
-        The round, and its teams of offers.
-    sample
-        Scenarios of offers.
-    places
-        Shape (m,). Where each member stands in the sample; default: the sample has all offers.
-    """
-    where = teams.member if places is None else places
-    p = instance.offers.success_probability[teams.member]
-    pivot = _pivots(teams, p)
-    share = np.clip(sample.failure_share()[where[pivot]], 0.0, 1.0)
-    counted = (share > 0.0) & (share < 1.0)  # else there is nothing to weight
-    failing = np.divide(1.0 - p[pivot], share, out=np.ones(len(teams)), where=counted)
-    working = np.divide(p[pivot], 1.0 - share, out=np.ones(len(teams)), where=counted)
-
-    success, blame = teams.success.copy(), teams.blame.copy()
-    for part in _failures(sample, teams, where, np.flatnonzero(teams.sizes > 1)):
-        hung = np.zeros(len(part.team), dtype=bool)
-        hung[part.event[part.member == pivot[part.team[part.event]]]] = True
-        weight = np.where(hung, failing[part.team], working[part.team])
-        weight *= sample.probability[part.scenario] * part.fails
-        failed = np.bincount(part.team, weight, minlength=len(teams))
-        success[part.teams] = np.clip(1.0 - failed[part.teams], 0.0, 1.0)
-        blamed = np.bincount(part.member, weight[part.event], minlength=len(teams.member))
-        members = np.isin(teams.team, part.teams)
-        blame[members] = np.minimum(blamed[members], 1.0)
-    return dataclasses.replace(teams, success=success, blame=blame)
 
 
 def team_failures(sample: OutcomeSample, teams: Teams, places: IntArray) -> OutcomeSample:
@@ -194,10 +121,3 @@ def _failures(sample: OutcomeSample, teams: Teams, places: IntArray, wanted: Int
         team, scenario = np.divmod(events, sample.scenarios)
         spare = teams.sizes[team] - teams.quorum[team]  # so many may fail
         yield _Part(chosen, team, scenario, count > spare, member, event)
-
-
-def _pivots(teams: Teams, p: FloatArray) -> IntArray:
-    """Member of each team that is the quorum-th most reliable. Shape (n,)."""
-    order = np.lexsort((-p, teams.team))
-    pivots: IntArray = order[teams.start[:-1] + np.minimum(teams.quorum, teams.sizes) - 1]
-    return pivots

@@ -1,0 +1,101 @@
+"""Chances of a team some of whose members are at one executor, as commitments of one task may be.
+
+They share the executor's factor and its outages besides the common factor. Given both factors all pieces are
+independent, so that the averages are two integrals, one inside the other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from bondwork.uncertainty.common_factor import RANGE, FactorModel
+from bondwork.uncertainty.team_chances import Chances, normal_pieces
+
+if TYPE_CHECKING:
+    from bondwork.arrays import FloatArray, IntArray
+    from bondwork.uncertainty.outcomes import OutcomeLaw
+
+
+def crowded_chances(law: OutcomeLaw, team: IntArray, quorum: int) -> Chances:
+    """Chances of one team of which some members are at the same executor: it shares its factor and outages.
+
+    Parameters
+    ----------
+    law
+        Joint law of pieces of work whose success probabilities are numbers.
+    team
+        Shape (k,).
+    quorum
+        How many must succeed.
+
+    Examples
+    --------
+    >>> from bondwork.uncertainty.outcomes import OutcomeLaw
+    >>> law = OutcomeLaw.of([0, 0], 0.45, outage_probability=0.1)
+    >>> float(np.round(crowded_chances(law, np.array([0, 1]), 1).success[0], 12))
+    0.675
+    """
+    model = FactorModel.of(law.select(team))
+    factor, weight = np.zeros(1), np.ones(1)
+    if model.common > 0.0:
+        factor, weight = normal_pieces([model.bends(place) for place in range(len(team))])
+    short, with_member = np.zeros(len(factor)), np.zeros((len(team), len(factor)))
+    executor = law.executor[team]
+    for node, m in enumerate(factor.tolist()):
+        groups = [np.flatnonzero(executor == each) for each in np.unique(executor)]
+        laws = [_group_law(model, law.dependence.coprocessor, group, m) for group in groups]
+        short[node] = _convolve([counts for counts, _ in laws])[:quorum].sum()
+        for number, (group, (_, failing)) in enumerate(zip(groups, laws, strict=True)):
+            others = [counts for place, (counts, _) in enumerate(laws) if place != number]
+            for place, mine in zip(group.tolist(), failing, strict=True):
+                with_member[place, node] = _convolve([mine, *others])[:quorum].sum()
+    success = np.clip([1.0 - short @ weight], 0.0, 1.0)
+    return Chances(success, np.clip(with_member @ weight, 0.0, 1.0)[np.newaxis])
+
+
+def _group_law(
+    model: FactorModel, share: float, group: IntArray, m: float
+) -> tuple[FloatArray, list[FloatArray]]:
+    """Chances of 0 to g successes of one executor's pieces, and the same with each of them failing."""
+    up, own = float(model.up[group[0]]), 1.0 - model.common
+    rest = own - share if own - share > 1e-12 else 0.0
+    score = ndtri(model.mean[group])
+    factor, weight = np.zeros(1), np.ones(1)
+    if share > 0.0 and own > 0.0:
+        factor, weight = normal_pieces(
+            [_window((score[[i]] - np.sqrt(model.common) * m) / np.sqrt(share), np.sqrt(rest / share))
+             for i in range(len(group))]
+        )  # fmt: skip
+    gap = score[:, np.newaxis] - np.sqrt(model.common) * m - np.sqrt(share if own > 0.0 else 0.0) * factor
+    p = (gap >= 0.0).astype(np.float64) if rest == 0.0 else ndtr(gap / np.sqrt(rest))
+    table = [np.stack([1.0 - each, each]) for each in p]
+    out = np.zeros(len(group) + 1)
+    out[0] = 1.0 - up
+    counts = up * (_convolve(table) @ weight) + out
+    failing = []
+    for i, each in enumerate(p):
+        alone = np.stack([1.0 - each, np.zeros_like(each)])
+        failing.append(up * (_convolve([*table[:i], alone, *table[i + 1 :]]) @ weight) + out)
+    return counts, failing
+
+
+def _window(score: FloatArray, width: float) -> FloatArray:
+    """Bends of a normal distribution function around a score."""
+    if not np.isfinite(score[0]):
+        return score[:0]
+    edges = np.concatenate([score, score + RANGE * width * np.linspace(-1.0, 1.0, 11)])
+    return np.unique(np.clip(edges, -RANGE, RANGE))
+
+
+def _convolve(laws: list[FloatArray]) -> FloatArray:
+    """Law of a sum of independent counts; each of shape (values,) or (values, nodes)."""
+    total = laws[0]
+    for each in laws[1:]:
+        longer = np.zeros((len(total) + len(each) - 1, *total.shape[1:]))
+        for k, chance in enumerate(each):
+            longer[k : k + len(total)] += total * chance
+        total = longer
+    return total
