@@ -204,7 +204,14 @@ class Recount:
     def benefit_terms(self, team: Team) -> list[float]:
         """Return reward and slashing that a team's task brings, once for all of them (MODEL 2.6)."""
         success, _ = self.teams.chances(team)
-        return [self.reward[team[0]] * success, -self.slashing[team[0]] * (1.0 - success)]
+        lost = self.slashing[team[0]] * (1.0 - success)
+        return [self.reward[team[0]] * success, *(-term for term in self._to_a_rounding(team, lost))]
+
+    def _to_a_rounding(self, team: Team, lost: float) -> list[float]:
+        """Return a loss as terms of the size of the slashing: several chances are known to its rounding."""
+        if len(team) == 1:
+            return [lost]
+        return [self.slashing[team[0]], lost - self.slashing[team[0]]]
 
     def net_terms(self, team: Team, price: Mapping[int, float]) -> list[float]:
         """Return the terms of a team's expected net reward at agreed prices (MODEL 2.5, 2.6)."""
@@ -287,8 +294,20 @@ class Recount:
         """Account of the expected loss of one member or of the network, limited or not."""
         key = ("expected loss", "", name)
         teams = self.teams
-        lost = [amount for team in teams.group(chosen) for each, amount in self.uses(team) if each == key]
-        held = [amount for team in teams.held() for each, amount in self._held(team) if each == key]
+        lost = [
+            term
+            for team in teams.group(chosen)
+            for each, amount in self.uses(team)
+            if each == key
+            for term in self._to_a_rounding(team, amount)
+        ]
+        held: list[float] = []
+        for team in teams.held():
+            most = float(self.instance.claims.slashing[self.instance.commitments.claim[team[0]]])
+            mine = [amount for each, amount in self._held(team) if each == key]
+            held += [
+                term for amount in mine for term in ([most, amount - most] if len(team) > 1 else [amount])
+            ]
         return Account(budget, lost, held)
 
     def uses(self, team: Team) -> list[tuple[Key, float]]:

@@ -153,7 +153,7 @@ class PlanCheck(StatusCheck):
             benefit = [term / len(team) for term in self.round.benefit_terms(team)]
             for name, terms in (
                 ("expected_net_reward", benefit + self.round.paid_terms(offer, given.price)),
-                ("expected_slashing", [-benefit[1]]),
+                ("expected_slashing", [-term for term in benefit[1:]]),
             ):
                 place = ("assignments", number, name)
                 self.check_sum(f"assignments[{number}].{name}", place, getattr(given, name), terms)
@@ -263,7 +263,7 @@ class PlanCheck(StatusCheck):
         slashing: list[list[float]] = [[] for _ in ids]
         for team in self.round.teams.group(self.chosen):
             v, terms = self.round.operator[team[0]], self.round.benefit_terms(team)
-            slashing[v].append(-terms[1])
+            slashing[v] += [-term for term in terms[1:]]
             benefit[v] += terms
         for v, given in enumerate(self.plan.operators):
             for name, terms in (("expected_benefit", benefit[v]), ("expected_slashing", slashing[v])):
