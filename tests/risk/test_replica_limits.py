@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 Team = tuple[Offer, ...]
 
+NODES = np.polynomial.hermite_e.hermegauss(121)
+
 
 class TeamBrute(Brute):
     """As `Brute`, where a choice is a set of offers with between quorum and replicas of them a task."""
@@ -98,7 +100,7 @@ class TeamBrute(Brute):
         if len(team) == 1 and self.quorum(team) == 1:
             return self.p(team[0])
         common = self.document["uncertainty"].get("dependence", {}).get("common", 0.0)
-        nodes, weights = np.polynomial.hermite_e.hermegauss(121)
+        nodes, weights = NODES
         total = np.zeros(len(nodes))
         p = [ndtr((ndtri(self.p(o)) - math.sqrt(common) * nodes) / math.sqrt(1 - common)) for o in team]
         for row in itertools.product((True, False), repeat=len(team)):
