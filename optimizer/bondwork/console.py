@@ -76,12 +76,15 @@ def write(path: Path, text: str) -> None:
     write_whole(path, text)
 
 
-def check_writable(path: Path | None) -> None:
-    """Refuse a result's file that could not be written, before there is a result."""
+def check_writable(path: Path | None, *others: str | Path | None) -> None:
+    """Refuse a result's file that could not be written, before there is a result.
+
+    ``others`` are files that the command reads, or writes too: the result must not take the place of one.
+    """
     from bondwork.files import check_writable as check_file
 
-    if path is not None:
-        check_file(path)
+    if path is not None and str(path) != "-":
+        check_file(path, [Path(each) for each in others if each is not None and str(each) != "-"])
 
 
 @contextmanager

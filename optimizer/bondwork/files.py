@@ -7,6 +7,12 @@ import errno
 import os
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bondwork.problem.faults import Fault, InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -46,14 +52,23 @@ def write_whole(path: Path, content: str | bytes) -> None:
         raise
 
 
-def check_writable(path: Path) -> None:
+def check_writable(path: Path, inputs: Iterable[Path] = ()) -> None:
     """Find out whether `write_whole` could write ``path``, before hours of work are done for it.
+
+    Parameters
+    ----------
+    inputs
+        Files that are read, or written too: a result must not take the place of one.
 
     Raises
     ------
+    InvalidInput
+        ``path`` is one of ``inputs``.
     OSError
         The folder is missing or not writable, or ``path`` is a folder.
     """
+    if any(_same(path, each) for each in inputs):
+        raise InvalidInput([Fault(str(path), "a file that is read or written already", "another file")])
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if path.exists() and not path.is_file():
@@ -63,6 +78,13 @@ def check_writable(path: Path) -> None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     if not os.access(folder, os.W_OK | os.X_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+
+def _same(one: Path, other: Path) -> bool:
+    """Whether two paths are one regular file, or will be."""
+    if one.exists() and other.exists():
+        return one.is_file() and one.samefile(other)
+    return one.resolve() == other.resolve()
 
 
 def _umask() -> int:

@@ -103,3 +103,37 @@ def test_killed_and_gone_on(tmp_path: Path, unbroken: list[Row]):
     again = subprocess.run([*command, "--json"], capture_output=True, check=True, text=True)
     assert untimed(Comparison.from_json(out).rows) == unbroken
     assert json.loads(again.stdout)["format"] == "bondwork.comparison/1"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"format": "bondwork.round/1", "tasks": []}',
+        b'{"format": "bondwork.round/1",\n "tasks": []}\n',
+        b"a note without an end",
+        b"a note\n",
+        b"\n",
+        b"\x00\xff",
+        b"{",
+        b"[" * 100_000,
+        b'{"format": "bondwork.journal/1", "study": "of another study"}',
+        b'{"format": "bondwork.journal/1", "study": "of another study"}\n',
+    ],
+)
+def test_a_file_that_is_no_journal_of_this_study_stays_as_it_is(tmp_path: Path, content: bytes):
+    there = tmp_path / "there"
+    there.write_bytes(content)
+    if content == b"{":  # as a run that was killed in its first instant leaves it
+        compare_study(STUDY | {"rounds": STUDY["rounds"][:1], "strategies": ["greedy"]}, journal=there)
+        return
+    with pytest.raises(InvalidInput, match="line 1"):
+        compare_study(STUDY, journal=there)
+    assert there.read_bytes() == content
+
+
+def test_a_journal_is_a_file(tmp_path: Path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, tmp_path):
+        with pytest.raises(InvalidInput, match="no file"):
+            compare_study(STUDY, journal=path)

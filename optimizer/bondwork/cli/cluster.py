@@ -66,7 +66,7 @@ def import_mpi_sppy(
     from bondwork.program.program_solving import carry_out
     from bondwork.strategies.hedging.folder import read_folder
 
-    console.check_writable(output)
+    console.check_writable(output, program)
     problem = load_program(read_bytes(program))
     start = time.perf_counter()
     with console.watching() as watch:

@@ -87,8 +87,10 @@ def compare(
     from bondwork.comparison.printing import print_comparison
     from bondwork.comparison.study import make_study
 
-    console.check_writable(output)
-    check_report(report)
+    console.check_writable(output, *files, history, journal)
+    check_report(report, *files, history, journal, output)
+    if journal is not None:
+        console.check_writable(journal, *files, history)
     study = _study(files)
     if study is None:
         study = make_study(

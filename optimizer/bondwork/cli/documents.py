@@ -52,8 +52,9 @@ def load_round(source: str) -> Instance:
     return load(sys.stdin.buffer if source == "-" else source)
 
 
-def hand_out(text: str, output: Path | None) -> None:
-    """Write a document to a file, or to standard output."""
+def hand_out(text: str, output: Path | None, *inputs: str | Path | None) -> None:
+    """Write a document to a file, or to standard output; to none of the files that it was made of."""
+    console.check_writable(output, *inputs)
     if output is None or str(output) == "-":
         console.hand_out(text)
     else:

@@ -23,4 +23,4 @@ def export_mps(
     from bondwork.program.mps import write_mps
     from bondwork.program.program_schema import load_program
 
-    hand_out(write_mps(load_program(read_bytes(program)), "fixed" if fixed else "free"), output)
+    hand_out(write_mps(load_program(read_bytes(program)), "fixed" if fixed else "free"), output, program)

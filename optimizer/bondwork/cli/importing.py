@@ -29,7 +29,7 @@ def import_smps(
     from bondwork.importers.smps import read_smps
 
     program = read_smps(core, periods, stoch, scenarios=scenarios, seed=seed)
-    hand_out(program.to_json(), output)
+    hand_out(program.to_json(), output, core, periods, stoch)
 
 
 @import_group.command("gap")
@@ -46,4 +46,4 @@ def import_gap(
         raise typer.BadParameter(f"--sense is {sense!r}, expected max or min")
     source = sys.stdin if file == "-" else Path(file)
     document = read_gap(source, "max" if sense == "max" else "min", problem=problem)
-    hand_out(json.dumps(document) + "\n", output)
+    hand_out(json.dumps(document) + "\n", output, file)

@@ -83,7 +83,7 @@ def import_boundless(
     imported = make_round(requests, settings, conditions)
     for order, reason in imported.passed_over:
         console.say(f"{order} has no offer: {reason}")
-    hand_out(json.dumps(imported.document, indent=1) + "\n", output)
+    hand_out(json.dumps(imported.document, indent=1) + "\n", output, orders, broker)
 
 
 @export_group.command("boundless")
@@ -104,7 +104,8 @@ def export_boundless(
 
     requests = [] if orders is None else read_orders(orders.read_bytes(), str(orders))
     document = read_round(read_bytes(round_))
-    hand_out(list_locks(document, load_plan(read_bytes(plan)), requests).to_json(), output)
+    locks = list_locks(document, load_plan(read_bytes(plan)), requests)
+    hand_out(locks.to_json(), output, round_, plan, orders)
 
 
 @export_group.command("eigenlayer")
@@ -127,7 +128,7 @@ def export_eigenlayer(
     homes = read_sets(sets.read_bytes(), str(sets))
     document = read_round(read_bytes(round_))
     rows = allocations(document, load_plan(read_bytes(plan)), homes, operator)
-    hand_out(write_allocations(rows), output)
+    hand_out(write_allocations(rows), output, round_, plan, sets)
 
 
 def _number(option: str, text: str) -> Decimal:

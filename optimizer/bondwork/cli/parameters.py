@@ -68,7 +68,7 @@ ReportOption = Annotated[
 ]
 
 
-def check_report(page: Path | None) -> None:
+def check_report(page: Path | None, *others: str | Path | None) -> None:
     """Refuse a report that could not be made or written, before hours of work are done for it."""
     if page is None:
         return
@@ -81,7 +81,7 @@ def check_report(page: Path | None) -> None:
         require_extra()
     except ModuleNotFoundError as error:
         raise typer.BadParameter(str(error)) from None
-    console.check_writable(page)
+    console.check_writable(page, *others)
 
 
 def highs_options(pairs: list[str] | None) -> dict[str, str]:

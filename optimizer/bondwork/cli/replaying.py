@@ -77,8 +77,8 @@ def replay(
     from bondwork.replay.printing import print_replay
     from bondwork.replay.replaying import replay as play
 
-    console.check_writable(output)
-    check_report(report)
+    console.check_writable(output, log)
+    check_report(report, log, output)
     policies = policy or ["planner", *(f"broker-{mode.value.replace('_', '-')}" for mode in BrokerMode)]
     found = play(
         read_log(read_bytes(log)),

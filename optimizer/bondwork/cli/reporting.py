@@ -37,7 +37,7 @@ def report(
     ] = None,
 ) -> None:
     """Write a page for people: one HTML file of a plan, a comparison or a scenario tree; extra `report`."""
-    check_report(output)
+    check_report(output, file, round_, history)
     if file == round_ == "-":
         raise typer.BadParameter("only one of the two can come from standard input")
     data = read_bytes(file)

@@ -35,7 +35,7 @@ def fit(history: HistoryArgument, model: ModelOption = "gas", output: OutOption 
     from bondwork.reputation.reputation_schema import ledger_to_json
     from bondwork.uncertainty.history import read_history
 
-    hand_out(ledger_to_json(fit_reputation(read_history(read_bytes(history)), model)), output)
+    hand_out(ledger_to_json(fit_reputation(read_history(read_bytes(history)), model)), output, history)
 
 
 @group.command()
@@ -50,7 +50,7 @@ def update(
 
     ledger = load_ledger(reputation)
     ledger.update(read_history(read_bytes(history), least_rounds=1))
-    hand_out(ledger_to_json(ledger), output)
+    hand_out(ledger_to_json(ledger), output, history)  # a reputation may take the place of the old one
 
 
 @group.command("apply")
@@ -66,7 +66,7 @@ def apply_reputation(
 
     document = parse_document(read_bytes(round_))
     read_document(document)  # every fault of the round, before anything is made of it
-    hand_out(json.dumps(load_ledger(reputation).apply(document)) + "\n", output)
+    hand_out(json.dumps(load_ledger(reputation).apply(document)) + "\n", output, reputation)
 
 
 @group.command()

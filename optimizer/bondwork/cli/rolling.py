@@ -47,7 +47,7 @@ def roll(
 
     if output is not None and str(output) == "-":
         output, as_json = None, True
-    console.check_writable(output)
+    console.check_writable(output, round_)
     instance = load_round(round_)
     with console.watching() as watch:
         rolled = roll_round(

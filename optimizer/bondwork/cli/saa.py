@@ -60,7 +60,7 @@ def saa(
     from bondwork.program.saa import solve_saa
     from bondwork.program.saa_report import report_saa
 
-    console.check_writable(output)
+    console.check_writable(output, *files)
     sampler, name = _sampler(files)
     options = Options(time_limit, mip_rel_gap, threads, seed % 2**31, highs_options(highs))
     with console.watching() as watch:

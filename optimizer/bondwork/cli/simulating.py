@@ -127,7 +127,7 @@ def tune(
     from bondwork.simulation.printing import print_tuning
     from bondwork.simulation.tuning import tune as seek
 
-    console.check_writable(output)
+    console.check_writable(output, config)
     document: Any = parse_document(read_bytes(config))
     with _bar("tuning") as tally:
         tuning = seek(

@@ -75,8 +75,8 @@ def solve(
 
     if output is not None and str(output) == "-":
         output, as_json = None, True
-    console.check_writable(output)
-    check_report(report)
+    console.check_writable(output, round_, history, warm_start)
+    check_report(report, round_, history, warm_start, output)
     begun = time.perf_counter()  # the time limit counts reading
     document, instance = read_either(round_)
     if instance is None:

@@ -64,7 +64,7 @@ def make(
     from bondwork.problem.reading import read_document
     from bondwork.uncertainty.tree_making import is_tree_spec, make_tree, tree_of_round
 
-    console.check_writable(output)
+    console.check_writable(output, source, history)
     document = parse_document(read_bytes(source))
     if is_tree_spec(document):
         if scenarios is not None or history is not None:
@@ -82,7 +82,7 @@ def inspect(tree: TreeArgument, report: ReportOption = None, as_json: JsonOption
     from bondwork.uncertainty.tree_statistics import describe_tree
     from bondwork.uncertainty.tree_text import summarize_tree
 
-    check_report(report)
+    check_report(report, tree)
     read = _read(tree)
     if report is not None:
         from bondwork.report.tree_report import report_tree

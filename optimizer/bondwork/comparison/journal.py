@@ -34,60 +34,73 @@ class Journal:
     Raises
     ------
     InvalidInput
-        The file is of another study, or no journal at all.
+        The file is of another study, or no journal at all: it stays as it is.
     """
 
     def __init__(self, path: Path, study: Study) -> None:
         self.path = path
         self.study = study
+        if path.exists() and not path.is_file():  # reading a pipe would wait for ever
+            raise InvalidInput([Fault(str(path), "what is no file", f"a {JOURNAL_FORMAT}, or no file")])
         self.rows: dict[tuple[int, int, int], Row] = {}
         whole = self._read(path.read_bytes()) if path.exists() else 0
         self._file = path.open("ab")
         self._file.truncate(whole)
         if whole == 0:
-            self._write({"format": JOURNAL_FORMAT, "study": study.digest()})
+            self._append(self._head())
 
     def add(self, cell: tuple[int, int, int], row: Row) -> None:
         """Note a row; it is on disk when this returns."""
-        self._write({"cell": cell, "row": row_to_document(row)})
+        self._append(_line({"cell": cell, "row": row_to_document(row)}))
         self.rows[cell] = row
 
     def close(self) -> None:
         """Write no more."""
         self._file.close()
 
-    def _write(self, document: dict[str, object]) -> None:
-        self._file.write(json.dumps(document, allow_nan=False).encode() + b"\n")
+    def _head(self) -> bytes:
+        return _line({"format": JOURNAL_FORMAT, "study": self.study.digest()})
+
+    def _append(self, line: bytes) -> None:
+        self._file.write(line)
         self._file.flush()
         os.fsync(self._file.fileno())
 
     def _read(self, data: bytes) -> int:
         """Take in the rows; return how many bytes are whole lines of this study."""
-        lines = data.splitlines(keepends=True)
-        if lines and not lines[-1].endswith(b"\n"):
-            lines.pop()  # torn by whatever ended the last run: that row is solved again
+        *lines, torn = data.split(b"\n")
         if not lines:
+            # killed before the first line was whole; whatever else is there is not ours to overwrite
+            if not self._head().startswith(torn):
+                self._check(torn)
             return 0
         self._check(lines[0])
+        # the last line may have been torn by whatever ended the last run: that row is solved again
         for number, line in enumerate(lines[1:], start=2):
             try:
                 document = json.loads(line)
                 cell = tuple(document["cell"])
                 self.rows[cell] = row_from_json(json.dumps(document["row"]))
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 fault = Fault(f"{self.path}: line {number}", "what is no row", "a row of this comparison")
                 raise InvalidInput([fault]) from None
-        return sum(map(len, lines))
+        return len(data) - len(torn)
 
     def _check(self, line: bytes) -> None:
         try:
             head = json.loads(line)
             found = head["format"], head["study"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise InvalidInput(
                 [Fault(f"{self.path}: line 1", "something else", f"a {JOURNAL_FORMAT}")]
             ) from None
-        if found != (JOURNAL_FORMAT, self.study.digest()):
+        if found[0] != JOURNAL_FORMAT:
+            raise InvalidInput([Fault(f"{self.path}: line 1", "something else", f"a {JOURNAL_FORMAT}")])
+        if found[1] != self.study.digest():
             raise InvalidInput(
                 [Fault(f"{self.path}: line 1", "the journal of another study", "this study's, or no file")]
             )
+
+
+def _line(document: dict[str, object]) -> bytes:
+    return json.dumps(document, allow_nan=False).encode() + b"\n"

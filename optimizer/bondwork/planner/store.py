@@ -94,7 +94,7 @@ class Store:
         ends = time.monotonic() + PATIENCE
         while True:  # cannot be done inside a transaction, and SQLite does not wait for others here
             try:
-                if self._is_empty():
+                if self._is_nobodys():
                     connection.execute("PRAGMA journal_mode = WAL")
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > ends:
@@ -103,7 +103,7 @@ class Store:
             else:
                 break
         with self.transaction():
-            if self._is_empty():
+            if self._is_nobodys():
                 connection.execute(f"PRAGMA application_id = {APPLICATION}")
                 connection.execute(f"PRAGMA user_version = {VERSION}")
                 for statement in _statements(_TABLES):
@@ -111,8 +111,10 @@ class Store:
             elif self._number("PRAGMA application_id") != APPLICATION:
                 raise InvalidInput([Fault(str(self.path), "another program's database", "a planner's state")])
 
-    def _is_empty(self) -> bool:
-        return self._number("SELECT count(*) FROM sqlite_master") == 0
+    def _is_nobodys(self) -> bool:
+        """Whether the file is empty, and no other program has put its name on it."""
+        empty = self._number("SELECT count(*) FROM sqlite_master") == 0
+        return empty and self._number("PRAGMA application_id") == 0
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -231,6 +231,12 @@ def _prepare(experiment: Experiment, folder: Path) -> None:
     there = folder / "simulation.json"
     if there.exists() and load_folder(folder).digest != experiment.digest:
         raise InvalidInput([Fault(str(there), "another simulation", "this one, or a folder without one")])
+    if not there.exists():
+        # whatever has our files' names and is not ours is not overwritten
+        names = ["summary.json", *experiment.variants]
+        if foreign := [name for name in names if (folder / name).exists()]:
+            faults = [Fault(str(folder / name), "what is there already", "nothing there") for name in foreign]
+            raise InvalidInput(faults)
     write_whole(there, json.dumps(experiment.document, indent=2) + "\n")
 
 
