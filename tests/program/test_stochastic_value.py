@@ -6,9 +6,11 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bondwork.contracts import Options
+from bondwork.problem.faults import Refusal
 from bondwork.program.program_solving import solve_stochastic
 from bondwork.program.stochastic import StochasticProgram
 from bondwork.program.template import NodeTemplate
@@ -185,3 +187,56 @@ def test_time_limit_leaves_reasons() -> None:
     value = worth(toy(copies=400), Options(threads=1, time_limit=0.0))
     assert value.evpi is None and value.vss is None
     assert [note.split(":")[0] for note in value.notes] == ["rp", "ws", "eev"]
+
+
+@st.composite
+def certain_programs(draw: st.DrawFn) -> StochasticProgram:
+    """A first stage and one thing that can happen after it, in numbers of two decimals."""
+    number = st.integers(-500, 500).map(lambda n: n / 100)
+    columns, rows = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    own = draw(st.integers(0, 2))
+    scale = draw(st.sampled_from([1.0, 1.0, 1e6]))
+    entries = []
+    for row in range(rows):
+        entries += [(row, 0, j, scale * draw(number)) for j in range(columns)]
+        entries += [(row, 1, j, scale * draw(number)) for j in range(own)]
+    first = NodeTemplate.make(
+        0, [f"x{j}" for j in range(columns)], cost=[draw(number) for _ in range(columns)], upper=20.5,
+        integer=[draw(st.booleans()) for _ in range(columns)],
+    )  # fmt: skip
+    later = NodeTemplate.make(
+        1, [f"y{j}" for j in range(own)], [f"r{i}" for i in range(rows)],
+        cost=[draw(number) for _ in range(own)], upper=20.5, integer=draw(st.booleans()),
+        row_upper=[scale * draw(number) for _ in range(rows)], entries=entries,
+    )  # fmt: skip
+    return StochasticProgram.from_changes(
+        "certain", "max", [first, later], parent=[-1, 0], template=[0, 1], conditional=[1.0, 1.0],
+        changes=[{}, {}],
+    )  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(certain_programs())
+def test_where_nothing_is_random_planning_with_means_loses_nothing(program: StochasticProgram) -> None:
+    """However its decisions are rounded."""
+    value = worth(program)
+    if value.rp is None:
+        return
+    assert value.eev is not None, value.notes
+    assert value.eev == pytest.approx(value.rp, rel=1e-6, abs=1e-6)
+    assert value.vss == pytest.approx(0.0, abs=1e-6)
+
+
+@settings(max_examples=100, deadline=None)
+@given(certain_programs(), st.sampled_from(["expected-value", "l-shaped", "extensive"]))
+def test_a_first_stage_leaves_recourse_however_it_is_rounded(
+    program: StochasticProgram, strategy: str
+) -> None:
+    try:
+        solution = solve_stochastic(program, EXACT, strategy=strategy)
+    except Refusal:
+        return
+    best = solve_stochastic(program, EXACT)
+    assert (solution.objective is None) == (best.objective is None)
+    if best.objective is not None:
+        assert solution.objective == pytest.approx(best.objective, rel=1e-6, abs=1e-6)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bondwork.base.clock import Clock
+from bondwork.base.tolerances import PROGRAM_ROW, ROW
 from bondwork.contracts import Options
 from bondwork.plan.plan import Provenance, Timing
 from bondwork.problem.faults import Refusal, Unverified
@@ -222,10 +223,17 @@ def _recourse(
 ) -> list[FloatArray] | None:
     """Decide what follows a root decision; ``None`` where nothing does, or none was found in time."""
     form = extensive_form(program)
-    lower, upper = form.matrices.lower.copy(), form.matrices.upper.copy()
-    lower[: len(root)] = upper[: len(root)] = root
-    fixed = dataclasses.replace(form.matrices, lower=lower, upper=upper)
-    answer = solve_program(fixed, options, observer, phase="recourse")
+    whole = form.matrices.integer[: len(root)]
+    # a decision is off by rounding, and may have to move by that to leave recourse where it fills a row
+    for share in (0.0, ROW, PROGRAM_ROW):
+        lower, upper = form.matrices.lower.copy(), form.matrices.upper.copy()
+        room = np.where(whole, 0.0, share * np.maximum(np.abs(root), 1.0))
+        lower[: len(root)] = np.maximum(np.minimum(lower[: len(root)], root), root - room)
+        upper[: len(root)] = np.minimum(np.maximum(upper[: len(root)], root), root + room)
+        fixed = dataclasses.replace(form.matrices, lower=lower, upper=upper)
+        answer = solve_program(fixed, options, observer, phase="recourse")
+        if answer.status != "infeasible":
+            break
     return None if answer.x is None or answer.status == "dual_infeasible" else split(form, answer.x)
 
 

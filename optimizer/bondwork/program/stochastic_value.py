@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_array
 
+from bondwork.base.tolerances import PROGRAM_ROW, ROW
 from bondwork.program.joint_paths import joint_paths
 from bondwork.program.matrices import Matrices
 from bondwork.program.program_solution import StochasticValue
@@ -50,6 +51,10 @@ if TYPE_CHECKING:
     from bondwork.program.program_solution import ProgramSolution
     from bondwork.program.stochastic import StochasticProgram
     from bondwork.program.template import NodeTemplate
+
+#: What was decided before is off by rounding, and a row that it fills must not be infeasible for that: limits
+#: give way by these shares, one after the other, of the largest amount of what was decided before.
+_SLACKS = (0.0, ROW, PROGRAM_ROW)
 
 #: A difference of optima below this share of their size is rounding.
 ROUNDING = 1e-9
@@ -113,16 +118,16 @@ def stochastic_value(
         eev=eev,
         # what was found by some time limit says nothing about differences of optima
         evpi=_difference(sign, ws, rp) if rp_is_optimum and ws_is_optimum else None,
-        vss=_difference(sign, rp, eev) if rp_is_optimum and eev_is_optimum else None,
+        vss=_difference(sign, rp, eev, paths.slack) if rp_is_optimum and eev_is_optimum else None,
         notes=notes,
     )
 
 
-def _difference(sign: float, better: float | None, worse: float | None) -> float | None:
+def _difference(sign: float, better: float | None, worse: float | None, slack: float = 0.0) -> float | None:
     if better is None or worse is None:
         return None
     difference = sign * (better - worse)
-    return 0.0 if abs(difference) <= ROUNDING * max(abs(better), abs(worse)) else difference
+    return 0.0 if abs(difference) <= max(ROUNDING, slack) * max(abs(better), abs(worse)) else difference
 
 
 def wait_and_see(program: StochasticProgram, paths: Paths) -> tuple[float, float | None]:
@@ -218,6 +223,8 @@ class Paths:
         self.options, self.observer = options, observer
         self.deadline = time.perf_counter() + options.time_limit
         self.unfinished: set[str] = set()
+        #: Largest share by which rows had to give way for what was decided before.
+        self.slack = 0.0
 
     def take_note(self, what: str, notes: list[str]) -> bool:
         """Whether all problems since the last note were solved to the end; a note where not."""
@@ -253,8 +260,28 @@ class Paths:
         NoValue
             It has no solution, or none was found in time.
         """
-        matrices, starts = _path_matrices(first, kinds, numbers, past, self.sign)
-        return self.solve_matrices(matrices, what, starts)
+        slacks = _SLACKS if past else _SLACKS[:1]
+        for slack in slacks[:-1]:
+            try:
+                return self._solve(first, kinds, numbers, past, what, slack)
+            except NoValue as reason:
+                if reason.status not in ("infeasible", "infeasible_or_unbounded"):
+                    raise
+        return self._solve(first, kinds, numbers, past, what, slacks[-1])
+
+    def _solve(
+        self,
+        first: int,
+        kinds: Sequence[NodeTemplate],
+        numbers: Sequence[FloatArray],
+        past: Sequence[FloatArray],
+        what: str,
+        slack: float,
+    ) -> Found:
+        matrices, starts = _path_matrices(first, kinds, numbers, past, self.sign, slack)
+        found = self.solve_matrices(matrices, what, starts)
+        self.slack = max(self.slack, slack)
+        return found
 
     def solve_matrices(self, matrices: Matrices, what: str, starts: IntArray | None = None) -> Found:
         """Solve one program; ``starts`` says where the columns of each stage begin."""
@@ -280,22 +307,27 @@ def _path_matrices(
     numbers: Sequence[FloatArray],
     past: Sequence[FloatArray],
     sign: float,
+    slack: float,
 ) -> tuple[Matrices, IntArray]:
-    """Problem of the last stages of one path; what was decided before moves to the limits of the rows."""
+    """Problem of the last stages of one path; what was decided before moves to the limits of the rows.
+
+    Limits give way by ``slack`` of the largest amount that the past has in their row.
+    """
     starts = np.cumsum([0, *(len(kind.columns) for kind in kinds)])
     row_starts = np.cumsum([0, *(len(kind.rows) for kind in kinds)])
     parts: dict[str, list[FloatArray]] = {name: [] for name in kinds[0].spans}
     places = []
     for number, (kind, values) in enumerate(zip(kinds, numbers, strict=True)):
         part = {name: values[span] for name, span in kind.spans.items()}
-        spent = np.zeros(len(kind.rows))
+        spent, size = np.zeros((2, len(kind.rows)))
         for stage, x in enumerate(past):
             there = kind.entry_stage == stage
             products = part["entries"][there] * x[kind.entry_column[there]]
             spent += np.bincount(kind.entry_row[there], products, len(kind.rows))
+            np.maximum.at(size, kind.entry_row[there], np.abs(products))
         here = kind.entry_stage >= first
-        part["row_lower"] = part["row_lower"] - spent
-        part["row_upper"] = part["row_upper"] - spent
+        part["row_lower"] = part["row_lower"] - spent - slack * size
+        part["row_upper"] = part["row_upper"] - spent + slack * size
         part["entries"] = part["entries"][here]
         for name, array in part.items():
             parts[name].append(array)
