@@ -201,7 +201,8 @@ class Watch:
         if progress.bound is not None:
             parts.append(f"bound {progress.bound:.6g}")
         if progress.objective is not None and progress.bound is not None:
-            parts.append(f"gap {gap(progress.objective, progress.bound):.2%}")
+            sign = 1.0 if progress.sense == "max" else -1.0
+            parts.append(f"gap {gap(sign * progress.objective, sign * progress.bound):.2%}")
         self._status.update(self._task + ", ".join(parts))
 
     def tally(self, done: int, total: int, seconds_left: float | None) -> None:

@@ -95,12 +95,17 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a solve stands: seconds since the strategy's start, incumbent and dual bound in currency."""
+    """Where a solve stands: seconds since the strategy's start, incumbent and dual bound in currency.
+
+    Incumbents keep every limit, and bounds hold: what only solves a part tells neither. Strategies report of
+    the maximisation; `bondwork.observing.Told` passes on what the round or program itself says.
+    """
 
     seconds: float
     objective: float | None
     bound: float | None
     phase: str = ""
+    sense: Literal["max", "min"] = "max"
 
 
 class Observer(Protocol):

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from bondwork.base.clock import Clock
+from bondwork.observing import Told
 from bondwork.plan.horizon_building import build_horizon_plan, chosen_by_node
 from bondwork.plan.plan import Conflict
 from bondwork.program.horizon import horizon_program
@@ -82,7 +83,7 @@ def solve_horizon(
     solution = solve_stochastic(
         made.program,
         options,
-        observer,
+        Told(observer, unit=made.unit),
         strategy=strategy,
         formulation=formulation,
         all_nodes=True,

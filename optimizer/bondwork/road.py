@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from bondwork.base.clock import Clock
+from bondwork.observing import BoundsOnly, Quiet
 from bondwork.plan.building import build_plan, chosen_offers
 from bondwork.plan.conflict import find_conflict
 from bondwork.plan.plan import Timing
@@ -198,7 +199,10 @@ class Road:
         """Solve, and tighten calibrated limits until they hold on fresh scenarios."""
         ends = time.perf_counter() + self.options.time_limit
         tightening: dict[int, float] = {}
-        solution = self.strategy.solve(program, self.options, self.observer)
+        # what must hold on fresh scenarios is known to do so only once it was measured there
+        calibrated = any(limit.calibrate for limit in self.instance.risk)
+        watch = BoundsOnly(self.observer) if calibrated else self.observer
+        solution = self.strategy.solve(program, self.options, watch)
         assessments = self._assess(program, solution, sample, allow_partial=allow_partial)
         for _ in range(MOST_CALIBRATIONS):
             factors = tighter_factors(self.instance, assessments, tightening)
@@ -213,7 +217,7 @@ class Road:
                 break
             tighter = self._tightened(program, factors)
             options = dataclasses.replace(self.options, time_limit=left)
-            again = self.strategy.solve(tighter, options, self.observer)
+            again = self.strategy.solve(tighter, options, Quiet(self.observer))
             if again.x is None:
                 note = f"calibration gave up: tightened limits ended with status {again.status}"
                 solution = dataclasses.replace(solution, notes=(*solution.notes, note))

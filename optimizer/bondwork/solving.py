@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from bondwork.base.clock import Clock
 from bondwork.contracts import Observer, Options
-from bondwork.observing import Silence, interruptible
+from bondwork.observing import Silence, Told, interruptible
 from bondwork.plan.amending import amended
 from bondwork.plan.verify import verify
 from bondwork.problem.faults import Fault, InvalidInput, Refusal, Unverified, preview
@@ -174,7 +174,7 @@ def solve(
         )
     decide, written = find_strategy(strategy), find_formulation(formulation)
     read_settings(decide, options.settings, f"strategy {strategy}")
-    with interruptible(observer or Silence()) as watch:
+    with interruptible(Told(observer or Silence())) as watch:
         road = Road(
             instance,
             decide,
@@ -233,7 +233,7 @@ def _solved_with_rescues(
 
     strategy, formulation = how
     written = find_formulation(formulation)
-    with interruptible(observer or Silence()) as watch:
+    with interruptible(Told(observer or Silence())) as watch:
         road = TwoStageRoad(instance, strategy, written, options, watch, seed=seed, value=value, clock=clock)
         early = _rehearsed_with_rescues(road, formulation, told)
         if early is not None:

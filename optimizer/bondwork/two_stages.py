@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bondwork.base.clock import Clock
-from bondwork.contracts import ProgramDecision
+from bondwork.contracts import ProgramDecision, Progress
+from bondwork.observing import BoundsOnly, Quiet
 from bondwork.plan.conflict import find_conflict
 from bondwork.plan.plan import Conflict, Evaluation, Timing
 from bondwork.plan.two_stage_building import build_two_stage_plan
@@ -203,6 +204,9 @@ class TwoStageRoad:
         conflict = self._conflict(model) if found.decision.status == "infeasible" else None
         plan, evaluation = found.plan, None
         if plan is not None:
+            bound = None if tightening else found.decision.bound
+            seconds = time.perf_counter() - start
+            self.observer.report(Progress(seconds, in_sample_objective(*plan), bound, "second stage"))
             left = self._grace(self.evaluation_ends, self.most.evaluation)
             options = dataclasses.replace(self.options, time_limit=left)
             before = time.perf_counter()
@@ -284,7 +288,7 @@ class TwoStageRoad:
         if hasattr(kind, "at_round"):
             raise Refusal([f"strategy {self.strategy} agrees on prices, and rescues are paid their bids"])
         strategy: Strategy = kind()
-        alone = strategy.solve(model.first, self.options, self.observer)
+        alone = strategy.solve(model.first, self.options, Quiet(self.observer))
         note = (
             f"{self.strategy} decided the first stage without regard to the second, which is the best one "
             "for it; no bound"
@@ -299,6 +303,7 @@ class TwoStageRoad:
         """Decide both stages, again where a solution sees what nobody observes."""
         added, rounds = 0, 0
         write = getattr(self.formulation, "extensive_form", extensive_form)
+        watch = self._watch(model)
         if hasattr(strategy, "write"):
             strategy.write = write
         while True:
@@ -306,9 +311,9 @@ class TwoStageRoad:
             decision: ProgramDecision
             if isinstance(strategy, Extensive) and is_large(model):
                 compact = redelegate(model.instance, model.first, model.outcomes, model.rescues, compact=True)
-                decision = search(compact, left, self.observer, write)
+                decision = search(compact, left, watch, write)
             else:
-                decision = strategy.solve_program(model.program, left, self.observer)
+                decision = strategy.solve_program(model.program, left, watch)
             if decision.root is None:
                 return model, decision, None
             x = np.round(decision.root[: model.first.choices])
@@ -328,6 +333,15 @@ class TwoStageRoad:
             note = f"{added} rows added in {rounds} rounds that keep decisions from what nobody observes"
             decision = dataclasses.replace(decision, notes=(*decision.notes, note))
         return model, decision, x
+
+    def _watch(self, model: Redelegation) -> Observer:
+        """Who is told what a strategy says of a model."""
+        if model.instance is not self.instance:
+            return Quiet(self.observer)  # of tightened limits even bounds are those of another round
+        calibrated = any(limit.calibrate for limit in self.instance.risk)
+        linked = bool(np.any(~model.program.linking.informational))
+        # solutions may use what nobody observes, or not hold on fresh scenarios
+        return BoundsOnly(self.observer) if calibrated or linked else self.observer
 
     def _grace(self, ends: float, most: float) -> float:
         """Seconds for something behind the strategy: what it has left, and a little where that is nothing."""
@@ -380,7 +394,8 @@ class TwoStageRoad:
 
     def _conflict(self, model: Redelegation) -> Conflict | None:
         left = dataclasses.replace(self.options, time_limit=self.clock.left() / 3.0)
-        first = Extensive().solve(model.first, dataclasses.replace(left, mip_rel_gap=1.0), self.observer)
+        quiet = Quiet(self.observer)
+        first = Extensive().solve(model.first, dataclasses.replace(left, mip_rel_gap=1.0), quiet)
         if first.status == "infeasible":
             return find_conflict(model.first, left, self.observer)
         return find_two_stage_conflict(model, left, self.observer)

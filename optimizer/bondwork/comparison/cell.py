@@ -35,7 +35,7 @@ MOST_POINTS = 400
 class Recorder:
     """An observer that keeps what became better, and lets another one watch.
 
-    Progress is told of the maximisation; ``sign`` is -1 where the subject is minimised.
+    ``sign`` is -1 where the subject is minimised.
     """
 
     def __init__(self, observer: Observer, sign: float) -> None:
@@ -47,8 +47,8 @@ class Recorder:
     def report(self, progress: Progress) -> None:
         """Keep progress in which incumbent or bound became better."""
         _, objective, bound = self.points[-1] if self.points else (0.0, -math.inf, math.inf)
-        higher = objective if progress.objective is None else max(objective, progress.objective)
-        lower = bound if progress.bound is None else min(bound, progress.bound)
+        higher = objective if progress.objective is None else max(objective, self.sign * progress.objective)
+        lower = bound if progress.bound is None else min(bound, self.sign * progress.bound)
         if (higher, lower) != (objective, bound):
             self.points.append((time.perf_counter() - self._started, higher, lower))
         self.observer.report(progress)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bondwork.observing import Quiet
 from bondwork.plan.conflict import CONFLICT_SECONDS, smallest_conflict
 from bondwork.plan.plan import Conflict
 from bondwork.problem.instance import Objective
@@ -89,7 +90,7 @@ class _Search:
         limited = dataclasses.replace(self.model.instance, risk=losses, objective=Objective())
         written = redelegate(limited, first, self.model.outcomes, self.model.rescues)
         options = dataclasses.replace(self.options, time_limit=left, mip_rel_gap=1.0)
-        answer = Extensive().solve_program(written.program, options, self.observer)
+        answer = Extensive().solve_program(written.program, options, Quiet(self.observer))
         if answer.root is None and answer.status != "infeasible":
             self.gave_up = True
         return answer.status != "infeasible"

@@ -68,6 +68,10 @@ class CuttingPlanes:
                 self._cuts[number].append(measure.cut(x))
         return len(broken) + self._cover(x) + self._rows.separate(x)
 
+    def holds(self, x: FloatArray) -> bool:
+        """Whether a whole point keeps every limit, generated yet or not."""
+        return not self._rows.breaks(x) and not any(_is_broken(each, x) for each in self.program.measures)
+
     def _cover(self, x: FloatArray) -> int:
         """Rule a whole point out that breaks a limit although every row says that it holds.
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from bondwork.base.clock import Clock
 from bondwork.base.tolerances import PROGRAM_ROW, ROW
-from bondwork.contracts import Options
+from bondwork.contracts import Options, Progress
 from bondwork.plan.plan import Provenance, Timing
 from bondwork.problem.faults import Refusal, Unverified
 from bondwork.program.bounds import gap
@@ -70,7 +70,7 @@ def solve_stochastic(
         Limits, HiGHS options and settings of the strategy. The time limit is for all of it, from the call on;
         with ``value`` half of it is for the strategy, and the other half for the values.
     observer
-        Told of progress (of the maximisation: a minimisation's values are negated), asked whether to stop.
+        Told of progress in the sense of the program, asked whether to stop.
     strategy
         Name of an installed one that takes programs; see `bondwork.strategy_names`.
     formulation
@@ -114,10 +114,10 @@ def solve_stochastic(
     >>> solution.objective, solution.first_stage, solution.stochastic.evpi, solution.stochastic.vss
     (6.0, {'x': 6.0}, 2.0, 1.0)
     """
-    from bondwork.observing import Silence
+    from bondwork.observing import Silence, Told
     from bondwork.program.stochastic_value import stochastic_value
 
-    options, watch = options or Options(), observer or Silence()
+    options, watch = options or Options(), Told(observer or Silence(), sense=program.sense)
     clock = clock or Clock(options.time_limit)
     chosen = _with_formulation(find_program_strategy(strategy), strategy, formulation)
     read_settings(chosen, options.settings, f"strategy {strategy}")
@@ -133,6 +133,7 @@ def solve_stochastic(
     how, seconds = (strategy, formulation), time.perf_counter() - start
     left = max(clock.left(), LEAST_RECOURSE)
     solution = carry_out(program, decision, options, watch, how, seconds, all_nodes=all_nodes, left=left)
+    watch.report(_reached(solution))
     if value:
         concluded = time.perf_counter()
         worth: StochasticValue = stochastic_value(knowing, _within(options, clock.left()), watch, solution)
@@ -140,6 +141,17 @@ def solve_stochastic(
         took = solution.timing.model_copy(update={"solve": solved})
         solution = solution.model_copy(update={"stochastic": worth, "timing": took})
     return solution
+
+
+def _reached(solution: ProgramSolution) -> Progress:
+    """What a verified solution is, as the last progress of its solve."""
+    sign = 1.0 if solution.sense == "max" else -1.0
+    objective, bound = solution.objective, solution.bound
+    return Progress(
+        solution.timing.solve,
+        None if objective is None else sign * objective,
+        None if bound is None else sign * bound,
+    )
 
 
 def carry_out(

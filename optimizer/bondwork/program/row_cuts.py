@@ -62,6 +62,11 @@ class RowCuts:
             self._cuts.append(self._cut(row, x))
         return len(rows)
 
+    def breaks(self, x: FloatArray) -> bool:
+        """Whether a point is not whole, or breaks a row."""
+        whole = np.round(x)
+        return bool(np.any(np.abs(x - whole) > WHOLE_TOLERANCE)) or len(self._exact.broken(whole)) > 0
+
     def add_to(self, program: Program) -> Program:
         """Return a program of the same choices with what has been generated as further rows."""
         for block in self._digits:

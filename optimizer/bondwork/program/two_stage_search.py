@@ -118,6 +118,7 @@ class _Search:
             self.observer,
             start=self.best,
             phase="extensive form",
+            worth=self.form.matrices.value,
         )
         if answer.status == "infeasible":
             return ProgramDecision("infeasible", -math.inf, None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,8 @@ from bondwork.solver.passing import pass_program
 from bondwork.solver.watching import Watch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bondwork.arrays import BoolArray, FloatArray, IntArray
     from bondwork.contracts import Observer, Options
     from bondwork.program.matrices import Matrices
@@ -42,6 +44,7 @@ def solve_program(
     relaxed: bool = False,
     start: FloatArray | None = None,
     phase: str = "",
+    worth: Callable[[FloatArray], float | None] | None = None,
 ) -> Answer:
     """Solve a program, or its linear relaxation, with HiGHS.
 
@@ -59,6 +62,9 @@ def solve_program(
         Shape (n,). A feasible point to start from (integer programs only).
     phase
         Word for progress reports.
+    worth
+        Where this is the whole that somebody watches: what an incumbent is worth, ``None`` where it is no
+        solution of the whole; called in HiGHS's thread. Left out, reports hold neither incumbent nor bound.
 
     Raises
     ------
@@ -72,11 +78,12 @@ def solve_program(
     if not relaxed:
         program = with_whole_bounds(program)
     deadline = time.perf_counter() + options.time_limit
-    answer = _solve_once(program, options, observer, relaxed=relaxed, start=start, phase=phase)
+    told: dict[str, Any] = {"phase": phase, "worth": worth}
+    answer = _solve_once(program, options, observer, relaxed=relaxed, start=start, **told)
     sharp = np.zeros(len(program.row_upper), dtype=np.int64)
     while not relaxed and (loose := _loose_rows(program, answer) & (sharp < SHARPEST)).any():
         sharp += np.where(loose, SHARPER, 0)
-        better = _sharper(program, sharp, deadline, options, observer, answer, phase)
+        better = _sharper(program, sharp, deadline, options, observer, answer, told)
         if better is answer:
             break
         answer = better
@@ -99,6 +106,7 @@ def _solve_once(
     relaxed: bool,
     start: FloatArray | None = None,
     phase: str = "",
+    worth: Callable[[FloatArray], float | None] | None = None,
     sharp: IntArray | None = None,
 ) -> Answer:
     from bondwork.solver.construction import make_highs  # loads HiGHS
@@ -111,7 +119,13 @@ def _solve_once(
     if start is not None and not relaxed:
         within = np.clip(start, program.lower[: len(start)], scaled.upper[: len(start)])
         highs.setSolution(len(start), np.arange(len(start), dtype=np.int32), within)
-    watch = Watch(1.0 / scaled.objective_scale, options.time_limit, observer, phase)
+
+    def told(x: FloatArray) -> float | None:
+        assert worth is not None
+        return worth(np.where(program.integer, np.round(x), x))
+
+    told_by = None if worth is None else told
+    watch = Watch(1.0 / scaled.objective_scale, options.time_limit, observer, phase, told_by)
     watch.attach(highs)
     found: list[Answer] = []
 
@@ -150,7 +164,7 @@ def _sharper(
     options: Options,
     observer: Observer,
     answer: Answer,
-    phase: str,
+    told: dict[str, Any],
 ) -> Answer:
     """Solve again with some rows held to more exactly; ``answer`` where that leads nowhere."""
     plain = dataclasses.replace(options, highs={**options.highs, "presolve": "off"})
@@ -159,7 +173,7 @@ def _sharper(
         if left.time_limit <= 0.0:
             break
         start = answer.x
-        found = _solve_once(program, left, observer, relaxed=False, start=start, phase=phase, sharp=sharp)
+        found = _solve_once(program, left, observer, relaxed=False, start=start, sharp=sharp, **told)
         if found.status in ("other_error", "numerical_error"):
             break
         # presolve calls programs infeasible that only just are not

@@ -37,10 +37,22 @@ class Watch:
         Currency in a unit of HiGHS's objective.
     time_limit
         Seconds from now on.
+    worth
+        What an improving solution is worth, ``None`` where it is none of the whole. Left out, what is solved
+        is a part of something, and neither its incumbents nor its bounds are told.
     """
 
-    def __init__(self, unit: float, time_limit: float, observer: Observer, phase: str) -> None:
+    def __init__(
+        self,
+        unit: float,
+        time_limit: float,
+        observer: Observer,
+        phase: str,
+        worth: Callable[[FloatArray], float | None] | None = None,
+    ) -> None:
         self.unit = unit
+        self.worth = worth
+        self.best: float | None = None
         self.observer = observer
         self.phase = phase
         self.started = time.perf_counter()
@@ -94,16 +106,24 @@ class Watch:
 
     def _improved(self, event: Any) -> None:
         self.incumbent = np.array(event.data_out.mip_solution)
+        try:
+            value = None if self.worth is None else self.worth(self.incumbent)
+        except BaseException as error:
+            self.error, self.stopping = error, True
+            return
+        if value is not None:
+            self.best = value if self.best is None else max(self.best, value)
         self._report(event)
 
     def _report(self, event: Any) -> None:
+        if self.worth is None and not self.phase:
+            return
         try:
-            objective = event.data_out.mip_primal_bound * self.unit
-            bound = event.data_out.mip_dual_bound * self.unit
+            bound = math.inf if self.worth is None else event.data_out.mip_dual_bound * self.unit
             self.observer.report(
                 Progress(
                     time.perf_counter() - self.started,
-                    objective if math.isfinite(objective) else None,
+                    self.best,
                     bound if math.isfinite(bound) else None,
                     self.phase,
                 )

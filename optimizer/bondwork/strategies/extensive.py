@@ -82,7 +82,7 @@ class Extensive:
         notes = (f"{added} rows added that strengthen the linear relaxation",) if added else ()
         build = time.perf_counter() - start
         left = dataclasses.replace(options, time_limit=max(options.time_limit - build, 0.0))
-        answer = solve_program(stronger, left, observer, phase="extensive form")
+        answer = solve_program(stronger, left, observer, phase="extensive form", worth=stronger.value)
         # of an unbounded program HiGHS holds some feasible point; what could be arbitrarily good has no use
         # for it
         x = None if answer.status == "dual_infeasible" else answer.x
@@ -126,14 +126,22 @@ class _Search:
         bound = self.bound
         if self.x is not None:
             self.offer(fill_up(self.program, self.x))
-            bound = max(bound, self.program.value(self.x))
+            value = self.program.value(self.x)
+            bound = max(bound, value)
+            seconds = time.perf_counter() - self.started
+            self.observer.report(Progress(seconds, value, bound, "branch and bound"))
         return dataclasses.replace(self.root, status=status, x=self.x, bound=bound, partial=None)
 
     def step(self) -> Status | None:
         """Let HiGHS solve once; return why all is over, or ``None`` where cuts were added."""
         left = dataclasses.replace(self.options, time_limit=max(self.ends - time.perf_counter(), 0.0))
         answer = solve_program(
-            self.cuts.matrices(), left, self.observer, start=self.x, phase="branch and bound"
+            self.cuts.matrices(),
+            left,
+            self.observer,
+            start=self.x,
+            phase="branch and bound",
+            worth=self.worth,
         )
         if answer.status == "infeasible":
             return "infeasible"
@@ -148,9 +156,17 @@ class _Search:
         if answer.status != "optimal":
             return answer.status
         value = -math.inf if self.x is None else self.program.value(self.x)
-        self.observer.report(Progress(time.perf_counter() - self.started, value, self.bound, "risk cuts"))
+        found = None if self.x is None else value
+        self.observer.report(Progress(time.perf_counter() - self.started, found, self.bound, "risk cuts"))
         reached = max(self.bound - self.program.load_error, value)
         return "optimal" if gap(value, reached) <= self.options.mip_rel_gap else None
+
+    def worth(self, x: FloatArray) -> float | None:
+        """What the best plan so far is worth, where HiGHS has one more: it may break limits not cut yet."""
+        choices = x[: self.program.choices]
+        if self.cuts.holds(choices):
+            self.offer(choices)
+        return None if self.x is None else self.program.value(self.x)
 
     def offer(self, x: FloatArray) -> None:
         """Take a plan if it is the best so far."""
