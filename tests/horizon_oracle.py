@@ -246,7 +246,7 @@ def staged_rounds(draw: st.DrawFn) -> dict:
     """Tiny rounds of two or three decisions with whatever the format allows for them."""
     coprocessors = []
     for name in ("cp-1", "cp-2")[: draw(st.integers(1, 2))]:
-        each = {"id": name, "free_collateral": draw(st.integers(0, 6))}
+        each = {"id": name, "free_collateral": draw(st.integers(-2, 6))}
         if draw(st.booleans()):
             each["capacity"] = {"w": draw(st.integers(1, 4))}
         if draw(st.integers(0, 2)) == 0:
@@ -266,7 +266,7 @@ def staged_rounds(draw: st.DrawFn) -> dict:
     if draw(st.integers(0, 3)) == 0:
         document["risk"] = [{"measure": "expected", "budget": draw(st.integers(0, 4))}]
     if draw(st.integers(0, 2)) == 0:
-        document["tasks"].append({"id": "old", "operator": "op", "slashing": draw(st.integers(0, 3))})
+        document["tasks"].append({"id": "old", "operator": "op", "slashing": draw(st.integers(0, 9))})
         document["commitments"] = [
             {
                 "id": "k",
@@ -276,7 +276,7 @@ def staged_rounds(draw: st.DrawFn) -> dict:
                 "collateral": draw(st.integers(0, 3)),
                 "success_probability": 0.5,
                 "release_at": draw(st.sampled_from([0, 30, 60, 200])),
-                "work": {"w": draw(st.integers(0, 1))},
+                "work": {"w": draw(st.integers(0, 5))},
             }
         ]
     first = ["a", "b"][: draw(st.integers(1, 2))]

@@ -80,6 +80,7 @@ def print_plan(instance: Instance, plan: Plan, written_to: Path | None, *, expla
     _print_left(out, plan)
     _print_loads(out, plan, unit)
     _print_risk(out, plan, unit)
+    _print_overcommitted(out, plan)
     _print_prices(out, plan, unit)
     if written_to is not None:
         print_line(out, f"written to {written_to}")
@@ -191,6 +192,22 @@ def _print_risk(out: Console, plan: Plan, unit: str) -> None:
         table.add_row(each.measure, printable(each.of), *values, holds)
     out.print(table)
     _print_more(out, plan.risk)
+
+
+def _print_overcommitted(out: Console, plan: Plan) -> None:
+    """Show what commitments alone exceed, whether or not there is a plan."""
+    if not plan.overcommitted:
+        return
+    table = make_table(
+        "limit",
+        "stated",
+        "committed",
+        title="limits that commitments alone exceed: nothing was added to them",
+    )
+    for each in plan.overcommitted[:MOST_ROWS]:
+        table.add_row(printable(each.limit), show_number(each.budget), show_number(each.committed))
+    out.print(table)
+    _print_more(out, plan.overcommitted)
 
 
 def _print_prices(out: Console, plan: Plan, unit: str) -> None:

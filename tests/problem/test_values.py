@@ -167,6 +167,7 @@ def test_summary():
         "commitments": 2,
         "resources": 2,
         "limits": 15,
+        "limits_that_commitments_exceed": 0,
         "risk_limits": 4,
         "periods": 0,
     }

@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from bondwork.planner.events import Commitment, Planned
+from bondwork.problem.faults import Fault, InvalidInput, preview
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -74,7 +75,13 @@ def compose(
         Of the commitments that are adopted.
     is_settled
         Says of a commitment's id whether it ended already.
+
+    Raises
+    ------
+    InvalidInput
+        A coprocessor that the books do not know has less than nothing: accounts begin with a deposit.
     """
+    _check_deposits(document, books)
     made = dict(document)
     notes: list[str] = []
     now = float(made.get("now", 0.0))
@@ -365,6 +372,19 @@ def _offer_id(offer: Document) -> str:
         return str(offer["id"])
     parts = [offer["task"], offer["coprocessor"]]
     return "/".join(parts if offer.get("operator") is None else [*parts, offer["operator"]])
+
+
+def _check_deposits(document: Mapping[str, Any], books: Books) -> None:
+    """Refuse a first deposit below 0: what is owed is owed to a ledger that another keeps."""
+    first = _new(document["coprocessors"], "free_collateral", books.ledger.coprocessors, books.unlimited)
+    expected = "an amount >= 0: it is the first deposit"
+    faults = [
+        Fault(f"$.coprocessors[{number}].free_collateral", preview(each["free_collateral"]), expected)
+        for number, each in enumerate(document["coprocessors"])
+        if Decimal(first.get(each["id"]) or 0) < 0
+    ]
+    if faults:
+        raise InvalidInput(faults)
 
 
 def _new(

@@ -91,5 +91,6 @@ def with_notes(plan: Plan, notes: tuple[str, ...]) -> Plan:
 
 
 def _tightened(coprocessor: dict[str, Any]) -> dict[str, Any]:
-    free = Decimal(text_of(coprocessor["free_collateral"])) * (1 - RESERVE)
-    return {**coprocessor, "free_collateral": format(free, "f")}
+    free = Decimal(text_of(coprocessor["free_collateral"]))
+    less = free - max(free, Decimal(0)) * RESERVE
+    return {**coprocessor, "free_collateral": format(less, "f")}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bondwork.arrays import freeze_fields, sum_by_owner
+from bondwork.base.tolerances import SUM
 from bondwork.problem.instance import NOBODY, Claims, Commitments, Instance, Period, Tasks
 from bondwork.problem.reading import content_digest
 
@@ -102,9 +103,11 @@ def advance(
     back = released.commitments[succeeded[len(released.offers) :]]
     bad = released.commitments[~succeeded[len(released.offers) :]]
     gone = np.concatenate([released.held_offers, released.offers[~good]])
-    free = instance.coprocessors.free_collateral
-    free = free - sum_by_owner(offers.coprocessor[gone], offers.collateral[gone], len(free))
-    free = free + sum_by_owner(held.coprocessor[back], held.collateral[back], len(free))
+    free = _free_collateral(
+        instance.coprocessors.free_collateral,
+        sum_by_owner(offers.coprocessor[gone], offers.collateral[gone], len(instance.coprocessors)),
+        sum_by_owner(held.coprocessor[back], held.collateral[back], len(instance.coprocessors)),
+    )
     failed = released.offers[~good]
     stake = instance.operators.stake
     slashing = instance.claims.slashing
@@ -119,8 +122,7 @@ def advance(
         operators=dataclasses.replace(instance.operators, stake=np.maximum(stake, 0.0)),
         coprocessors=dataclasses.replace(
             instance.coprocessors,
-            # sums of decimals may come out a hair below 0
-            free_collateral=np.maximum(free, 0.0),
+            free_collateral=free,
             free_at=_free_at(instance, chosen),
         ),
         tasks=tasks,
@@ -132,6 +134,12 @@ def advance(
         read_seconds=0.0,
     )
     return dataclasses.replace(moved, sha256=content_digest(moved))
+
+
+def _free_collateral(before: FloatArray, gone: FloatArray, back: FloatArray) -> FloatArray:
+    """What is free afterwards: less than nothing only where it was, sums of decimals aside. Shape (C,)."""
+    free: FloatArray = before - gone + back
+    return np.where((free < 0.0) & (free >= -SUM * (np.abs(before) + gone + back)), 0.0, free)
 
 
 def _realised(period: Period, amounts: Sequence[float]) -> Period:

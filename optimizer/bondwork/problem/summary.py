@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bondwork.problem.limits import enumerate_limits
+from bondwork.problem.limits import enumerate_limits, exceeds
 from bondwork.problem.support import unsupported
 from bondwork.problem.values import is_below_minimum_collateral, is_eligible, is_too_late, net_reward
 
@@ -23,7 +23,7 @@ def summarise(instance: Instance) -> dict[str, Any]:
         ``name``, ``currency``, ``sha256``, ``counts`` by name, and ``refused``: reasons, empty where a solve
         will go ahead.
     """
-    eligible = is_eligible(instance)
+    eligible, limits = is_eligible(instance), enumerate_limits(instance)
     return {
         "name": instance.name,
         "currency": instance.currency,
@@ -42,7 +42,8 @@ def summarise(instance: Instance) -> dict[str, Any]:
             "eligible_offers_worth_it": int(np.sum(eligible & (net_reward(instance) > 0.0))),
             "commitments": len(instance.commitments),
             "resources": len(instance.resources),
-            "limits": len(enumerate_limits(instance)),
+            "limits": len(limits),
+            "limits_that_commitments_exceed": int(exceeds(limits.committed, limits.budget).sum()),
             "risk_limits": len(instance.risk),
             "periods": len(instance.periods),
         },

@@ -44,6 +44,18 @@ def tell_left(plan: Plan) -> tuple[Part, ...]:
     return Text(f"{told[:1].upper()}{told[1:]}."), table
 
 
+def tell_overcommitted(plan: Plan) -> tuple[Part, ...]:
+    """List the limits that the commitments of earlier rounds exceed on their own."""
+    if not plan.overcommitted:
+        return ()
+    table = make_table(
+        f"{count(len(plan.overcommitted), 'limit')} that commitments alone exceed, each in its own unit",
+        ["limit", ("as stated",), ("what commitments take",)],
+        [(words(each.limit), number(each.budget), number(each.committed)) for each in plan.overcommitted],
+    )
+    return Text("Nothing that takes more of these limits was chosen; everything else was planned."), table
+
+
 def tell_prices(plan: Plan, unit: str) -> tuple[Part, ...]:
     """Draw and list what one unit more of each limit would earn."""
     if not plan.prices:

@@ -26,6 +26,7 @@ from bondwork.report.plan_reasons import (
     tell_explanations,
     tell_incentives,
     tell_left,
+    tell_overcommitted,
     tell_prices,
     tell_replicas,
 )
@@ -89,6 +90,7 @@ def report_plan(instance: Instance, plan: Plan, *, scenarios: int = SCENARIOS) -
         Section("Loads and collateral", _usage(instance, plan, unit)),
         Section("Operators", _operators(instance, plan, unit)),
         Section("Risk", _risk(instance, plan, unit, scenarios)),
+        Section("What commitments exceed", tell_overcommitted(plan)),
         *later_sections(plan, unit),
         Section("Tasks that are left", tell_left(plan)),
         Section("Shadow prices", tell_prices(plan, unit)),

@@ -1,0 +1,295 @@
+"""What is already committed never makes a round infeasible: against every choice, by every strategy."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import bondwork
+from oracle import Oracle
+from risk.by_hand import Brute
+
+Document = dict[str, Any]
+
+CENTS = st.integers(50, 100).map(lambda n: n / 100)
+
+#: Strategies that decide rounds of one stage, and how far they can be believed.
+EXACT = ("auto", "extensive", "lagrangian")
+QUICK = ("greedy", "relaxation", "broker", "first-price", "second-price", "dutch")
+
+
+@st.composite
+def overcommitted(draw: st.DrawFn, *, tail: bool = False) -> Document:
+    """A round as people write it, whose commitments may take more than there is of anything."""
+    whole = st.integers(0, 12)
+    operators = [
+        {"id": v, **draw(st.sampled_from([{}, {"stake": 0}, {"stake": 5}, {"stake": 20}]))}
+        for v in ("op-0", "op-1")
+    ]
+    coprocessors = [
+        {
+            "id": f"cp-{c}",
+            **draw(st.sampled_from([{}, {"capacity": {"gpu": 2}}, {"capacity": {"gpu": 8}}])),
+            **draw(st.sampled_from([{}, {"free_collateral": draw(st.integers(-9, 12))}])),
+        }
+        for c in range(2)
+    ]
+    tasks = [
+        {
+            "id": f"t-{a}",
+            "operator": draw(st.sampled_from(["op-0", "op-1"])),
+            "reward": draw(whole),
+            "slashing": draw(st.integers(0, 8)),
+            "work": {"gpu": draw(st.integers(0, 3))},
+            "unassigned_cost": draw(st.sampled_from([0, 0, 2])),
+        }
+        for a in range(draw(st.integers(1, 4)))
+    ]
+    offers = [
+        {
+            "id": f"{task['id']}/{c['id']}",
+            "task": task["id"],
+            "coprocessor": c["id"],
+            "bid": draw(st.integers(0, 4)),
+            "collateral": draw(st.integers(0, 5)),
+            "success_probability": draw(CENTS),
+        }
+        for task in tasks
+        for c in coprocessors
+    ]
+    risk: list[Document] = []
+    if tail:
+        of = draw(st.sampled_from(["network", "operator", {"operator": "op-0"}, "coprocessor"]))
+        risk = [
+            draw(
+                st.sampled_from(
+                    [
+                        {"measure": "cvar", "level": 0.9, "budget": draw(whole), "of": of},
+                        {"measure": "worst_case", "budget": draw(whole), "of": of},
+                        {"measure": "chance", "budget": draw(whole), "probability": 0.05, "of": of},
+                        {"measure": "ambiguous", "radius": 0.2, "budget": draw(whole), "of": of},
+                    ]
+                )
+            )
+        ]
+    elif draw(st.booleans()):
+        risk = [{"measure": "expected", "budget": draw(st.integers(0, 4)), "of": "network"}]
+        risk += draw(st.sampled_from([[], [{"measure": "expected", "budget": 1, "of": "operator"}]]))
+    count = draw(st.integers(1, 3))
+    held = [commitment(draw, k, tasks) for k in range(count)]
+    if not tail and draw(st.booleans()):  # several of one task are slashed once
+        held.append(
+            held[0] | {"id": "again", "executor": "cp-1" if held[0]["executor"] == "cp-0" else "cp-0"}
+        )
+    return {
+        "format": "bondwork.round/1",
+        "operators": operators,
+        "coprocessors": coprocessors,
+        "tasks": tasks,
+        "offers": offers,
+        "risk": risk,
+        "commitments": held,
+        "uncertainty": {"scenarios": draw(st.sampled_from([20, 32])), "seed": draw(st.integers(0, 99))},
+    }
+
+
+def commitment(draw: st.DrawFn, number: int, tasks: list[Document]) -> Document:
+    """One more commitment, with the task that it is about put among the tasks."""
+    held = {
+        "id": f"h-{number}",
+        "operator": draw(st.sampled_from(["op-0", "op-1"])),
+        "reward": 5,
+        "slashing": draw(st.integers(0, 20)),
+    }
+    tasks.append(held)
+    return {
+        "id": f"k-{number}",
+        "task": held["id"],
+        "operator": held["operator"],
+        "executor": draw(st.sampled_from(["cp-0", "cp-1"])),
+        "success_probability": draw(CENTS),
+        "work": {"gpu": draw(st.integers(0, 4))},
+    }
+
+
+def solved(document: Document, strategy: str, **options: Any) -> bondwork.Plan:
+    return bondwork.solve(bondwork.load(document), strategy=strategy, mip_rel_gap=0.0, threads=1, **options)
+
+
+def agrees(plan: bondwork.Plan, best: float, strategy: str) -> None:
+    """A plan there is, with the best value where that is proven, and none above it."""
+    assert plan.solution != "none", strategy
+    assert plan.verified, (strategy, plan.violations)
+    assert plan.objective is not None
+    assert plan.bound is not None
+    assert plan.objective <= best + 1e-7
+    assert plan.bound >= best - 1e-7, strategy
+    if plan.status == "optimal":
+        assert plan.objective == pytest.approx(best, abs=1e-7), strategy
+
+
+@settings(deadline=None, max_examples=40)
+@given(overcommitted(), st.sampled_from(["highs", "cvxpy", "pyomo"]))
+def test_every_strategy_plans_beside_what_is_committed(document: Document, formulation: str):
+    oracle = Oracle(document)
+    best = oracle.best()
+    assert best is not None  # no task is required
+    for strategy in (*EXACT, *QUICK):
+        plan = solved(document, strategy, formulation=formulation if strategy == "extensive" else "highs")
+        if strategy not in ("first-price", "second-price", "dutch"):
+            agrees(plan, float(best.objective), strategy)
+        assert plan.solution != "none"
+        assert plan.verified
+        exceeded = {label for label, limit in oracle.limits.items() if limit.used > limit.bound}
+        assert {each.limit for each in plan.overcommitted} == exceeded
+        for each in plan.overcommitted:
+            assert each.committed == pytest.approx(float(oracle.limits[each.limit].used), abs=1e-12)
+        for risk in plan.risk:
+            assert risk.holds == (risk.in_sample <= risk.budget * (1 + 1e-6))
+
+
+@settings(deadline=None, max_examples=30)
+@given(overcommitted(tail=True), st.sampled_from(["rows", "cuts"]))
+def test_a_tail_that_commitments_exceed_grows_no_worse(document: Document, form: str):
+    for each in document["operators"]:
+        each.pop("stake", None)
+    for each in document["coprocessors"]:
+        each.pop("capacity", None)
+    brute = Brute(document)
+    best = brute.best()
+    assert best is not None
+    (limit,) = document["risk"]
+    alone = {member: brute.value(limit, member, ()) for member in brute.members(limit)}
+    ceiling = limit.get("probability", limit["budget"])
+    exceeded = {f"{limit['measure']} of {name}" for name, k in alone.items() if k > ceiling * (1 + 1e-9)}
+    convex = limit["measure"] != "chance"
+    for strategy in ("extensive", "lagrangian", "greedy") if convex else ("extensive", "greedy"):
+        plan = solved(document, strategy, risk_form=form)
+        agrees(plan, best[0], strategy)
+        told = {each.limit for each in plan.overcommitted if not each.limit.startswith("collateral")}
+        assert told == exceeded
+        for each in plan.overcommitted:
+            if each.limit in exceeded:
+                assert each.committed == pytest.approx(alone[each.limit.split(" of ")[1]], rel=1e-9)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.data(), overcommitted())
+def test_one_more_commitment_never_makes_a_round_infeasible(data: st.DataObject, document: Document):
+    more = copy.deepcopy(document)
+    more["commitments"].append(commitment(data.draw, 9, more["tasks"]))
+    before, after = solved(document, "extensive"), solved(more, "extensive")
+    assert after.status == before.status == "optimal"
+    assert before.objective is not None
+    assert after.objective is not None
+    assert after.objective <= before.objective + 1e-9
+
+
+def hand_made() -> Document:
+    return {
+        "format": "bondwork.round/1",
+        "operators": [{"id": "op", "stake": 3}, {"id": "other"}],
+        "coprocessors": [{"id": "cp", "free_collateral": "-2.5"}],
+        "tasks": [
+            {"id": "held", "operator": "op", "slashing": 4},
+            {"id": "mine", "operator": "op", "reward": 9, "slashing": 1},
+            {"id": "free", "operator": "other", "reward": 2, "slashing": 1},
+        ],
+        "offers": [
+            {"task": "mine", "coprocessor": "cp", "success_probability": 1},
+            {"task": "free", "coprocessor": "cp", "success_probability": 1},
+            {"id": "posts", "task": "free", "coprocessor": "cp", "collateral": 1, "success_probability": 1},
+        ],
+        "commitments": [
+            {"id": "k", "task": "held", "operator": "op", "executor": "cp", "success_probability": 1}
+        ],
+    }
+
+
+def test_a_deficit_and_a_stake_below_what_is_exposed():
+    plan = bondwork.solve(bondwork.load(hand_made()))
+    assert [each.offer for each in plan.assignments] == ["free/cp"]
+    assert [(each.limit, each.budget, each.committed) for each in plan.overcommitted] == [
+        ("collateral of cp", -2.5, 0.0),
+        ("stake of op", 3.0, 4.0),
+    ]
+    (left,) = plan.unassigned
+    assert (left.task, left.reason, left.limits) == ("mine", "no_room", ["stake of op"])
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        [],
+        [{"limit": "stake of op", "budget": 3, "committed": 4}],
+        [
+            {"limit": "collateral of cp", "budget": -2.5, "committed": 0},
+            {"limit": "stake of op", "budget": 3, "committed": 5},
+        ],
+        [
+            {"limit": "collateral of cp", "budget": -2.5, "committed": 0},
+            {"limit": "stake of op", "budget": 3, "committed": 4},
+            {"limit": "stake of other", "budget": 3, "committed": 4},
+        ],
+    ],
+)
+def test_what_is_missing_or_made_up_is_found(claim: list[Document]):
+    instance = bondwork.load(hand_made())
+    plan = json.loads(bondwork.solve(instance).to_json())
+    plan["overcommitted"] = claim
+    found = bondwork.verify(instance, plan)
+    assert not found
+    assert all(each.what.startswith("overcommitted: ") for each in found.violations)
+
+
+def test_only_required_tasks_make_it_infeasible_and_the_conflict_names_them():
+    document = hand_made()
+    document["tasks"][1]["required"] = True
+    plan = bondwork.solve(bondwork.load(document))
+    assert plan.status == "infeasible"
+    assert plan.conflict is not None
+    assert set(plan.conflict.limits) == {"task mine required", "stake of op"}
+    assert "stake of op" in [each.limit for each in plan.overcommitted]
+    assert bondwork.verify(bondwork.load(document), plan)
+
+
+def test_a_calibrated_limit_is_not_tightened_against_commitments():
+    document = hand_made() | {
+        "risk": [{"measure": "cvar", "level": 0.9, "budget": 1, "calibrate": True}],
+        "uncertainty": {"scenarios": 50},
+    }
+    document["commitments"][0]["success_probability"] = 0.5
+    plan = bondwork.solve(bondwork.load(document))
+    (risk,) = plan.risk
+    assert (risk.holds, risk.calibrated, risk.in_sample) == (False, None, 4.0)
+    assert [each.offer for each in plan.assignments] == ["free/cp"]
+
+
+def test_a_first_deposit_is_no_debt():
+    with pytest.raises(bondwork.InvalidInput, match=r"coprocessors\[0\].free_collateral"):
+        bondwork.Planner().plan(hand_made(), "r")
+
+
+@pytest.mark.parametrize("limit", ["expected", "cvar", "worst_case", "chance"])
+@pytest.mark.parametrize("formulation", ["highs", "cvxpy", "pyomo"])
+def test_a_second_stage_beside_losses_that_commitments_exceed(limit: str, formulation: str):
+    more = {"level": 0.9} if limit == "cvar" else {"probability": 0.1} if limit == "chance" else {}
+    document = hand_made() | {"risk": [{"measure": limit, "budget": 1, **more}]}
+    document["commitments"][0]["success_probability"] = 0.5
+    document["coprocessors"].append({"id": "b"})
+    document["offers"].append({"task": "free", "coprocessor": "b", "success_probability": 0.8, "stage": 2})
+    instance = bondwork.load(document)
+    plan = bondwork.solve(instance, formulation=formulation, mip_rel_gap=0.0)
+    assert plan.status == "optimal"
+    assert "free/cp" in [each.offer for each in plan.assignments]
+    committed = {"expected": 2.0, "cvar": 4.0, "worst_case": 4.0, "chance": 0.5}[limit]
+    word = {"expected": "expected loss"}.get(limit, limit)
+    (found,) = [each for each in plan.overcommitted if each.limit == f"{word} of network"]
+    assert found.committed == pytest.approx(committed)
+    assert [each.holds for each in plan.risk] == [False]
+    assert bondwork.verify(instance, plan)
