@@ -31,11 +31,12 @@ if TYPE_CHECKING:
     from bondwork.problem.reading import load
     from bondwork.program.program import Program
     from bondwork.registry import formulation_names, strategy_names
+    from bondwork.repairing import VerificationFailure
     from bondwork.report.comparison_report import report_comparison
     from bondwork.report.plan_report import report_plan
     from bondwork.report.tree_report import report_tree
     from bondwork.rolling import roll
-    from bondwork.solving import VerificationFailure, build, solve
+    from bondwork.solving import build, solve
     from bondwork.uncertainty.bootstrap import with_history
 
 _HOME = {
@@ -57,7 +58,7 @@ _HOME = {
     "Solution": "bondwork.contracts",
     "Strategy": "bondwork.contracts",
     "Verification": "bondwork.plan.verify",
-    "VerificationFailure": "bondwork.solving",
+    "VerificationFailure": "bondwork.repairing",
     "build": "bondwork.solving",
     "compare": "bondwork.comparison.comparison",
     "compare_study": "bondwork.comparison.comparison",

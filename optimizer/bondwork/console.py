@@ -88,6 +88,25 @@ def check_writable(path: Path | None, *others: str | Path | None) -> None:
 
 
 @contextmanager
+def keeping_unverified(output: Path | None, *, as_json: bool) -> Iterator[None]:
+    """Hand out what did not pass its check beside the error: to a file of another name, or as JSON."""
+    from bondwork.problem.faults import Unverified
+
+    try:
+        yield
+    except Unverified as error:
+        if error.outcome is not None:
+            text = error.outcome.to_json()
+            if output is not None:
+                path = output.with_name(f"{output.stem}.unverified{output.suffix}")
+                write(path, text)
+                say(f"what was found is in {path}: it is not verified")
+            if as_json or output is None:
+                hand_out(text)
+        raise
+
+
+@contextmanager
 def exit_codes() -> Iterator[None]:
     """Turn what ends a command early into a message and its exit code, never a traceback of ours."""
     from bondwork.problem.faults import InvalidInput, Refusal, Unverified

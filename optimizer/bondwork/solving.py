@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
 from bondwork.base.clock import Clock
 from bondwork.contracts import Observer, Options
 from bondwork.observing import Silence, Told, interruptible
-from bondwork.plan.amending import amended
-from bondwork.plan.verify import verify
-from bondwork.problem.faults import Fault, InvalidInput, Refusal, Unverified, preview
+from bondwork.problem.faults import Fault, InvalidInput, Refusal, preview
 from bondwork.problem.instance import Instance
 from bondwork.problem.periods import is_staged
 from bondwork.problem.rescues import has_rescues
 from bondwork.problem.support import unsupported
 from bondwork.registry import find_formulation, find_strategy
 from bondwork.rehearsing import TOO_SHORT, Later, expected_seconds, is_too_short, rehearse
+from bondwork.repairing import Apart, KeptApart, check, hand_out
 from bondwork.road import RiskForm, Road, draw_scenarios, write_program
 from bondwork.settings import read_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
     from typing import TypeAlias
 
+    from bondwork.contracts import Formulation
     from bondwork.plan.plan import Plan
     from bondwork.program.program import Program
     from bondwork.two_stages import TwoStageRoad
@@ -37,19 +39,8 @@ if TYPE_CHECKING:
 #: HiGHS's ``random_seed`` is a 31-bit number; longer seeds are folded into it.
 LARGEST_RANDOM_SEED = 2**31
 
-#: Times that a plan is put right: one number may be reckoned from another.
-MOST_AMENDMENTS = 3
-
 #: A gap of this size asks for nothing.
 LARGEST_GAP = 1e6
-
-
-class VerificationFailure(Unverified):
-    """A strategy's plan did not pass the check: a bug. ``plan`` holds the plan with its violations."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        super().__init__("the plan does not verify: " + "; ".join(map(str, plan.violations)))
 
 
 def solve(
@@ -127,7 +118,7 @@ def solve(
     InvalidInput
         An unknown strategy, formulation, option or setting; a history that does not fit the round.
     VerificationFailure
-        The plan did not pass the independent check: a bug.
+        No plan passed the independent check, repaired ones included: a bug. It holds the best of them.
 
     Examples
     --------
@@ -159,43 +150,88 @@ def solve(
     clock = Clock(time_limit, begun)
     if reasons := unsupported(instance):
         raise Refusal(f"this version cannot honour {reason}" for reason in reasons)
-    if warm_start is not None and (is_staged(instance) or has_rescues(instance)):
+    later = is_staged(instance) or has_rescues(instance)
+    if warm_start is not None and later:
         raise Refusal(["a warm start for a round with later stages"])
-    if is_staged(instance):
-        asked, told = (strategy, formulation), _told(strategy, risk_form, options)
-        return _solved_with_periods(instance, options, observer, asked, seed, told, clock, value=value)
-    if has_rescues(instance):
-        how = (strategy, formulation)
-        told = _told(strategy, risk_form, options)
-        return _solved_with_rescues(instance, options, observer, how, seed, told, clock, value=value)
-    if value:
+    if value and not later:
         raise Refusal(
             ["the value of the stochastic model of a round of one stage: nothing is decided after it is seen"]
         )
-    decide, written = find_strategy(strategy), find_formulation(formulation)
-    read_settings(decide, options.settings, f"strategy {strategy}")
-    with interruptible(Told(observer or Silence())) as watch:
+    told = _told(strategy, risk_form, options)
+    asked = _Asked(
+        strategy,
+        formulation,
+        options,
+        seed,
+        risk_form,
+        warm_start,
+        observer,
+        clock,
+        told,
+        value=value,
+        allow_violations=allow_violations,
+    )
+
+    def again(other: str | None, apart: Sequence[Apart]) -> Plan:
+        if other is None:
+            return _decide(instance, asked, apart)
+        plain = dataclasses.replace(options, settings={})
+        return _decide(instance, dataclasses.replace(asked, options=plain, strategy=other), apart)
+
+    return hand_out(instance, _decide(instance, asked), again, allow_violations=allow_violations)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What `solve` was asked for, checked; ``told`` is what the plan's provenance tells of it."""
+
+    strategy: str
+    formulation: str
+    options: Options
+    seed: int
+    risk_form: RiskForm
+    warm_start: Plan | None
+    observer: Observer | None
+    clock: Clock
+    told: Mapping[str, bool | int | float | str | None]
+    value: bool
+    allow_violations: bool
+
+
+def _decide(instance: Instance, asked: _Asked, apart: Sequence[Apart] = ()) -> Plan:
+    """Decide a round; the plan is verified where it had to be quick, else not yet.
+
+    ``apart`` are sets of offers that cannot all be chosen.
+    """
+    if is_staged(instance):
+        if apart:
+            raise Refusal(["further rows in a round with later periods"])
+        return _with_periods(instance, asked)
+    written: Formulation = find_formulation(asked.formulation)
+    if apart:
+        written = KeptApart(written, apart)
+    if has_rescues(instance):
+        return _with_rescues(instance, asked, written)
+    decide = find_strategy(asked.strategy)
+    read_settings(decide, asked.options.settings, f"strategy {asked.strategy}")
+    with interruptible(Told(asked.observer or Silence())) as watch:
         road = Road(
             instance,
             decide,
             written,
-            options,
+            asked.options,
             watch,
-            seed=seed,
-            risk_form=risk_form,
-            earlier=warm_start,
-            clock=clock,
+            seed=asked.seed,
+            risk_form=asked.risk_form,
+            earlier=asked.warm_start,
+            clock=asked.clock,
         )
-        written_as: dict[str, Any] = {
-            "formulation": formulation,
-            "options": _told(strategy, risk_form, options),
-        }
-        early, reserve = _rehearsed(road, strategy, written_as)
+        written_as: dict[str, Any] = {"formulation": asked.formulation, "options": asked.told}
+        early, reserve = _rehearsed(road, asked.strategy, written_as)
         if early is not None:
             return early
-        decision = road.decide(allow_partial=allow_violations, reserve=reserve)
-    plan = decision.plan(road, strategy=strategy, **written_as)
-    return _verified(instance, plan, allow_violations=allow_violations)
+        decision = road.decide(allow_partial=asked.allow_violations, reserve=reserve)
+    return decision.plan(road, strategy=asked.strategy, **written_as)
 
 
 def _rehearsed(road: Road, strategy: str, how: dict[str, Any]) -> tuple[Plan | None, float]:
@@ -207,44 +243,34 @@ def _rehearsed(road: Road, strategy: str, how: dict[str, Any]) -> tuple[Plan | N
 
     def quickly() -> tuple[Plan | None, float]:
         decision, deciding = road.greedy(TOO_SHORT)
-        plan = decision.plan(road, strategy=strategy, **how)
-        try:
-            plan = _verified(road.instance, plan, allow_violations=False)
-        except VerificationFailure:
-            return None, deciding
-        return plan if plan.solution != "none" else None, deciding
+        plan, _ = check(road.instance, decision.plan(road, strategy=strategy, **how))
+        return plan if plan.verified and plan.solution != "none" else None, deciding
 
     return rehearse(road.clock, expected, quickly)
 
 
-def _solved_with_rescues(
-    instance: Instance,
-    options: Options,
-    observer: Observer | None,
-    how: tuple[str, str],
-    seed: int,
-    told: Mapping[str, bool | int | float | str | None],
-    clock: Clock,
-    *,
-    value: bool,
-) -> Plan:
+def _with_rescues(instance: Instance, asked: _Asked, written: Formulation) -> Plan:
     """Decide a round whose failed tasks can be given away again (MODEL 4, two stages)."""
     from bondwork.two_stages import TwoStageRoad, write_two_stages  # what most rounds do not need
 
-    strategy, formulation = how
-    written = find_formulation(formulation)
-    with interruptible(Told(observer or Silence())) as watch:
-        road = TwoStageRoad(instance, strategy, written, options, watch, seed=seed, value=value, clock=clock)
-        early = _rehearsed_with_rescues(road, formulation, told)
+    with interruptible(Told(asked.observer or Silence())) as watch:
+        road = TwoStageRoad(
+            instance,
+            asked.strategy,
+            written,
+            asked.options,
+            watch,
+            seed=asked.seed,
+            value=asked.value,
+            clock=asked.clock,
+        )
+        early = _rehearsed_with_rescues(road, asked)
         if early is not None:
             return early
-        plan = write_two_stages(road.decide(), road, formulation=formulation, options=told)
-    return _verified(instance, plan, allow_violations=False)
+        return write_two_stages(road.decide(), road, formulation=asked.formulation, options=asked.told)
 
 
-def _rehearsed_with_rescues(
-    road: TwoStageRoad, formulation: str, told: Mapping[str, bool | int | float | str | None]
-) -> Plan | None:
+def _rehearsed_with_rescues(road: TwoStageRoad, asked: _Asked) -> Plan | None:
     """Return a plan to hand out at once, if any; the road learns what to keep for what follows."""
     from bondwork.two_stages import write_two_stages
 
@@ -252,16 +278,31 @@ def _rehearsed_with_rescues(
         return None
     decision, took = road.greedy(TOO_SHORT)
     began = time.perf_counter()
-    plan = write_two_stages(decision, road, formulation=formulation, options=told)
-    try:
-        plan = _verified(road.instance, plan, allow_violations=False)
-    except VerificationFailure:
+    plan = write_two_stages(decision, road, formulation=asked.formulation, options=asked.told)
+    plan, _ = check(road.instance, plan)
+    if not plan.verified:
         return None
     road.later = Later(took.second, took.evaluation, time.perf_counter() - began).with_room()
     early = plan.solution != "none" and is_too_short(road.clock, 0.0, sum(road.later))
-    if early:
-        return plan
-    return None
+    return plan if early else None
+
+
+def _with_periods(instance: Instance, asked: _Asked) -> Plan:
+    """Decide a round together with its later periods (MODEL 4, many stages)."""
+    from bondwork.horizon_solving import solve_horizon  # what most rounds do not need
+
+    with interruptible(asked.observer or Silence()) as watch:
+        return solve_horizon(
+            instance,
+            asked.options,
+            watch,
+            strategy=asked.strategy,
+            formulation=asked.formulation,
+            seed=asked.seed,
+            told=asked.told,
+            value=asked.value,
+            clock=asked.clock,
+        )
 
 
 def build(
@@ -302,36 +343,6 @@ def build(
         )
     seed = instance.uncertainty.seed if seed is None else seed
     return write_program(instance, find_formulation(formulation), draw_scenarios(instance, seed), risk_form)
-
-
-def _solved_with_periods(
-    instance: Instance,
-    options: Options,
-    observer: Observer | None,
-    asked: tuple[str, str],
-    seed: int,
-    told: Mapping[str, bool | int | float | str | None],
-    clock: Clock,
-    *,
-    value: bool,
-) -> Plan:
-    """Decide a round together with its later periods (MODEL 4, many stages)."""
-    from bondwork.horizon_solving import solve_horizon  # what most rounds do not need
-
-    with interruptible(observer or Silence()) as watch:
-        strategy, formulation = asked
-        plan = solve_horizon(
-            instance,
-            options,
-            watch,
-            strategy=strategy,
-            formulation=formulation,
-            seed=seed,
-            told=told,
-            value=value,
-            clock=clock,
-        )
-    return _verified(instance, plan, allow_violations=False)
 
 
 def _beside(instance: Instance, history: History | None) -> Instance:
@@ -377,22 +388,3 @@ def _told(strategy: str, risk_form: str, options: Options) -> dict[str, bool | i
     }
     chosen = {f"settings.{name}": text for name, text in options.settings.items()}
     return told | dict(options.highs) | chosen
-
-
-def _verified(instance: Instance, plan: Plan, *, allow_violations: bool) -> Plan:
-    """Check a plan; commentary that does not stand it is put right or left out, and decides nothing."""
-    start = time.perf_counter()
-    plan = plan.model_copy(update={"verified": True})
-    verdict = verify(instance, plan)
-    for _ in range(MOST_AMENDMENTS):
-        if not any(each.amendment for each in verdict.findings):
-            break
-        plan = amended(plan, verdict.findings)
-        verdict = verify(instance, plan)
-    timing = plan.timing.model_copy(update={"verify": time.perf_counter() - start})
-    checked = plan.model_copy(
-        update={"verified": bool(verdict), "violations": list(verdict.violations), "timing": timing}
-    )
-    if not verdict and not (allow_violations and plan.status == "locally_infeasible"):
-        raise VerificationFailure(checked)
-    return checked

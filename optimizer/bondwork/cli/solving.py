@@ -94,7 +94,7 @@ def solve(
     instance = beside_history(instance, history)
     if value and not (is_staged(instance) or has_rescues(instance)):
         raise typer.BadParameter("--value is for programs and rounds with recourse; this has one stage")
-    with console.watching() as watch:
+    with console.keeping_unverified(output, as_json=as_json), console.watching() as watch:
         plan = solve_round(
             instance,
             strategy=strategy,
@@ -148,7 +148,7 @@ def _solve_program(
     from bondwork.program.program_solving import solve_stochastic
 
     program = load_program(document)
-    with console.watching() as watch:
+    with console.keeping_unverified(output, as_json=as_json), console.watching() as watch:
         solution = solve_stochastic(
             program,
             options,

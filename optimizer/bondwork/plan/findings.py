@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from bondwork.plan.plan import Violation
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from bondwork.plan.plan import FindingKind
 
 #: A place in a plan's document: ``("assignments", 3, "bid")``.
@@ -32,10 +34,13 @@ class Finding:
         What is told of it.
     amendment
         What would set it right; empty where only another plan would.
+    together
+        Offers that cannot all be chosen; empty where that is not what is wrong.
     """
 
     violation: Violation
     amendment: Amendment = ()
+    together: frozenset[int] = frozenset()
 
 
 class Findings:
@@ -51,19 +56,32 @@ class Findings:
         """Everything that is not so, of both kinds."""
         return [each.violation for each in self.found]
 
-    def wrong(self, what: str, found: object, expected: object, *amendment: tuple[Place, object]) -> None:
-        """Note something about the decision that is not so."""
-        self._note("core", what, found, expected, amendment)
+    def wrong(
+        self,
+        what: str,
+        found: object,
+        expected: object,
+        *amendment: tuple[Place, object],
+        together: Iterable[int] = (),
+    ) -> None:
+        """Note something about the decision that is not so; of a broken limit the offers that break it."""
+        self._note("core", what, found, expected, amendment, together)
 
     def doubt(self, what: str, found: object, expected: object, *amendment: tuple[Place, object]) -> None:
         """Note something in the commentary that is not so."""
         self._note("commentary", what, found, expected, amendment)
 
     def _note(
-        self, kind: FindingKind, what: str, found: object, expected: object, amendment: Amendment
+        self,
+        kind: FindingKind,
+        what: str,
+        found: object,
+        expected: object,
+        amendment: Amendment,
+        together: Iterable[int] = (),
     ) -> None:
         violation = Violation(what=what, found=_text(found), expected=_text(expected), kind=kind)
-        self.found.append(Finding(violation, amendment))
+        self.found.append(Finding(violation, amendment, frozenset(together)))
 
 
 def _text(value: object) -> str:

@@ -142,7 +142,8 @@ class PlanCheck(StatusCheck):
         if given.price != given.bid and not given.bid <= given.price <= reward:
             self.wrong(f"{where}.price", given.price, f"from the bid {given.bid:g} to the reward {reward:g}")
         if not self.round.eligible[offer]:
-            self.wrong(where, f"offer {given.offer}, which cannot be chosen", "an eligible offer")
+            found = f"offer {given.offer}, which cannot be chosen"
+            self.wrong(where, found, "an eligible offer", together=[offer])
 
     def check_shares(self) -> None:
         """Check what each assignment is worth: its own terms, and an equal share of what its task brings."""
@@ -182,11 +183,12 @@ class PlanCheck(StatusCheck):
             least, most = int(tasks.quorum[task]), int(tasks.replicas[task])
             if chosen and not least <= len(chosen) <= most:
                 allowed = f"at most {most}" if len(chosen) > most else f"at least {least}: its quorum"
-                self.wrong(f"task {name}", f"{len(chosen)} executors", allowed)
+                self.wrong(f"task {name}", f"{len(chosen)} executors", allowed, together=chosen)
             if len({self.round.executor_id(offer) for offer in chosen}) < len(chosen) <= most:
-                self.wrong(f"task {name}", "an executor twice", "different executors")
+                self.wrong(f"task {name}", "an executor twice", "different executors", together=chosen)
             if len({self.round.operator[offer] for offer in chosen}) > 1 and len(chosen) <= most:
-                self.wrong(f"task {name}", "executors for several operators", "one operator")
+                found = "executors for several operators"
+                self.wrong(f"task {name}", found, "one operator", together=chosen)
             required = tasks.required[task] and task not in self.round.committed
             if required and not chosen:
                 self.wrong(f"task {name}", "no executor", "one: the task is required")
@@ -195,7 +197,18 @@ class PlanCheck(StatusCheck):
         """Check that no limit is exceeded."""
         for key, account in accounts.items():
             if account.excess() > account.tolerance():
-                self.wrong(label(key), account.total(), f"at most {account.permitted():.12g}")
+                expected, users = f"at most {account.permitted():.12g}", self.users_of(key)
+                self.wrong(label(key), account.total(), expected, together=users)
+
+    def users_of(self, key: Key) -> list[int]:
+        """Chosen offers that take something of a limit."""
+        teams = self.round.teams.group(self.chosen)
+        return [
+            offer
+            for team in teams
+            for offer in team
+            if any(each == key and amount > 0.0 for each, amount in self.round.uses(team))
+        ]
 
     # sums
 
@@ -312,7 +325,9 @@ class PlanCheck(StatusCheck):
             if self.plan.solution != "none"
         ]
         if [(r.measure, r.of) for r in self.plan.risk] != [(limit.measure, name) for limit, name in expected]:
-            self.wrong("risk", f"{len(self.plan.risk)} values", f"the {len(expected)} limits of the round")
+            right = (("risk",), [unmeasured(limit, name) for limit, name in expected])
+            of_round = f"the {len(expected)} limits of the round"
+            self.wrong("risk", f"{len(self.plan.risk)} values", of_round, right)
             return
         for number, (given, (limit, name)) in enumerate(zip(self.plan.risk, expected, strict=True)):
             what = f"{given.measure} of {name}"
@@ -345,7 +360,7 @@ class PlanCheck(StatusCheck):
             self.wrong(f"in_sample of {what}", given.in_sample, reading.in_sample, right)
         most = reading.permitted(reading.ceiling)
         if reading.in_sample > most + ROW * max(abs(most), 1e-3):
-            self.wrong(what, reading.in_sample, f"at most {most:.12g}")
+            self.wrong(what, reading.in_sample, f"at most {most:.12g}", together=self.chosen)
         none = (("risk", number, "calibrated"), None)
         if given.calibrated is not None and not (limit.calibrate and given.calibrated <= reading.ceiling):
             self.wrong(f"calibrated of {what}", given.calibrated, "none, or a tighter budget", none)
@@ -403,6 +418,12 @@ class PlanCheck(StatusCheck):
                 self.doubt(f"price of {name}", f"{count} prices", f"at most {most}", *nothing)
         if (self.plan.prices_from is None) and self.plan.prices:
             self.doubt("prices_from", None, "where the prices come from", *nothing)
+
+
+def unmeasured(limit: RiskLimit, name: str) -> dict[str, object]:
+    """The entry of a limit among a plan's risks, before anything is measured."""
+    unknown: dict[str, object] = {"out_of_sample": None, "standard_error": None, "holds": True}
+    return {"measure": limit.measure, "of": name, "budget": 0.0, "in_sample": 0.0} | unknown
 
 
 def _agree(found: float | None, fact: float | None) -> bool:

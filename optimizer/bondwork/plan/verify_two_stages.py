@@ -11,7 +11,7 @@ from bondwork.base.tolerances import PROGRAM_ROW, WORTH_NOISE
 from bondwork.plan.recount import SUM_TOLERANCE, label
 from bondwork.plan.recount_contingency import FreshRescues
 from bondwork.plan.recount_rescues import Outcome, RescueRecount, tail_value
-from bondwork.plan.verify_plan import PlanCheck
+from bondwork.plan.verify_plan import PlanCheck, unmeasured
 from bondwork.plan.verify_reasons import Worth, all_unexplained, unexplained
 from bondwork.risk.assessment import FRESH_SCENARIOS
 
@@ -63,9 +63,21 @@ class TwoStageCheck(PlanCheck):
         before = self.before = self.round.accounts(self.chosen)
         for place, given in enumerate(self.plan.recourse):
             self.check_node(place, given, expected, before)
-        for seen in expected:
-            if seen not in self.outcomes:
-                self.wrong("recourse", "nothing", f"what is done when {self._names(seen)}")
+        missing = [seen for seen in expected if seen not in self.outcomes]
+        complete = [each.model_dump() for each in self.plan.recourse]
+        complete += [self.idle_node(seen, expected[seen]) for seen in missing]
+        for seen in missing:
+            what = f"what is done when {self._names(seen)}"
+            self.wrong("recourse", "nothing", what, (("recourse",), complete))
+
+    def idle_node(self, seen: Seen, chance: float) -> dict[str, object]:
+        """The entry of an outcome in which nothing is done."""
+        tasks, held = self.instance.tasks.ids, self.instance.commitments.ids
+        failed = {
+            "failed": [tasks[a] for a in sorted(seen[0])],
+            "failed_commitments": [held[i] for i in sorted(seen[1])],
+        }
+        return {"node": self._names(seen), "stage": 1, "probability": min(chance, 1.0)} | failed
 
     def check_node(
         self, place: int, given: NodeDecision, expected: dict[Seen, float], before: dict[Key, Account]
@@ -264,7 +276,9 @@ class TwoStageCheck(PlanCheck):
             for name in self.round.members(limit.scope, limit.member)
         ]
         if [(r.measure, r.of) for r in self.plan.risk] != [(limit.measure, name) for limit, name in expected]:
-            self.wrong("risk", f"{len(self.plan.risk)} values", f"the {len(expected)} limits of the round")
+            of_round = f"the {len(expected)} limits of the round"
+            empty = (("risk",), [unmeasured(limit, name) for limit, name in expected])
+            self.wrong("risk", f"{len(self.plan.risk)} values", of_round, empty)
             return
         for number, (given, (limit, name)) in enumerate(zip(self.plan.risk, expected, strict=True)):
             what = f"{given.measure} of {name}"

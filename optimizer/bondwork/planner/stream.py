@@ -66,7 +66,10 @@ def answer(planner: Planner, line: bytes, observer: Observer | None = None) -> s
         reply = Reply(id=label, op=op, ok=False, faults=faults)
     except Refusal as error:
         reply = Reply(id=label, op=op, ok=False, reasons=list(error.reasons))
-    except (Unverified, OSError) as error:
+    except Unverified as error:
+        # what was found goes with the error: whoever asked may still want it
+        reply = Reply(id=label, op=op, ok=False, reasons=[str(error)], plan=error.outcome)
+    except OSError as error:
         reply = Reply(id=label, op=op, ok=False, reasons=[str(error)])
     # what does not belong to an answer is left out; a plan's own nulls stay
     used = [name for name in Reply.model_fields if getattr(reply, name) is not None or name in ("id", "op")]

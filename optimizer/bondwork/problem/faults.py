@@ -82,7 +82,13 @@ class LongNumber(float):
 
 
 class Unverified(RuntimeError):
-    """A result did not pass its independent check: a bug of whoever made it."""
+    """A result did not pass its independent check: a bug of whoever made it.
+
+    ``outcome`` is what did not pass, with its violations, where there is something to hand out beside the
+    error: a plan, or the solution of a program.
+    """
+
+    outcome: Any = None
 
 
 def preview(value: object) -> str:

@@ -44,7 +44,7 @@ class UnverifiedSolution(Unverified):
     """The solver's solution does not stand a recount: a bug. ``solution`` holds it with its violations."""
 
     def __init__(self, solution: ProgramSolution) -> None:
-        self.solution = solution
+        self.solution = self.outcome = solution
         super().__init__("the solution does not verify: " + "; ".join(map(str, solution.violations)))
 
 

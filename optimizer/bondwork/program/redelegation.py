@@ -249,7 +249,7 @@ def _root(instance: Instance, first: Program, spares: Sequence[Spare], losses: L
     return NodeTemplate(
         0,
         tuple(unique_names([*offers, *names, *losses.root_columns])),
-        tuple(unique_names([*(first.limits.label(row) for row in range(m)), *names])),
+        tuple(unique_names([*(first.label(row) for row in range(m)), *names])),
         np.append(first.integer, np.zeros(more, dtype=bool)),
         np.concatenate(rows).astype(np.int64),
         np.zeros(len(entries), dtype=np.int64),

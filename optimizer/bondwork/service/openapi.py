@@ -41,6 +41,9 @@ class Failure(BaseModel):
     error: str = Field(description="One word: invalid_input, refused, over_time, ...")
     reasons: list[str] = []
     faults: list[FaultModel] = []
+    found: dict[str, Any] | None = Field(
+        None, description="For unverified: the plan, or the solution, that did not pass its check."
+    )
 
 
 class TakenModel(BaseModel):

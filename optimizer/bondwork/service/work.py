@@ -53,7 +53,8 @@ def perform(kind: Kind, body: bytes, options: Mapping[str, Any], observer: Obser
     except Refusal as error:
         return _failure(422, "refused", reasons=list(error.reasons))
     except Unverified as error:
-        return _failure(500, "unverified", reasons=[str(error)])
+        found = {} if error.outcome is None else {"found": json.loads(error.outcome.to_json())}
+        return _failure(500, "unverified", reasons=[str(error)], **found)
     except MemoryError:
         return _failure(507, "out_of_memory", reasons=["the work took more memory than the service allows"])
 
