@@ -100,6 +100,40 @@ class Told(Quiet):
         )
 
 
+class Hearing:
+    """Passes everything on to an observer, and remembers what that raised.
+
+    What an observer raises is its owner's, and goes back to where it came from; what else goes wrong within a
+    solve is a failure of the solve, which may hold a plan all the same.
+    """
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+        self.error: Exception | None = None
+
+    def report(self, progress: Progress) -> None:
+        """Pass a report on."""
+        try:
+            self._observer.report(progress)
+        except Exception as error:
+            self.error = error
+            raise
+
+    def should_stop(self) -> bool:
+        """Pass the question on."""
+        try:
+            return self._observer.should_stop()
+        except Exception as error:
+            self.error = error
+            raise
+
+
+def in_one_line(error: Exception) -> str:
+    """An unexpected error in one line, for a note."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
 class _Interruptible:
     """An observer that also stops at the first Ctrl-C."""
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+import math
+import time
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
-from bondwork.problem.faults import Refusal
+from bondwork.contracts import ProgramDecision, Solution
+from bondwork.observing import Hearing, in_one_line
+from bondwork.problem.faults import InvalidInput, Refusal
 from bondwork.strategies.extensive import Extensive
+from bondwork.strategies.greedy import Greedy
 from bondwork.strategies.l_shaped.strategy import LShaped
 from bondwork.strategies.lagrangian.errors import NotDecomposable
 from bondwork.strategies.lagrangian.strategy import Lagrangian
@@ -17,7 +22,7 @@ from bondwork.strategies.relaxation import Relaxation
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bondwork.contracts import Observer, Options, ProgramDecision, Solution, Strategy
+    from bondwork.contracts import Observer, Options, Strategy
     from bondwork.program.extensive import ExtensiveForm
     from bondwork.program.program import Program
     from bondwork.program.stochastic import StochasticProgram
@@ -33,9 +38,18 @@ LARGEST_EXTENSIVE = 500_000
 LEAST_L_SHAPED = 20_000
 LEAST_SCENARIOS = 50
 
+#: What a strategy says that found no plan because it sees none: not true where another had one.
+_NO_PLAN = ("infeasible", "locally_infeasible", "infeasible_or_unbounded")
+
+Found = TypeVar("Found", bound=Solution | ProgramDecision)
+
 
 class Auto:
-    """Choose a strategy by the size and the shape of the round, and say in the plan which one and why."""
+    """Choose a strategy by the size and the shape of the round, and say in the plan which one and why.
+
+    Where the chosen one refuses the program or fails on it, the next best decides in the time that is left,
+    and the plan says so. A plan that the failed one had found is handed out unless the next finds a better.
+    """
 
     summary = "Chooses by size and shape: extensive for the small, lagrangian or l-shaped for the large."
 
@@ -46,47 +60,145 @@ class Auto:
     def solve(self, program: Program, options: Options, observer: Observer) -> Solution:
         """Decide; see `bondwork.contracts.Strategy`."""
         offers = program.choices
-        notes: list[str] = []
+        tries: list[tuple[str, Callable[[], Strategy]]] = []
         if offers > MOST_EXTENSIVE:
-            try:
-                return _by(Lagrangian(), "lagrangian", offers, notes, (program, options, observer))
-            except NotDecomposable as refusal:
-                notes.append(f"lagrangian refused: {refusal.reason}")
+            tries.append(("lagrangian", Lagrangian))
         if offers <= LARGEST_EXTENSIVE:
-            return _by(Extensive(), "extensive", offers, notes, (program, options, observer))
-        return _by(Relaxation(), "relaxation", offers, notes, (program, options, observer))
+            tries.append(("extensive", Extensive))
+        tries.append(("relaxation", Relaxation))
+        if offers <= MOST_EXTENSIVE:
+            tries.append(("lagrangian", Lagrangian))
+        tries.append(("greedy", Greedy))
+        attempts = _Attempts[Solution](options, observer, f"{offers} eligible offers")
+        for name, strategy in tries:
+            solution = attempts.make(name, _deciding(strategy, program, attempts.observer))
+            if solution is not None:
+                return _better(program, attempts.before, solution)
+        return attempts.last_resort()
 
     def solve_program(
         self, program: StochasticProgram, options: Options, observer: Observer
     ) -> ProgramDecision:
         """Decide; see `bondwork.contracts.ProgramStrategy`."""
         scenarios = len(program.leaves)
-        notes: list[str] = []
         columns = np.array([len(each.columns) for each in program.templates])[program.template].sum()
-        if columns >= LEAST_L_SHAPED and scenarios >= LEAST_SCENARIOS and self.write is None:
-            try:
-                decision = LShaped().solve_program(program, options, observer)
-            except Refusal as refusal:
-                notes += [f"l-shaped refused: {reason}" for reason in refusal.reasons]
-            else:
-                return _told(decision, "l-shaped", scenarios, notes)
         whole = Extensive()
         whole.write = self.write or whole.write
-        return _told(whole.solve_program(program, options, observer), "extensive", scenarios, notes)
+        tries: list[tuple[str, Extensive | LShaped]] = [("extensive", whole)]
+        if self.write is None:
+            large = columns >= LEAST_L_SHAPED and scenarios >= LEAST_SCENARIOS
+            tries.insert(0 if large else 1, ("l-shaped", LShaped()))
+        attempts = _Attempts[ProgramDecision](options, observer, f"{scenarios} scenarios")
+        for name, strategy in tries:
+            decision = attempts.make(name, _deciding_program(strategy, program, attempts.observer))
+            if decision is not None:
+                return _with_decision(attempts.before, decision)
+        return attempts.last_resort()
 
 
-def _told(decision: ProgramDecision, name: str, scenarios: int, notes: list[str]) -> ProgramDecision:
-    chosen = f"auto chose {name}: {scenarios} scenarios"
-    return dataclasses.replace(decision, strategy=name, notes=(*notes, chosen, *decision.notes))
+class _Attempts(Generic[Found]):
+    """Strategies tried one after the other, in the time that is left."""
+
+    def __init__(self, options: Options, observer: Observer, size: str) -> None:
+        self.options = options
+        self.observer = Hearing(observer)
+        self.size = size
+        self.ends = time.perf_counter() + options.time_limit
+        self.notes: list[str] = []
+        #: What a strategy that failed has handed out, the first that holds a decision if any does.
+        self.before: Found | None = None
+        #: The first refusal or failure without anything to hand out.
+        self.error: Exception | None = None
+
+    def make(self, name: str, decide: Callable[[Options], Found]) -> Found | None:
+        """Let a strategy decide; ``None`` where it refused or failed."""
+        found = self._try(name, decide)
+        if found is None:
+            return None
+        if found.status in ("other_error", "numerical_error"):
+            self.notes += [*found.notes, f"{name} ended with {found.status.replace('_', ' ')}"]
+            if self.before is None or (not _holds(self.before) and _holds(found)):
+                self.before = dataclasses.replace(found, strategy=name)
+            return None
+        chosen = f"auto chose {name}: {self.size}"
+        return dataclasses.replace(found, strategy=name, notes=(*self.notes, chosen, *found.notes))
+
+    def _try(self, name: str, decide: Callable[[Options], Found]) -> Found | None:
+        left = max(self.ends - time.perf_counter(), 0.0)
+        try:
+            return decide(dataclasses.replace(self.options, time_limit=left))
+        except InvalidInput as error:
+            if not self.notes:
+                raise
+            # a setting that was meant for the one that failed
+            self.notes += [f"{name} refused: {fault}" for fault in error.faults]
+        except Refusal as refusal:
+            self.error = self.error or refusal
+            reasons = [refusal.reason] if isinstance(refusal, NotDecomposable) else refusal.reasons
+            self.notes += [f"{name} refused: {reason}" for reason in reasons]
+        except Exception as error:
+            if error is self.observer.error:
+                raise
+            self.error = self.error or error
+            self.notes.append(f"{name} failed: {in_one_line(error)}")
+        return None
+
+    def last_resort(self) -> Found:
+        """What there is where every strategy failed."""
+        if self.before is not None:
+            return dataclasses.replace(self.before, notes=tuple(self.notes))
+        if self.error is None:
+            raise AssertionError("no strategy was tried")
+        raise self.error
 
 
-def _by(
-    strategy: Strategy,
-    name: str,
-    offers: int,
-    notes: list[str],
-    task: tuple[Program, Options, Observer],
-) -> Solution:
-    solution = strategy.solve(*task)
-    chosen = f"auto chose {name}: {offers} eligible offers"
-    return dataclasses.replace(solution, strategy=name, notes=(*notes, chosen, *solution.notes))
+def _deciding(
+    strategy: Callable[[], Strategy], program: Program, observer: Observer
+) -> Callable[[Options], Solution]:
+    return lambda options: strategy().solve(program, options, observer)
+
+
+def _deciding_program(
+    strategy: Extensive | LShaped, program: StochasticProgram, observer: Observer
+) -> Callable[[Options], ProgramDecision]:
+    return lambda options: strategy.solve_program(program, options, observer)
+
+
+def _holds(found: Solution | ProgramDecision) -> bool:
+    """Whether something was decided."""
+    return (found.x if isinstance(found, Solution) else found.root) is not None
+
+
+def _kept(before: Solution | ProgramDecision) -> str:
+    return f"the decision is the one that {before.strategy} had found"
+
+
+def _better(program: Program, before: Solution | None, after: Solution) -> Solution:
+    """What the strategy that succeeded says, with the better of the two plans."""
+    if before is None or before.x is None:
+        return after
+    value = program.value(before.x)
+    if after.x is not None and program.value(after.x) >= value:
+        return after
+    return dataclasses.replace(
+        after,
+        status="locally_solved" if after.status in _NO_PLAN else after.status,
+        x=before.x,
+        bound=max(after.bound, value),
+        partial=None,
+        notes=(*after.notes, _kept(before)),
+    )
+
+
+def _with_decision(before: ProgramDecision | None, after: ProgramDecision) -> ProgramDecision:
+    """What the strategy that succeeded says, with an earlier decision where it has none."""
+    if before is None or before.root is None or after.root is not None:
+        return after
+    return dataclasses.replace(
+        after,
+        status="locally_solved" if after.status in _NO_PLAN else after.status,
+        bound=math.inf if after.status in _NO_PLAN else after.bound,
+        root=before.root,
+        nodes=before.nodes,
+        notes=(*after.notes, _kept(before)),
+    )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from bondwork.contracts import Observer, Options, ProgramDecision
+from bondwork.observing import Hearing, in_one_line
 from bondwork.problem.faults import Refusal
 from bondwork.program.matrices import Matrices
 from bondwork.settings import Setting, read_settings
@@ -19,8 +20,10 @@ from bondwork.solver.solving import solve_program
 
 if TYPE_CHECKING:
     from bondwork.arrays import BoolArray, FloatArray, IntArray
+    from bondwork.contracts import Status
     from bondwork.program.stochastic import StochasticProgram
     from bondwork.strategies.l_shaped.batch import Batch
+    from bondwork.strategies.l_shaped.engine import Engine
     from bondwork.strategies.l_shaped.shards import Team
 
 #: Clusters of scenarios where nobody says how many.
@@ -81,6 +84,7 @@ class LShaped:
         from bondwork.strategies.l_shaped.engine import Engine
         from bondwork.strategies.l_shaped.master import Master
 
+        hearing = Hearing(observer)
         whole_recourse = any(each.integer.any() for each in batches)
         try:
             engine = Engine(
@@ -90,12 +94,13 @@ class LShaped:
                 linking,
                 whole_recourse=whole_recourse,
                 options=options,
-                observer=observer,
+                observer=hearing,
                 deadline=deadline,
                 trust=chosen["regularise"] == "trust",
                 tighten=chosen["tighten"],
             )
-            status, note = engine.run(_mean_start(first, batches, options, observer, deadline))
+            start = _mean_start(first, batches, options, hearing, deadline)
+            status, note = _run(engine, start, hearing)
             nodes = None
             if engine.best is not None:
                 nodes = _nodes(program, batches, engine.best, engine.y or _decide(team, engine.best))
@@ -106,6 +111,16 @@ class LShaped:
             notes.append(note)
         bound = engine.bound if engine.best is None else max(engine.bound, engine.value)
         return ProgramDecision(status, bound, engine.best, nodes, tuple(notes), build=build)
+
+
+def _run(engine: Engine, start: FloatArray | None, hearing: Hearing) -> tuple[Status, str]:
+    """Run; what was found before an unexpected error is kept, what the observer raised goes back to it."""
+    try:
+        return engine.run(start)
+    except Exception as error:
+        if error is hearing.error or engine.best is None:
+            raise
+        return "other_error", f"l-shaped failed: {in_one_line(error)}"
 
 
 def _refuse(program: StochasticProgram) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bondwork.contracts import Solution
+from bondwork.observing import Hearing, in_one_line
 from bondwork.program.filling import fill_greedily
 from bondwork.strategies.lagrangian.block_dual import BlockDual, Point
 from bondwork.strategies.lagrangian.dive import dive
@@ -107,7 +108,8 @@ class Engine:
         self._program = program
         self._tails = Tails(program, shape) if program.measures else None
         self._shape = shape = shape if self._tails is None else self._tails.shape
-        self._session = Session(program, shape, options, observer, started, self._tails)
+        self._observer = Hearing(observer)
+        self._session = Session(program, shape, options, self._observer, started, self._tails)
         self._primal = Primal(self._session)
         self._warm = options.warm_start
         self._recalled: IntArray | None = None
@@ -130,8 +132,15 @@ class Engine:
     def solve(self) -> Solution:
         """Work until the gap, the time or the ideas run out."""
         session = self._session
-        with session, suppress(Stopped):
-            self._work()
+        failed = ""
+        try:
+            with session, suppress(Stopped):
+                self._work()
+        except Exception as error:
+            # what was found before is a plan all the same; what the observer raised is not ours
+            if error is self._observer.error or session.assigned is None:
+                raise
+            session.status, failed = "other_error", f"lagrangian failed: {in_one_line(error)}"
         status = session.status or "locally_solved"
         if session.gap <= session.options.mip_rel_gap and status != "infeasible":
             status = "optimal"
@@ -156,6 +165,7 @@ class Engine:
             self._row_duals(),
             prices_from="lagrange_multipliers",
             measure_prices=None if self._tails is None else self._measure_prices(self._tails),
+            notes=(failed,) if failed else (),
         )
 
     def _work(self) -> None:
