@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bondwork.plan.plan import Overcommitted
-from bondwork.problem.limits import exceeds
 from bondwork.risk.limits import ceiling_of, committed_value, is_tail_limit, members
 from bondwork.risk.measure import REACH_TOLERANCE
 
@@ -64,7 +63,7 @@ def _rows(limits: Limits) -> list[Overcommitted]:
             budget=float(limits.budget[row]),
             committed=float(limits.committed[row]),
         )
-        for row in np.flatnonzero(exceeds(limits.committed, limits.budget)).tolist()
+        for row in limits.exceeded().tolist()
     ]
 
 

@@ -10,7 +10,7 @@ import math
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from bondwork.base.tolerances import ROW
@@ -301,14 +301,18 @@ class Recount:
             if each == key
             for term in self._to_a_rounding(team, amount)
         ]
-        held: list[float] = []
-        for team in teams.held():
+        return Account(budget, lost, list(self.held_losses.get(name, [])))
+
+    @cached_property
+    def held_losses(self) -> dict[str, list[float]]:
+        """Terms of what the commitments are expected to lose, by whose loss it is."""
+        found: dict[str, list[float]] = defaultdict(list)
+        for team in self.teams.held():
             most = float(self.instance.claims.slashing[self.instance.commitments.claim[team[0]]])
-            mine = [amount for each, amount in self._held(team) if each == key]
-            held += [
-                term for amount in mine for term in ([most, amount - most] if len(team) > 1 else [amount])
-            ]
-        return Account(budget, lost, held)
+            for (word, _, name), amount in self._held(team):
+                if word == "expected loss":
+                    found[name] += [most, amount - most] if len(team) > 1 else [amount]
+        return dict(found)
 
     def uses(self, team: Team) -> list[tuple[Key, float]]:
         """What choosing a team takes of which limits, one-executor rows aside."""

@@ -37,8 +37,8 @@ def committed_accounts(recount: Recount, tail: Callable[[RiskLimit, str], float]
             continue
         for name in recount.members(limit.scope, limit.member):
             if limit.measure == "expected":
-                account = recount.loss_account(name, [], ceiling)
-                yield f"expected loss of {name}", ceiling, account
+                held = recount.held_losses.get(name, [])
+                yield f"expected loss of {name}", ceiling, Account(ceiling, held=held)
             else:
                 yield f"{limit.measure} of {name}", ceiling, Account(ceiling, held=[tail(limit, name)])
 

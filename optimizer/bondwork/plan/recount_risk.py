@@ -77,6 +77,7 @@ class TailRecount:
     def __init__(self, recount: Recount, chosen: Sequence[int]) -> None:
         self.round = recount
         self.chosen = sorted(chosen)
+        self._committed: dict[tuple[RiskLimit, str], float] = {}
         self.teams = recount.teams.group(chosen)
         instance = recount.instance
         self.sample = recount.teams.sample
@@ -111,7 +112,10 @@ class TailRecount:
 
     def committed(self, limit: RiskLimit, member: str) -> float:
         """In-sample value of the commitments alone."""
-        return self._value(self.sample, self.positions, [], limit, member)
+        if (limit, member) not in self._committed:
+            value = self._value(self.sample, self.positions, [], limit, member)
+            self._committed[limit, member] = value
+        return self._committed[limit, member]
 
     def with_one_more(self, limit: RiskLimit, member: str, team: Team) -> float | None:
         """In-sample value with one more team chosen; ``None`` where nothing of it is the member's."""

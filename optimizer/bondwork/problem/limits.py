@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bondwork.arrays import freeze_fields, sum_by_owner
+from bondwork.base.money import all_in_units, in_units
 from bondwork.problem.instance import NOBODY
 from bondwork.problem.teams import held_teams, member_slashing, team_slashing
 from bondwork.problem.values import is_committed, is_eligible
@@ -73,6 +74,27 @@ class Limits:
 
     def __len__(self) -> int:
         return len(self.kind)
+
+    def exceeded(self) -> IntArray:
+        """Rows whose limit the commitments alone exceed, ascending; money as a ledger counts it."""
+        over = exceeds(self.committed, self.budget)
+        instance, taken = self.instance, self._units_at_stake()
+        for row in self.of_kind(LimitKind.STAKE).tolist():
+            if int(self.owner[row]) in taken:
+                stake = in_units(float(self.budget[row]), instance.decimals)
+                over[row] = taken[int(self.owner[row])] > stake
+        for row in self.of_kind(LimitKind.COLLATERAL).tolist():
+            over[row] = self.budget[row] < 0.0 and in_units(float(self.budget[row]), instance.decimals) < 0
+        return np.flatnonzero(over)
+
+    def _units_at_stake(self) -> dict[int, int]:
+        """What commitments expose, by operator, in the ledger's units; of a task once."""
+        claims, held = self.instance.claims, np.unique(self.instance.commitments.claim)
+        units = all_in_units(claims.slashing[held], self.instance.decimals)
+        taken: dict[int, int] = {}
+        for operator, amount in zip(claims.operator[held].tolist(), units, strict=True):
+            taken[operator] = taken.get(operator, 0) + amount
+        return taken
 
     def of_kind(self, kind: LimitKind) -> IntArray:
         """Row numbers of one kind, ascending."""

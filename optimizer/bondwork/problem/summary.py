@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bondwork.problem.limits import enumerate_limits, exceeds
+from bondwork.problem.limits import enumerate_limits
 from bondwork.problem.support import unsupported
 from bondwork.problem.values import is_below_minimum_collateral, is_eligible, is_too_late, net_reward
 
@@ -43,7 +43,7 @@ def summarise(instance: Instance) -> dict[str, Any]:
             "commitments": len(instance.commitments),
             "resources": len(instance.resources),
             "limits": len(limits),
-            "limits_that_commitments_exceed": int(exceeds(limits.committed, limits.budget).sum()),
+            "limits_that_commitments_exceed": len(limits.exceeded()),
             "risk_limits": len(instance.risk),
             "periods": len(instance.periods),
         },
