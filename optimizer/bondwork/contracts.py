@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bondwork.problem.instance import Instance
     from bondwork.problem.teams import Teams
     from bondwork.program.program import Program
+    from bondwork.program.proof import Proof
     from bondwork.program.stochastic import StochasticProgram
     from bondwork.risk.measure import Measure
 
@@ -146,6 +147,11 @@ class Solution:
         The strategy that decided, where one chose another.
     notes
         Fallbacks and choices made on the way, for the plan's provenance.
+    proofs
+        Multipliers that prove a bound, for the plan's certificate: the best of them is taken. None where
+        nothing is better than the best choice for each task.
+    vouched_by
+        Who says that the bound holds where the proofs give a weaker one.
     """
 
     status: Status
@@ -158,6 +164,8 @@ class Solution:
     price: FloatArray | None = None
     strategy: str = ""
     notes: tuple[str, ...] = ()
+    proofs: tuple[Proof, ...] = ()
+    vouched_by: str = ""
 
 
 class Formulation(Protocol):

@@ -6,11 +6,13 @@ import dataclasses
 import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_args
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from bondwork.base.clock import Clock
 from bondwork.contracts import Observer, Options
 from bondwork.observing import Silence, Told, interruptible
+from bondwork.plan.certifying import certify
 from bondwork.problem.faults import Fault, InvalidInput, Refusal, preview
 from bondwork.problem.instance import Instance
 from bondwork.problem.periods import is_staged
@@ -23,13 +25,14 @@ from bondwork.road import RiskForm, Road, draw_scenarios, write_program
 from bondwork.settings import read_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from typing import TypeAlias
 
     from bondwork.contracts import Formulation
     from bondwork.plan.plan import Plan
     from bondwork.program.program import Program
+    from bondwork.road import Decision
     from bondwork.two_stages import TwoStageRoad
     from bondwork.uncertainty.history import OutcomeHistory
 
@@ -38,6 +41,9 @@ if TYPE_CHECKING:
 
 #: HiGHS's ``random_seed`` is a 31-bit number; longer seeds are folded into it.
 LARGEST_RANDOM_SEED = 2**31
+
+#: Offers from which on plans have a certificate only where it is asked for.
+MOST_CERTIFIED = 100_000
 
 #: A gap of this size asks for nothing.
 LARGEST_GAP = 1e6
@@ -59,6 +65,7 @@ def solve(
     allow_violations: bool = False,
     history: History | None = None,
     value: bool = False,
+    certificate: Literal["full", "none"] | None = None,
     observer: Observer | None = None,
     begun: float | None = None,
 ) -> Plan:
@@ -100,6 +107,9 @@ def solve(
     value
         Work out WS, EEV, EVPI and VSS as well (`bondwork.program.stochastic_value`); for rounds with a second
         stage.
+    certificate
+        ``full`` puts the proof of the bound into the plan, ``none`` leaves it out; left out, rounds of fewer
+        than 100,000 offers get one.
     observer
         Told of progress, asked whether to stop.
     begun
@@ -170,6 +180,7 @@ def solve(
         told,
         value=value,
         allow_violations=allow_violations,
+        proven=certificate == "full" or (certificate is None and len(instance.offers) < MOST_CERTIFIED),
     )
 
     def again(other: str | None, apart: Sequence[Apart]) -> Plan:
@@ -196,6 +207,7 @@ class _Asked:
     told: Mapping[str, bool | int | float | str | None]
     value: bool
     allow_violations: bool
+    proven: bool
 
 
 def _decide(instance: Instance, asked: _Asked, apart: Sequence[Apart] = ()) -> Plan:
@@ -227,14 +239,24 @@ def _decide(instance: Instance, asked: _Asked, apart: Sequence[Apart] = ()) -> P
             clock=asked.clock,
         )
         written_as: dict[str, Any] = {"formulation": asked.formulation, "options": asked.told}
-        early, reserve = _rehearsed(road, asked.strategy, written_as)
+        write = partial(_written, road, asked.strategy, written_as, proven=asked.proven)
+        early, reserve = _rehearsed(road, write)
         if early is not None:
             return early
         decision = road.decide(allow_partial=asked.allow_violations, reserve=reserve)
-    return decision.plan(road, strategy=asked.strategy, **written_as)
+    return write(decision)
 
 
-def _rehearsed(road: Road, strategy: str, how: dict[str, Any]) -> tuple[Plan | None, float]:
+def _written(road: Road, strategy: str, how: dict[str, Any], decision: Decision, *, proven: bool) -> Plan:
+    """Write a decision down as a plan, with the proof of its bound where that is wanted."""
+    plan = decision.plan(road, strategy=strategy, **how)
+    if not proven:
+        return plan
+    options = dataclasses.replace(road.options, time_limit=road.clock.left())
+    return certify(road.instance, plan, decision.program, decision.solution, options)
+
+
+def _rehearsed(road: Road, write: Callable[[Decision], Plan]) -> tuple[Plan | None, float]:
     """Return a plan to hand out at once, if any, and seconds to keep for what follows the strategy."""
     if not road.clock.limited:
         return None, 0.0
@@ -243,7 +265,7 @@ def _rehearsed(road: Road, strategy: str, how: dict[str, Any]) -> tuple[Plan | N
 
     def quickly() -> tuple[Plan | None, float]:
         decision, deciding = road.greedy(TOO_SHORT)
-        plan, _ = check(road.instance, decision.plan(road, strategy=strategy, **how))
+        plan, _ = check(road.instance, write(decision))
         return plan if plan.verified and plan.solution != "none" else None, deciding
 
     return rehearse(road.clock, expected, quickly)

@@ -21,6 +21,21 @@ RiskFormOption = Annotated[RiskForm, typer.Option(help="How tail limits enter th
 RoundArgument = Annotated[str, typer.Argument(metavar="ROUND.json", help="A round; - reads standard input.")]
 StrategyOption = Annotated[str, typer.Option(help="Name of a strategy; see `bondwork strategies`.")]
 FormulationOption = Annotated[str, typer.Option(help="pyomo, cvxpy, highs or another installed one.")]
+
+
+class CertificateForm(StrEnum):
+    """What a plan carries as the proof of its bound."""
+
+    full = "full"
+    none = "none"
+
+
+CertificateOption = Annotated[
+    CertificateForm | None,
+    typer.Option(
+        help="Proof of the bound in the plan. [default: full below 100,000 offers]", show_default=False
+    ),
+]
 TimeLimitOption = Annotated[
     float, typer.Option(min=0.0, help="Seconds for the strategy.", show_default="none")
 ]

@@ -11,6 +11,7 @@ from bondwork import console, tables
 from bondwork.cli.app import app
 from bondwork.cli.documents import beside_history, exit_code, read_either
 from bondwork.cli.parameters import (
+    CertificateOption,
     ExplainOption,
     FormulationOption,
     GapOption,
@@ -62,6 +63,7 @@ def solve(
         typer.Option("--value", help="Tell what the stochastic model is worth, where there is recourse."),
     ] = False,
     warm_start: WarmStartOption = None,
+    certificate: CertificateOption = None,
     explain: ExplainOption = False,
     report: ReportOption = None,
     as_json: JsonOption = False,
@@ -109,6 +111,7 @@ def solve(
             warm_start=None if warm_start is None else load_plan(warm_start),
             allow_violations=allow_violations,
             value=value,
+            certificate=None if certificate is None else certificate.value,
             observer=watch,
             begun=begun,
         )

@@ -53,6 +53,7 @@ def verify(
                 "format": "bondwork.verification/1",
                 "verified": bool(verdict),
                 "objective": verdict.objective,
+                "certified": verdict.certified,
                 "violations": violations,
                 "unchecked": list(verdict.unchecked),
             }

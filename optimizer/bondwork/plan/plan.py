@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from bondwork.contracts import Status  # noqa: TC001 - pydantic reads it when it makes the class
 from bondwork.problem.records import Record, Source, read_record
@@ -26,7 +27,21 @@ Reason: TypeAlias = Literal[
 ]
 
 
-class Explanation(Record):
+#: The multipliers of a certificate as they are written one below the other.
+_MULTIPLIERS = re.compile(r'^ {4}"multipliers": \[[^\]]*\]', re.MULTILINE)
+
+
+def _on_one_line(found: re.Match[str]) -> str:
+    return '    "multipliers": [' + re.sub(r"\s+", " ", found[0].split("[", 1)[1]).strip().lstrip()
+
+
+class PlanRecord(Record):
+    """A part of a plan. Fields that this version does not know are left aside: a newer one may have them."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class Explanation(PlanRecord):
     """Why a task went where it went, at the plan's shadow prices. Amounts in currency."""
 
     worth: float = Field(description="Net reward less the price of what is used of every limit.")
@@ -36,7 +51,7 @@ class Explanation(Record):
     margin: float | None = Field(description="Worth less that of the next best; null where there is none.")
 
 
-class Assignment(Record):
+class Assignment(PlanRecord):
     """One executor for one task. Amounts in currency, collateral in its own unit."""
 
     offer: str = Field(description="Id of the offer; task/operator for self-execution.")
@@ -53,7 +68,7 @@ class Assignment(Record):
     explanation: Explanation | None = Field(None, description="Null without prices to explain it by.")
 
 
-class NodeDecision(Record):
+class NodeDecision(PlanRecord):
     """What is decided at a later node of the tree, once what leads there has been seen."""
 
     node: str = Field(description="Name of the node: what was seen on the way to it.")
@@ -65,7 +80,7 @@ class NodeDecision(Record):
     assignments: list[Assignment] = []
 
 
-class Unassigned(Record):
+class Unassigned(PlanRecord):
     """A task that nobody does, and why."""
 
     task: str
@@ -73,7 +88,7 @@ class Unassigned(Record):
     limits: list[str] = Field([], description="For no_room: the limits that leave no room.")
 
 
-class ReplicaValue(Record):
+class ReplicaValue(PlanRecord):
     """What the best further executor would add to a task that may have several, limits left aside."""
 
     task: str
@@ -83,7 +98,7 @@ class ReplicaValue(Record):
     value_of_one_more: float = Field(description="Gain in expected net reward; negative where it costs.")
 
 
-class OperatorShare(Record):
+class OperatorShare(PlanRecord):
     """What the plan means for one operator: B[v], bids not deducted, and its expected slashing."""
 
     id: str
@@ -91,7 +106,7 @@ class OperatorShare(Record):
     expected_slashing: float
 
 
-class Evaluation(Record):
+class Evaluation(PlanRecord):
     """What a first stage with its best second is worth: on its own scenarios, and on fresh ones."""
 
     in_sample: float = Field(description="On the outcomes of the solve: the objective.")
@@ -103,7 +118,7 @@ class Evaluation(Record):
     scenarios: int = Field(ge=2, description="Fresh scenarios.")
 
 
-class RiskValue(Record):
+class RiskValue(PlanRecord):
     """A risk limit and what the plan's loss measures under it, commitments included."""
 
     measure: Literal["expected", "cvar", "chance", "worst_case", "solvency", "ambiguous"]
@@ -119,7 +134,7 @@ class RiskValue(Record):
     calibrated: float | None = Field(None, description="In-sample budget, where it was tightened.")
 
 
-class Overcommitted(Record):
+class Overcommitted(PlanRecord):
     """A limit that the commitments alone exceed: nothing that takes more of it was chosen."""
 
     limit: str
@@ -130,14 +145,14 @@ class Overcommitted(Record):
     )
 
 
-class Price(Record):
+class Price(PlanRecord):
     """Shadow price of a limit: currency per unit of it; null where it has none."""
 
     limit: str
     price: float | None
 
 
-class LoadShare(Record):
+class LoadShare(PlanRecord):
     """How loaded a coprocessor with a load curve is, commitments included, and what that earns it."""
 
     coprocessor: str
@@ -146,14 +161,14 @@ class LoadShare(Record):
     incentive: float = Field(description="scale * f(load), in currency; the objective adds weight times it.")
 
 
-class IneligibleOffers(Record):
+class IneligibleOffers(PlanRecord):
     """Triples of operator, coprocessor and task that could never be chosen, counted by reason."""
 
     minimum_collateral: int = Field(0, description="Collateral below the task's minimum.")
     deadline: int = Field(0, description="A serial coprocessor that is free only after the deadline.")
 
 
-class Conflict(Record):
+class Conflict(PlanRecord):
     """Why an infeasible round is infeasible: limits that cannot hold together."""
 
     limits: list[str]
@@ -163,7 +178,26 @@ class Conflict(Record):
     )
 
 
-class Violation(Record):
+class Certificate(PlanRecord):
+    """Multipliers by which anybody can recompute a bound, or that nothing is feasible, without a solver."""
+
+    kind: Literal["bound", "infeasibility"]
+    bound: float | None = Field(
+        description="What the multipliers prove, in currency: no plan earns more; null for infeasibility."
+    )
+    vouched_by: str | None = Field(
+        None,
+        description="Who says that the plan's bound holds where it is better than this one, such as "
+        "branch_and_bound or knapsack; null where the multipliers prove all of it.",
+    )
+    multipliers: list[str | int | float] = Field(
+        [],
+        description="Entries one after the other: the word of a limit, positions in the round that say whose "
+        "it is, its multiplier, and for limits on the tail pairs of a scenario and its weight.",
+    )
+
+
+class Violation(PlanRecord):
     """Something about a plan that is not so."""
 
     what: str = Field(description="The limit or field.")
@@ -179,7 +213,7 @@ class Violation(Record):
         return f"{self.what}: found {self.found}, expected {self.expected}"
 
 
-class Timing(Record):
+class Timing(PlanRecord):
     """Seconds of each step."""
 
     read: float = Field(0.0, ge=0.0)
@@ -189,7 +223,7 @@ class Timing(Record):
     verify: float = Field(0.0, ge=0.0)
 
 
-class Provenance(Record):
+class Provenance(PlanRecord):
     """Where a plan comes from: enough to make it again."""
 
     bondwork: str
@@ -204,7 +238,7 @@ class Provenance(Record):
     notes: list[str] = Field([], description="Fallbacks and choices made on the way.")
 
 
-class Plan(Record):
+class Plan(PlanRecord):
     """The answer to a round.
 
     ``status`` says why the solve stopped, ``solution`` what it holds: two facts. ``objective`` and ``bound``
@@ -237,6 +271,9 @@ class Plan(Record):
     )
     prices: list[Price] = []
     prices_from: Literal["lp_relaxation", "lagrange_multipliers"] | None = None
+    certificate: Certificate | None = Field(
+        None, description="Proof of the bound, or that nothing is feasible; see docs/certificates.md."
+    )
     ineligible_offers: IneligibleOffers = IneligibleOffers()
     conflict: Conflict | None = None
     stochastic: dict[str, float | str | None] | None = None
@@ -248,7 +285,8 @@ class Plan(Record):
 
     def to_json(self) -> str:
         """Write the plan as one JSON document; the same plan gives the same text."""
-        return self.model_dump_json(indent=2) + "\n"
+        text = self.model_dump_json(indent=2) + "\n"
+        return _MULTIPLIERS.sub(_on_one_line, text, count=1) if self.certificate else text
 
     def to_frame(self) -> pd.DataFrame:
         """Assignments as a table, one row each. Needs pandas: ``pip install 'bondwork[frame]'``.

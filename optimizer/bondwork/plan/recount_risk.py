@@ -117,6 +117,10 @@ class TailRecount:
             self._committed[limit, member] = value
         return self._committed[limit, member]
 
+    def value_of(self, limit: RiskLimit, member: str, chosen: Sequence[int]) -> float:
+        """In-sample value of another choice of offers."""
+        return self._value(self.sample, self.positions, self.round.teams.group(chosen), limit, member)
+
     def with_one_more(self, limit: RiskLimit, member: str, team: Team) -> float | None:
         """In-sample value with one more team chosen; ``None`` where nothing of it is the member's."""
         if not any(self._belongs(offer, limit.scope, member) for offer in team):

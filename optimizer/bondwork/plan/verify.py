@@ -38,12 +38,15 @@ class Verification:
         What the plan leaves open, or says and nobody can check: no reason to refuse it.
     findings
         The violations, each with what would set it right.
+    certified
+        Bound that the plan's certificate proves, in currency; ``None`` without one.
     """
 
     violations: tuple[Violation, ...]
     objective: float | None
     unchecked: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = field(default=(), repr=False)
+    certified: float | None = None
 
     def __bool__(self) -> bool:
         """Whether the plan is what it says."""
@@ -104,7 +107,8 @@ def verify(
     check = _check_of(instance, plan)
     check.needs_history()
     check.run()
-    return Verification(tuple(check.violations), check.objective, tuple(check.unchecked), tuple(check.found))
+    unchecked, found = tuple(check.unchecked), tuple(check.found)
+    return Verification(tuple(check.violations), check.objective, unchecked, found, check.certified)
 
 
 def _check_of(instance: Instance, plan: Plan) -> PlanCheck:

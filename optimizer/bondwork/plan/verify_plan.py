@@ -17,6 +17,7 @@ from bondwork.plan.recount_commitments import (
 from bondwork.plan.recount_horizon import HorizonRecount
 from bondwork.plan.recount_loads import LoadRecount, incentive
 from bondwork.plan.recount_risk import TailRecount
+from bondwork.plan.verify_certificate import check_certificate
 from bondwork.plan.verify_reasons import ReasonCheck
 from bondwork.plan.verify_status import StatusCheck
 from bondwork.problem.faults import Refusal
@@ -73,6 +74,7 @@ class PlanCheck(StatusCheck):
         self.check_risk()
         self.check_overcommitted()
         self.check_prices(accounts)
+        check_certificate(self, one_stage=not self.is_staged and type(self) is PlanCheck)
         self.check_status()
         self.check_verdict()
 

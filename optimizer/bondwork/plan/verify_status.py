@@ -30,6 +30,10 @@ class StatusCheck(Findings):
         self.plan = plan
         self.round = Recount(instance, plan.provenance.seed)
         self.objective: float | None = None
+        #: Bound that the certificate proves.
+        self.certified: float | None = None
+        #: Whether it is proven that nothing is feasible.
+        self.refuted = False
         self.chosen: list[int] = []
 
     def check_sum(self, what: str, place: Place, given: float | None, terms: list[float]) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from scipy.sparse import block_array, csr_array, vstack
 
 from bondwork.program.loads import Pieces, start_value
+from bondwork.program.program import BlockRows
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -35,7 +36,7 @@ def with_measures(program: Program, measures: Sequence[Measure], in_rows: Collec
     lazy = tuple(number for number in range(len(measures)) if number not in in_rows)
     result = dataclasses.replace(program, measures=tuple(measures), lazy=lazy)
     for number in sorted(in_rows):
-        result = with_block(result, measures[number].block())
+        result = with_block(result, measures[number].block(), of=("measure", number))
     return result
 
 
@@ -53,7 +54,7 @@ def with_loads(program: Program, terms: tuple[LoadTerm, ...]) -> Program:
         return program
     pieces = Pieces.of(terms)
     loaded = dataclasses.replace(program, offset=program.offset + start_value(terms), loads=terms)
-    return with_block(loaded, pieces.block(program.matrix[pieces.row]), priced=-1.0)
+    return with_block(loaded, pieces.block(program.matrix[pieces.row]), of=("loads", -1), priced=-1.0)
 
 
 def with_mean_risk(program: Program, weight: float, measure: Measure) -> Program:
@@ -64,14 +65,21 @@ def with_mean_risk(program: Program, weight: float, measure: Measure) -> Program
         offset=(1.0 - weight) * program.offset,
         loads=tuple(term.scaled(1.0 - weight) for term in program.loads),
     )
-    priced = with_block(scaled, measure.block(), priced=weight)
+    priced = with_block(scaled, measure.block(), of=("mean_risk", -1), priced=weight)
     return dataclasses.replace(priced, mean_risk=(weight, measure))
 
 
-def with_block(program: Program, block: Block, *, priced: float = 0.0) -> Program:
+def with_block(
+    program: Program,
+    block: Block,
+    *,
+    of: tuple[Literal["measure", "mean_risk", "loads", "digits"], int],
+    priced: float = 0.0,
+) -> Program:
     """Return a program with a block's rows and auxiliary columns after its own.
 
-    ``priced`` times the block's measured value is taken off the objective.
+    ``of`` says whose block it is, as in `bondwork.program.program.BlockRows`; ``priced`` times the block's
+    measured value is taken off the objective.
     """
     rows, columns = program.matrix.shape
     auxiliaries = len(block.lower)
@@ -95,6 +103,7 @@ def with_block(program: Program, block: Block, *, priced: float = 0.0) -> Progra
         upper=np.append(program.upper, block.upper),
         integer=np.append(program.integer, block.integer),
         columns=np.append(program.columns, np.full(auxiliaries, -1)),
+        blocks=(*program.blocks, BlockRows(*of, rows, block)),
     )
 
 

@@ -17,12 +17,14 @@ import numpy as np
 from bondwork.base.tolerances import ROW
 from bondwork.program.blocks import with_block, with_cuts
 from bondwork.program.exact import for_solver
+from bondwork.program.proof import proof_of
 from bondwork.program.row_cuts import WHOLE_TOLERANCE, RowCuts
 from bondwork.risk.measure import Cut
 
 if TYPE_CHECKING:
     from bondwork.arrays import FloatArray, IntArray
     from bondwork.program.program import Program
+    from bondwork.program.proof import Proof
     from bondwork.risk.measure import Measure
 
 #: A fractional point breaks a limit where its value is above it by more than this share of it: well above
@@ -54,6 +56,8 @@ class CuttingPlanes:
         #: Rows of the last `matrices` whose multipliers are the price of each lazy measure's limit, and their
         #: units.
         self._priced: list[list[tuple[int, float]]] = [[] for _ in self.measures]
+        #: Measure, row and cut of the cuts in the last `matrices`.
+        self._cut_rows: list[tuple[int, int, Cut]] = []
 
     def separate(self, x: FloatArray) -> int:
         """Add what rules a point out, for each limit that it breaks; return how many limits those are."""
@@ -94,18 +98,21 @@ class CuttingPlanes:
     def matrices(self) -> Program:
         """Return the program, as a solver should see it, with what has been generated as further rows."""
         result = self._seen
+        self._cut_rows = []
         for number, measure in enumerate(self.measures):
             scenarios = self._scenarios[number]
             priced: list[tuple[int, float]] = []
             if scenarios is not None:
                 block = measure.block(scenarios)
-                result = with_block(result, block)
+                result = with_block(result, block, of=("measure", self.program.lazy[number]))
                 # CVaR has one row for its budget, the last; the worst case a budget in every row
                 first = len(result.row_lower) - (1 if measure.block_has_total else len(scenarios))
                 priced += [(row, block.unit) for row in range(first, len(result.row_lower))]
             if self._cuts[number]:
                 first = len(result.row_lower)
                 priced += [(first + i, 1.0) for i in range(len(self._cuts[number]))]
+                for i, cut in enumerate(self._cuts[number]):
+                    self._cut_rows.append((self.program.lazy[number], first + i, cut))
                 result = with_cuts(result, self._cuts[number])
             self._priced[number] = priced
         if self._covers:
@@ -116,6 +123,10 @@ class CuttingPlanes:
     def prices(self, row_duals: FloatArray) -> FloatArray:
         """Price of one unit of each lazy limit, from multipliers of the last `matrices`. Shape (k,)."""
         return np.array([sum(row_duals[row] / unit for row, unit in priced) for priced in self._priced])
+
+    def proof(self, matrices: Program, row_duals: FloatArray) -> Proof | None:
+        """Return what multipliers of the last `matrices` prove; cuts through covers count for nothing."""
+        return proof_of(matrices, row_duals, self._cut_rows)
 
 
 def _is_broken(measure: Measure, x: FloatArray) -> bool:

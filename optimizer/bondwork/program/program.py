@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from bondwork.problem.limits import Limits
     from bondwork.problem.teams import Teams
     from bondwork.program.loads import LoadTerm
-    from bondwork.risk.measure import Measure
+    from bondwork.risk.measure import Block, Measure
+
+
+class BlockRows(NamedTuple):
+    """Whose rows stand where: of a measure (by its number), the mean-risk objective, the loads, or digits."""
+
+    kind: Literal["measure", "mean_risk", "loads", "digits"]
+    number: int
+    first: int
+    block: Block
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +56,8 @@ class Program(Matrices):
         Load incentives that the objective adds. ``offset`` has them at the load of the commitments, the
         matrices have the rest by straight pieces in auxiliary columns: never less than it is, and more by
         `load_error` at most.
+    blocks
+        What the rows beyond the limits are, as far as it is known: a proof of a bound needs it.
     """
 
     columns: IntArray
@@ -56,6 +67,7 @@ class Program(Matrices):
     mean_risk: tuple[float, Measure] | None = None
     teams: Teams | None = None
     loads: tuple[LoadTerm, ...] = ()
+    blocks: tuple[BlockRows, ...] = ()
 
     def __post_init__(self) -> None:
         Matrices.__post_init__(self)  # a slotted dataclass is made anew, which breaks a bare super()

@@ -70,7 +70,7 @@ class RowCuts:
     def add_to(self, program: Program) -> Program:
         """Return a program of the same choices with what has been generated as further rows."""
         for block in self._digits:
-            program = with_block(program, block)
+            program = with_block(program, block, of=("digits", -1))
         return with_rows(program, self._cuts) if self._cuts else program
 
     def _holds_above(self, row: int) -> bool:

@@ -86,7 +86,8 @@ class WorstExpectation:
         free = len(self.loss.columns)
         normal = np.zeros(self.loss.size)
         normal[self.loss.columns] = self.loss.weight * pays[:free]
-        return Cut(normal, self.ceiling - float(pays[free:] @ self.held_weight))
+        upper = self.ceiling - float(pays[free:] @ self.held_weight)
+        return Cut(normal, upper, (pays - shares)[:free])
 
     def block(self, scenarios: IntArray | None = None) -> Block:
         """``radius*t + E[loss] + sum of (1 - f) * u <= ceiling``, ``u >= s*x - t``; of all offers always."""

@@ -87,6 +87,7 @@ class Chance:
             upper=np.ones(count),
             integer=np.ones(count, dtype=bool),
             measured=self.loss.probability[scenarios],
+            scenarios=scenarios,
         )
 
     def critical(self, x: FloatArray) -> None:

@@ -72,7 +72,8 @@ class ConditionalValueAtRisk:
         """Mean loss over the tail of ``x``: no CVaR is below its mean over any such tail."""
         density = tail_density(self.loss.of(x), self.loss.probability, self.level)
         base = float(self.loss.base @ (density * self.loss.probability))
-        return Cut(self.loss.gradient(density), self.ceiling - base)
+        weights = density * self.loss.probability
+        return Cut(self.loss.gradient(density), self.ceiling - base, weights)
 
     def block(self, scenarios: IntArray | None = None) -> Block:
         """``eta + sum of probability * excess / (1 - level) <= ceiling``, ``excess[s] >= loss[s] - eta``.
@@ -98,6 +99,7 @@ class ConditionalValueAtRisk:
             integer=np.zeros(count + 1, dtype=bool),
             measured=unit * np.append(1.0, share),
             unit=unit,
+            scenarios=chosen,
         )
 
     def critical(self, x: FloatArray) -> IntArray:

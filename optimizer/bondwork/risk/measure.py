@@ -20,11 +20,13 @@ REACH_TOLERANCE = 1e-9
 class Cut:
     """A linear inequality ``normal @ x <= upper`` that every point within the limit satisfies.
 
-    ``normal`` has the shape (n,); units are those of the measure.
+    ``normal`` has the shape (n,); units are those of the measure. ``weights`` say where it comes from: those
+    of the scenarios, or how much more often each column of a Wasserstein ball's scope fails.
     """
 
     normal: FloatArray
     upper: float
+    weights: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,6 +46,8 @@ class Block:
         that can enter the objective; else empty.
     unit
         What one unit of the limit's own rows is in the unit of the measure: multipliers over it are prices.
+    scenarios
+        Scenario of each of the first rows; ``None`` where rows are no scenarios.
     """
 
     matrix: csr_array
@@ -54,6 +58,7 @@ class Block:
     integer: BoolArray
     measured: FloatArray
     unit: float = 1.0
+    scenarios: IntArray | None = None
 
 
 class Measure(Protocol):

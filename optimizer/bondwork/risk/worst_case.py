@@ -43,7 +43,8 @@ class WorstCase:
         worst = int(np.argmax(possible))
         density = np.zeros(len(possible))
         density[worst] = 1.0 / self.loss.probability[worst]
-        return Cut(self.loss.gradient(density), self.ceiling - float(self.loss.base[worst]))
+        weights = density * self.loss.probability
+        return Cut(self.loss.gradient(density), self.ceiling - float(self.loss.base[worst]), weights)
 
     def block(self, scenarios: IntArray | None = None) -> Block:
         """One row a scenario."""
@@ -57,6 +58,7 @@ class WorstCase:
             upper=np.zeros(0),
             integer=np.zeros(0, dtype=bool),
             measured=np.zeros(0),
+            scenarios=possible,
         )
 
     def critical(self, x: FloatArray) -> IntArray:

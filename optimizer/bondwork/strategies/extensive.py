@@ -130,7 +130,9 @@ class _Search:
             bound = max(bound, value)
             seconds = time.perf_counter() - self.started
             self.observer.report(Progress(seconds, value, bound, "branch and bound"))
-        return dataclasses.replace(self.root, status=status, x=self.x, bound=bound, partial=None)
+        return dataclasses.replace(
+            self.root, status=status, x=self.x, bound=bound, partial=None, vouched_by="branch_and_bound"
+        )
 
     def step(self) -> Status | None:
         """Let HiGHS solve once; return why all is over, or ``None`` where cuts were added."""

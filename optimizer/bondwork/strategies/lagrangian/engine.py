@@ -11,6 +11,7 @@ import numpy as np
 from bondwork.contracts import Solution
 from bondwork.observing import Hearing, in_one_line
 from bondwork.program.filling import fill_greedily
+from bondwork.program.proof import Proof
 from bondwork.strategies.lagrangian.block_dual import BlockDual, Point
 from bondwork.strategies.lagrangian.dive import dive
 from bondwork.strategies.lagrangian.finish import fill_last_room, finish
@@ -120,6 +121,7 @@ class Engine:
         self._tolls = self._tails is not None and self._tails.by_scenario and self._tails.many
         self._own: FloatArray = np.zeros(shape.rows)
         self._task: FloatArray = np.zeros(shape.tasks)
+        self._proofs: list[Proof] = []
 
     def know(self, x: FloatArray | None, bound: float) -> None:
         """Take in what was found before: a plan of the program, and a bound in currency."""
@@ -166,6 +168,8 @@ class Engine:
             prices_from="lagrange_multipliers",
             measure_prices=None if self._tails is None else self._measure_prices(self._tails),
             notes=(failed,) if failed else (),
+            proofs=(*self._proofs, self._proof()),
+            vouched_by="branch_and_bound" if status == "optimal" else "knapsack",
         )
 
     def _work(self) -> None:
@@ -323,6 +327,7 @@ class Engine:
         found = session.run([partial(descend_from, shape, self._own, iterations, reach, session.stop)])
         bound, self._task, reduced = found[0]
         session.offer_bound(bound, "row dual")
+        self._proofs.append(self._proof())
         session.check()
         return np.asarray(reduced)
 
@@ -352,6 +357,13 @@ class Engine:
         known = shape.program_task >= 0
         duals[shape.program_task[known]] = self._task[known] * shape.unit
         return duals
+
+    def _proof(self) -> Proof:
+        """What the multipliers at hand prove: LP-strength prices of rows, and the tails they are held to."""
+        duals = self._row_duals()[: len(self._program.limits)]
+        if self._tails is None:
+            return Proof(duals)
+        return Proof(duals, self._tails.proofs(self._measure_prices(self._tails)))
 
     def _measure_prices(self, tails: Tails) -> FloatArray:
         """Currency per unit of each tail limit."""

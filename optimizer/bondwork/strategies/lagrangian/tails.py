@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bondwork.base.tolerances import ROW
+from bondwork.program.proof import TailProof
 from bondwork.risk.cvar import ConditionalValueAtRisk
 from bondwork.risk.worst_case import WorstCase
 from bondwork.strategies.lagrangian.losses import (
@@ -191,6 +192,26 @@ class Tails:
     def by_scenario(self) -> bool:
         """Whether annealing follows any of the limits scenario by scenario."""
         return bool(self._scenario)
+
+    def proofs(self, price: FloatArray) -> tuple[TailProof, ...]:
+        """Multipliers of each limit's scenarios under the tails that are held to, at prices of the limits."""
+        found = []
+        for i, (measure, y) in enumerate(zip(self._measures, price.tolist(), strict=True)):
+            loss = measure.loss
+            if i in self._scenario:
+                k = self._scenario.index(i)
+                part = slice(self._runs.offset[k], self._runs.offset[k + 1])
+                weights = y * self._density[part] * self._runs.probability[part]
+                places = self._kept[part] - self._all_runs.offset[k]
+            else:
+                pays = np.zeros(self._size)
+                pays[self.shape.columns[self._supports[i]]] = self._normals[i]
+                share = loss.sample.failure_share()
+                weights = y * np.maximum(pays[loss.columns] / loss.weight - share, 0.0)
+                places = loss.columns
+            kept = np.flatnonzero(weights > 0.0)
+            found.append(TailProof(i, y, places[kept], weights[kept]))
+        return tuple(found)
 
     def tolls(self, price: FloatArray) -> FloatArray:
         """Worth of a unit of expected excess of each limit by scenario, at prices of all rows."""

@@ -1,0 +1,132 @@
+"""Certificates: the multipliers that prove a bound or that nothing is feasible, as a plan lists them.
+
+One flat array holds them all. Each entry starts with the word of a limit, then says whose it is by positions
+in the round, then the multiplier; limits on the tail go on with pairs of a scenario and its weight::
+
+    "capacity", coprocessor, resource, y         "collateral", coprocessor, y
+    "own_capacity", operator, resource, y        "stake", operator, y
+    "deadline", coprocessor, time, y             "expected", risk limit, member, y
+    "load", coprocessor, y                       "mean_risk", 0, scenario, weight, ...
+    "cvar", risk limit, member, y, scenario, weight, ...       (worst_case, chance, solvency alike)
+    "ambiguous", risk limit, member, y, offer, weight, ...
+
+What is not listed is 0. The rows of tasks need no multipliers: their best ones follow from the others.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+#: What the array holds.
+Token = str | int | float
+
+#: How many positions say whose limit an entry is about, word by word.
+POSITIONS: Final = {
+    "capacity": 2,
+    "own_capacity": 2,
+    "collateral": 1,
+    "stake": 1,
+    "deadline": 2,
+    "expected": 2,
+    "load": 1,
+    "mean_risk": 0,
+    "cvar": 2,
+    "worst_case": 2,
+    "chance": 2,
+    "solvency": 2,
+    "ambiguous": 2,
+}
+
+#: Words whose entries go on with scenarios (or offers) and weights.
+WEIGHTED: Final = frozenset({"mean_risk", "cvar", "worst_case", "chance", "solvency", "ambiguous"})
+
+
+class BadCertificate(ValueError):
+    """An array that is no certificate of the round; the message says where and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The multiplier of one limit.
+
+    Attributes
+    ----------
+    word
+        Kind of the limit, one of `POSITIONS`.
+    about
+        Whose it is.
+    y
+        The multiplier: currency per unit of the limit.
+    weights
+        Weight of each scenario (of each offer for ``ambiguous``) that has one.
+    """
+
+    word: str
+    about: tuple[int | float, ...]
+    y: float
+    weights: tuple[tuple[int, float], ...] = ()
+
+
+def write_entries(entries: Iterable[Entry]) -> list[Token]:
+    """Return the array of some entries.
+
+    Examples
+    --------
+    >>> write_entries([Entry("collateral", (2,), 0.5), Entry("cvar", (0, 0), 1.0, ((3, 1.0),))])
+    ['collateral', 2, 0.5, 'cvar', 0, 0, 1.0, 3, 1.0]
+    """
+    tokens: list[Token] = []
+    for each in entries:
+        tokens += [each.word, *each.about, each.y]
+        for place, weight in each.weights:
+            tokens += [place, weight]
+    return tokens
+
+
+def read_entries(tokens: Sequence[Token]) -> list[Entry]:
+    """Read an array.
+
+    Raises
+    ------
+    BadCertificate
+        Where it is not built as the format says. Positions are not looked up here.
+
+    Examples
+    --------
+    >>> read_entries(["stake", 0, 1.5])
+    [Entry(word='stake', about=(0,), y=1.5, weights=())]
+    """
+    starts = [place for place, token in enumerate(tokens) if isinstance(token, str)]
+    if tokens and (not starts or starts[0] != 0):
+        raise BadCertificate("the first entry does not start with a word")
+    return [_entry(tokens[first:last], first) for first, last in pairwise([*starts, len(tokens)])]
+
+
+def _entry(tokens: Sequence[Token], place: int) -> Entry:
+    word = str(tokens[0])
+    if word not in POSITIONS:
+        raise BadCertificate(f"{word!r} at {place} is no kind of limit")
+    size = POSITIONS[word]
+    numbers = [token for token in tokens[1:] if not isinstance(token, (str, bool))]
+    rest = numbers[size + 1 :]
+    if len(numbers) != len(tokens) - 1 or len(numbers) < size + 1 or (rest and word not in WEIGHTED):
+        raise BadCertificate(f"the entry at {place} has {len(tokens) - 1} numbers that do not fit {word}")
+    if len(rest) % 2:
+        raise BadCertificate(f"the last weight of the entry at {place} is missing")
+    about, y = tuple(numbers[:size]), float(numbers[size])
+    whole = about[:1] if word == "deadline" else about
+    places, weights = rest[::2], rest[1::2]
+    if not all(isinstance(each, int) for each in (*whole, *places)):
+        raise BadCertificate(f"the entry at {place} has a position that is no whole number")
+    signed = word == "load"
+    for number in (y, *weights):
+        if not math.isfinite(number) or (number < 0.0 and not signed):
+            raise BadCertificate(f"the entry at {place} has the multiplier {number:g}")
+    pairs = tuple((int(each), float(weight)) for each, weight in zip(places, weights, strict=True))
+    return Entry(word, about, y, pairs)

@@ -1,0 +1,192 @@
+"""From the multipliers of a strategy to the certificate of a plan."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bondwork.base.tolerances import SUM
+from bondwork.plan.certificate import Entry, read_entries, write_entries
+from bondwork.plan.plan import Certificate
+from bondwork.plan.recount import Recount
+from bondwork.plan.recount_bound import BoundRecount
+from bondwork.plan.recount_columns import Uncheckable
+from bondwork.plan.recount_exact import round_up
+from bondwork.plan.refuting import refute
+from bondwork.problem.limits import LimitKind
+from bondwork.program.bounds import gap
+from bondwork.risk.limits import is_tail_limit, members
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from fractions import Fraction
+
+    from bondwork.contracts import Options, Solution
+    from bondwork.plan.plan import Plan
+    from bondwork.problem.instance import Instance
+    from bondwork.program.program import Program
+    from bondwork.program.proof import Proof, TailProof
+
+_WORDS = {
+    LimitKind.CAPACITY: "capacity",
+    LimitKind.OPERATOR_CAPACITY: "own_capacity",
+    LimitKind.COLLATERAL: "collateral",
+    LimitKind.STAKE: "stake",
+    LimitKind.DEADLINE: "deadline",
+    LimitKind.EXPECTED_LOSS_NETWORK: "expected",
+    LimitKind.EXPECTED_LOSS_OPERATOR: "expected",
+    LimitKind.EXPECTED_LOSS_COPROCESSOR: "expected",
+}
+
+
+def certify(instance: Instance, plan: Plan, program: Program, solution: Solution, options: Options) -> Plan:
+    """Return a plan with the best certificate that a solution's multipliers give.
+
+    What the certificate proves is what `bondwork.verify` will recompute. Where it is better than the bound
+    that the solver told, it becomes the plan's. Whatever goes wrong costs the certificate, not the plan.
+    """
+    try:
+        if plan.status == "infeasible":
+            return _refuted(instance, plan, program, options)
+        return _certified(instance, plan, program, solution)
+    except Uncheckable as reason:
+        return _noted(plan, f"no certificate: {reason}")
+    except Exception as error:
+        return _noted(plan, f"no certificate: {type(error).__name__}: {error}")
+
+
+def _certified(instance: Instance, plan: Plan, program: Program, solution: Solution) -> Plan:
+    best, bound = _best(instance, plan, program, solution)
+    if bound is None:  # a required task that nobody may do: nothing else is needed
+        return plan.model_copy(update={"certificate": Certificate(kind="infeasibility", bound=None)})
+    proven = round_up(bound)
+    if not np.isfinite(proven):
+        raise Uncheckable("the bound is beyond the range of numbers")
+    if plan.objective is not None:
+        proven = max(proven, plan.objective)
+    update: dict[str, object] = {}
+    stated = plan.bound
+    if stated is None or proven < stated:
+        stated = proven
+        update["bound"] = stated
+        update["gap"] = None if plan.objective is None else gap(plan.objective, stated)
+    alike = proven - stated <= SUM * max(abs(proven), abs(stated))
+    by = None if alike else solution.vouched_by or plan.strategy
+    update["certificate"] = Certificate(
+        kind="bound", bound=proven, vouched_by=by, multipliers=write_entries(best)
+    )
+    return plan.model_copy(update=update)
+
+
+def _refuted(instance: Instance, plan: Plan, program: Program, options: Options) -> Plan:
+    """Return a plan with a proof that nothing is feasible, where the linear relaxation has one."""
+    recount = BoundRecount(Recount(instance, plan.provenance.seed))
+    entries: list[Entry] = []
+    if not recount.refutes(entries):
+        proof = refute(program, options)
+        if proof is None:
+            raise Uncheckable("the linear relaxation is feasible, or was not solved")
+        entries = list(entries_of(instance, program, proof))
+        if not recount.refutes(entries):
+            raise Uncheckable("the multipliers of the linear relaxation prove nothing when recomputed")
+    proven = Certificate(kind="infeasibility", bound=None, multipliers=write_entries(entries))
+    return plan.model_copy(update={"certificate": proven})
+
+
+def _noted(plan: Plan, note: str) -> Plan:
+    provenance = plan.provenance.model_copy(update={"notes": [*plan.provenance.notes, note]})
+    return plan.model_copy(update={"provenance": provenance})
+
+
+def _best(
+    instance: Instance, plan: Plan, program: Program, solution: Solution
+) -> tuple[list[Entry], Fraction | None]:
+    """Entries with the least bound; the last resort is no entry at all: the best choice for each task."""
+    recount = BoundRecount(Recount(instance, plan.provenance.seed), ceilings_of(instance, plan))
+    found: list[tuple[Fraction, list[Entry]]] = []
+    for proof in solution.proofs or (None,):
+        entries = [] if proof is None else list(entries_of(instance, program, proof))
+        entries = read_entries(write_entries(entries))
+        bound = recount.bound(entries)
+        if bound is None:
+            return [], None
+        found.append((bound, entries))
+    bound, entries = min(found, key=lambda each: each[0])
+    return entries, bound
+
+
+def ceilings_of(instance: Instance, plan: Plan) -> dict[tuple[int, int], float]:
+    """Budgets that calibration tightened, by number of the limit and member."""
+    whom = [
+        (number, max(member, 0))
+        for number, limit in enumerate(instance.risk)
+        for _, member, _ in members(instance, limit)
+    ]
+    if len(whom) != len(plan.risk):
+        return {}
+    return {
+        key: value.calibrated
+        for key, value in zip(whom, plan.risk, strict=True)
+        if value.calibrated is not None
+    }
+
+
+def entries_of(instance: Instance, program: Program, proof: Proof) -> Iterator[Entry]:
+    """Multipliers of a program in the words of its round."""
+    limits = program.limits
+    for row in np.flatnonzero(proof.limits[: len(limits)] > 0.0).tolist():
+        kind, y = LimitKind(limits.kind[row]), float(proof.limits[row])
+        if kind == LimitKind.TASK:
+            continue
+        owner, detail = int(limits.owner[row]), int(limits.detail[row])
+        about: tuple[int | float, ...] = (owner,)
+        if kind in (LimitKind.CAPACITY, LimitKind.OPERATOR_CAPACITY):
+            about = (owner, detail)
+        elif kind == LimitKind.DEADLINE:
+            about = (owner, float(limits.deadline[row]))
+        elif _WORDS[kind] == "expected":
+            about = (detail, max(owner, 0))
+        yield Entry(_WORDS[kind], about, y)
+    if proof.loads is not None:
+        for term, y in zip(program.loads, proof.loads.tolist(), strict=True):
+            if y:
+                yield Entry("load", (int(limits.owner[term.row]),), y)
+    yield from _tail_entries(instance, program, proof)
+
+
+def _tail_entries(instance: Instance, program: Program, proof: Proof) -> Iterator[Entry]:
+    places = _tail_limits(instance)
+    for tail in proof.tails:
+        if tail.number < 0:
+            yield Entry("mean_risk", (), 0.0, _pairs(tail))
+        elif tail.y or len(tail.places):
+            word, about = places[tail.number]
+            if word == "ambiguous":
+                yield _ball(program, tail, about)
+            else:
+                yield Entry(word, about, tail.y, _pairs(tail))
+
+
+def _tail_limits(instance: Instance) -> list[tuple[str, tuple[int, int]]]:
+    """Word and place of each of a program's measures."""
+    return [
+        (limit.measure, (number, max(member, 0)))
+        for number, limit in enumerate(instance.risk)
+        if is_tail_limit(limit)
+        for _, member, _ in members(instance, limit)
+    ]
+
+
+def _pairs(tail: TailProof) -> tuple[tuple[int, float], ...]:
+    return tuple(zip(map(int, tail.places.tolist()), tail.weights.tolist(), strict=True))
+
+
+def _ball(program: Program, tail: TailProof, about: tuple[int, int]) -> Entry:
+    """A Wasserstein ball's entry speaks of offers; teams of several say nothing there."""
+    teams = program.teams
+    alone = np.ones(len(tail.places), dtype=bool) if teams is None else teams.sizes[tail.places] == 1
+    alone &= tail.weights > 0.0
+    kept = dataclasses.replace(tail, places=program.columns[tail.places[alone]], weights=tail.weights[alone])
+    return Entry("ambiguous", about, tail.y, _pairs(kept))

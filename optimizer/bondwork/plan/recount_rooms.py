@@ -1,0 +1,192 @@
+"""What a round's limits leave beside its commitments, exactly, for `verify`.
+
+Work, durations and expected losses may exceed a limit by the tolerance of rows, which is counted in: a bound
+then holds for every plan that `verify` lets pass. Money is counted as a ledger does and has no tolerance.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bondwork.base.tolerances import ROW
+from bondwork.plan.certificate import BadCertificate
+from bondwork.plan.recount_exact import blame_of, ledger, success_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bondwork.arrays import BoolArray, FloatArray, IntArray
+    from bondwork.plan.certificate import Entry
+    from bondwork.plan.recount import Recount
+    from bondwork.plan.recount_teams import Team
+
+NOTHING = Fraction(0)
+
+#: Room for the tolerance and for rounding where it is only asked whether somebody fits at all.
+WIDE = 1.0 + 4.0 * ROW
+
+
+class Rooms:
+    """Rooms of the limits of one round.
+
+    Parameters
+    ----------
+    recount
+        The round.
+    """
+
+    def __init__(self, recount: Recount) -> None:
+        self.round = recount
+
+    def too_large(self, offers: IntArray) -> BoolArray:
+        """Offers that take more of a limit than it leaves, each by itself; doubtful ones are not among them.
+
+        Nobody can choose them, so they count for nothing in a bound.
+        """
+        instance = self.round.instance
+        given, held = instance.offers, instance.commitments
+        c, v = given.coprocessor[offers], given.operator[offers]
+        delegated = c >= 0
+        out: BoolArray = np.zeros(len(offers), dtype=bool)
+        unit = 10.0**-instance.decimals
+        for owners, who, mine in (
+            (instance.coprocessors, c, delegated),
+            (instance.operators, v, ~delegated),
+        ):
+            if len(owners) and len(instance.resources):
+                taken = np.zeros_like(owners.capacity)
+                own = (held.coprocessor >= 0) == (owners is instance.coprocessors)
+                whose = held.coprocessor if owners is instance.coprocessors else held.operator
+                np.add.at(taken, whose[own], held.work[own])
+                room = _wide(owners.capacity, taken)[np.where(mine, who, 0)]
+                out |= mine & (given.work[offers] > room).any(axis=1)
+        if len(instance.coprocessors):
+            free = instance.coprocessors.free_collateral.copy()
+            for limit in instance.risk:
+                if limit.measure == "solvency":
+                    free[slice(None) if limit.member is None else limit.member] = np.inf
+            room = np.maximum(free, 0.0) * WIDE + 2.0 * unit
+            out |= delegated & (given.collateral[offers] > room[np.where(delegated, c, 0)])
+            since = np.array(self.round.free_from)[np.where(delegated, c, 0)]
+            deadline = instance.tasks.deadline[given.task[offers]]
+            with np.errstate(invalid="ignore"):
+                late = given.duration[offers] > (deadline - since) * WIDE
+            out |= delegated & np.isfinite(since) & np.isfinite(deadline) & late
+        if len(instance.operators):
+            exposed = np.array([float(self._exposed(each)) for each in range(len(instance.operators))])
+            stake = instance.operators.stake
+            room = np.maximum(stake - exposed, 0.0) + 4.0 * ROW * (np.abs(stake) + exposed) + 2.0 * unit
+            out |= (
+                instance.claims.slashing[given.claim[offers]] > np.where(np.isfinite(stake), room, np.inf)[v]
+            )
+        return out
+
+    def of(self, entry: Entry) -> tuple[str, tuple[int | float, ...], Fraction]:
+        """Word, owner and room of the limit that an entry is about.
+
+        Raises
+        ------
+        BadCertificate
+            The round has no such limit.
+        """
+        instance, about = self.round.instance, entry.about
+        coprocessors, operators = instance.coprocessors, instance.operators
+        match entry.word:
+            case "capacity" | "own_capacity":
+                owners = coprocessors if entry.word == "capacity" else operators
+                who, k = _place(about[0], len(owners.ids)), _place(about[1], len(instance.resources))
+                return entry.word, (who, k), self._left(float(owners.capacity[who, k]), self._work(entry))
+            case "collateral":
+                c = _place(about[0], len(coprocessors.ids))
+                if any(r.measure == "solvency" and r.member in (None, c) for r in instance.risk):
+                    raise BadCertificate(f"coprocessor {c} has a solvency limit in place of collateral")
+                free = float(coprocessors.free_collateral[c])
+                return entry.word, (c,), max(ledger(_finite(free), instance.decimals), NOTHING)
+            case "stake":
+                v = _place(about[0], len(operators.ids))
+                stake = ledger(_finite(float(operators.stake[v])), instance.decimals)
+                return entry.word, (v,), max(stake - self._exposed(v), NOTHING)
+            case "deadline":
+                c = _place(about[0], len(coprocessors.ids))
+                if about[1] not in self.round.deadlines.get(c, ()):
+                    raise BadCertificate(f"coprocessor {c} has no deadline {about[1]:g}")
+                since = Fraction(float(about[1])) - Fraction(self.round.free_from[c])
+                return entry.word, (c, float(about[1])), since + abs(since) * Fraction(ROW)
+        return self._expected(entry)
+
+    def _expected(self, entry: Entry) -> tuple[str, tuple[int | float, ...], Fraction]:
+        instance = self.round.instance
+        number = _place(entry.about[0], len(instance.risk))
+        limit = instance.risk[number]
+        if limit.measure != "expected":
+            raise BadCertificate(f"risk limit {number} is no limit on the expected loss")
+        size = {"network": 1, "operator": len(instance.operators), "coprocessor": len(instance.coprocessors)}
+        member = _place(entry.about[1], size[limit.scope])
+        if limit.member not in (None, member):
+            raise BadCertificate(f"risk limit {number} is not about member {member}")
+        held = self._held_losses(limit.scope, member)
+        return f"expected {limit.scope}", (member,), self._left(limit.budget, held)
+
+    def _left(self, limit: float, held: Sequence[Fraction]) -> Fraction:
+        """Room beside the commitments, with the tolerance of rows; nothing where they take it all."""
+        taken = sum(held, NOTHING)
+        bound = Fraction(_finite(limit))
+        most = max(abs(bound), taken)
+        return max(bound - taken, NOTHING) + most * Fraction(ROW)
+
+    def _work(self, entry: Entry) -> list[Fraction]:
+        held = self.round.instance.commitments
+        who, k = int(entry.about[0]), int(entry.about[1])
+        delegated = held.coprocessor >= 0
+        mine = held.coprocessor == who if entry.word == "capacity" else ~delegated & (held.operator == who)
+        return [Fraction(each) for each in held.work[mine, k].tolist()]
+
+    def _exposed(self, operator: int) -> Fraction:
+        instance, held = self.round.instance, self.round.instance.commitments
+        claims = {int(held.claim[team[0]]) for team in self.round.teams.held()}
+        mine = (each for each in claims if instance.claims.operator[each] == operator)
+        return sum(
+            (ledger(float(instance.claims.slashing[each]), instance.decimals) for each in mine), NOTHING
+        )
+
+    def _held_losses(self, scope: str, member: int) -> list[Fraction]:
+        instance, held = self.round.instance, self.round.instance.commitments
+        losses = []
+        for team in self.round.teams.held():
+            success, blame = self._held_chances(team)
+            slashing = Fraction(float(instance.claims.slashing[held.claim[team[0]]]))
+            if scope == "coprocessor":
+                mine = zip(team, blame, strict=True)
+                losses += [slashing * each for k, each in mine if held.coprocessor[k] == member]
+            elif scope == "network" or held.operator[team[0]] == member:
+                losses.append(slashing * (1 - success))
+        return losses
+
+    def _held_chances(self, team: Team) -> tuple[Fraction, list[Fraction]]:
+        teams = self.round.teams
+        p = [Fraction(teams.held_p[k]) for k in team]
+        needed = teams.held_quorum(team)
+        return success_of(p, needed), blame_of(p, needed)
+
+
+def _wide(limit: FloatArray, held: FloatArray) -> FloatArray:
+    """What is left of limits, with room for tolerance and rounding."""
+    with np.errstate(invalid="ignore"):
+        left = np.maximum(limit - held, 0.0) + 4.0 * ROW * np.maximum(np.abs(limit), held)
+    return np.where(np.isfinite(limit), left, np.inf)
+
+
+def _place(number: int | float, size: int) -> int:
+    if not 0 <= number < size:
+        raise BadCertificate(f"position {number} of {size}")
+    return int(number)
+
+
+def _finite(limit: float) -> float:
+    if not math.isfinite(limit):
+        raise BadCertificate("a multiplier of a limit that the round does not have")
+    return limit

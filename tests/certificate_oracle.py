@@ -1,0 +1,108 @@
+"""What the multipliers of a certificate prove, in exact fractions from the JSON document: a second opinion.
+
+Written from docs/certificates.md and on the enumeration oracle; shares nothing with the package but the names
+of the entries. Limits are taken as they are stated: a plan's certificate also counts the tolerance of rows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from oracle import Choice, Oracle, deadline_label, exact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Document = dict[str, Any]
+
+
+class Proof:
+    """Bound of a round of limits without scenarios at the multipliers of a certificate."""
+
+    def __init__(self, document: Document, multipliers: list[Any]) -> None:
+        self.oracle = Oracle(document)
+        self.document = document
+        self.price: dict[str, Fraction] = Counter()
+        self.room = Fraction()
+        self.size = Fraction()
+        for word, about, y in _entries(multipliers):
+            label, bound = self._limit(word, about)
+            limit = self.oracle.limits.get(label)
+            used = limit.used if limit else Fraction()
+            self.price[label] += y
+            self.room += y * max(bound - used, Fraction())
+            self.size += y * max(abs(bound), used)
+
+    def _limit(self, word: str, about: list[Any]) -> tuple[str, Fraction]:
+        document = self.document
+        coprocessors, operators = document.get("coprocessors", []), document.get("operators", [])
+        if word in ("capacity", "own_capacity"):
+            owner = (coprocessors if word == "capacity" else operators)[about[0]]
+            resource = self._resources()[about[1]]
+            return f"capacity {resource} of {owner['id']}", exact(owner["capacity"][resource])
+        if word == "collateral":
+            owner = coprocessors[about[0]]
+            return f"collateral of {owner['id']}", exact(owner["free_collateral"])
+        if word == "stake":
+            owner = operators[about[0]]
+            return f"stake of {owner['id']}", exact(owner["stake"])
+        if word == "deadline":
+            name = coprocessors[about[0]]["id"]
+            label = deadline_label(name, Fraction(about[1]))
+            return label, self.oracle.limits[label].bound
+        assert word == "expected"
+        risk = document["risk"][about[0]]
+        of = risk.get("of", "network")
+        names = {
+            "network": ["network"],
+            "operator": [v["id"] for v in operators],
+            "coprocessor": [c["id"] for c in coprocessors],
+        }
+        name = next(iter(of.values())) if isinstance(of, dict) else names[of][about[1]]
+        return f"expected loss of {name}", exact(risk["budget"])
+
+    def _resources(self) -> list[str]:
+        from bondwork import load
+
+        return list(load(self.document).resources)
+
+    def bound(self, *, earning: bool = True) -> Fraction | None:
+        """Sum of the rooms' prices and of what the best team of each task is worth at them."""
+        total = self.room
+        for task, cost in self.oracle.cost.items():
+            teams = [team for team in self.oracle.teams(task) if all(map(self._fits, team.choices))]
+            worths = [self._worth(team.gain + cost if earning else Fraction(), team.uses) for team in teams]
+            if task in self.oracle.required:
+                if not worths:
+                    return None
+                total += max(worths)
+            else:
+                total += max([Fraction(), *worths])
+            total -= cost if earning else 0
+            self.size += cost
+        return total
+
+    def _fits(self, choice: Choice) -> bool:
+        """Whether an executor fits by itself; expected losses are not looked at."""
+        limits = self.oracle.limits
+        return all(
+            amount <= max(limits[label].bound - limits[label].used, Fraction())
+            for label, amount in choice.uses.items()
+            if label in limits and not label.startswith("expected")
+        )
+
+    def _worth(self, gain: Fraction, uses: dict[str, Fraction]) -> Fraction:
+        return gain - sum(self.price[label] * amount for label, amount in uses.items() if label in self.price)
+
+
+_POSITIONS = {"capacity": 2, "own_capacity": 2, "collateral": 1, "stake": 1, "deadline": 2, "expected": 2}
+
+
+def _entries(tokens: list[Any]) -> Iterator[tuple[str, list[Any], Fraction]]:
+    place = 0
+    while place < len(tokens):
+        word, size = tokens[place], _POSITIONS[tokens[place]]
+        yield word, tokens[place + 1 : place + 1 + size], Fraction(tokens[place + 1 + size])
+        place += size + 2

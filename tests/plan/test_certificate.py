@@ -1,0 +1,221 @@
+"""Certificates: what a plan's multipliers prove, recomputed; and what is refused of them."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import bondwork
+from bondwork.plan.certificate import BadCertificate, Entry, read_entries, write_entries
+from certificate_oracle import Proof
+from oracle import Oracle
+from rounds_strategy import examples, rounds
+
+ROUNDS = Path(__file__).parents[2] / "data" / "rounds"
+
+#: Share of the size of its terms by which the tolerance of rows widens a bound at most.
+WIDER = Fraction(2, 10**9)
+
+
+def solved(document: dict[str, Any], **options: Any) -> tuple[bondwork.Instance, bondwork.Plan]:
+    instance = bondwork.load(document)
+    return instance, bondwork.solve(instance, **options)
+
+
+@examples(0.15)
+@given(
+    rounds(tails=False), st.sampled_from(["extensive", "relaxation", "greedy", "reverse-dutch", "lagrangian"])
+)
+def test_a_certificate_proves_what_exact_fractions_give_and_nothing_beats_it(document, strategy):
+    instance, plan = solved(document, strategy=strategy, mip_rel_gap=0.0)
+    certificate = plan.certificate
+    if plan.status == "infeasible" or (certificate is not None and certificate.kind == "infeasibility"):
+        if certificate is not None:
+            below = Proof(document, certificate.multipliers).bound(earning=False)
+            assert below is None or below < 0
+        return
+    assert certificate is not None and certificate.bound is not None, plan.provenance.notes
+    proof = Proof(document, certificate.multipliers)
+    exact = proof.bound()
+    assert exact is not None
+    size = max(abs(exact), proof.size)
+    assert exact <= Fraction(certificate.bound) <= exact + WIDER * size
+    best = Oracle(document).best()
+    if best is not None:
+        assert Fraction(certificate.bound) >= best.objective
+    verdict = bondwork.verify(instance, plan)
+    assert verdict.certified is not None and verdict.certified <= certificate.bound
+
+
+@examples(0.1)
+@given(rounds(tails=False, replicas=True))
+def test_teams_are_columns_of_the_proof_too(document):
+    _, plan = solved(document, strategy="extensive", mip_rel_gap=0.0)
+    if plan.certificate is None or plan.certificate.bound is None:
+        return
+    proof = Proof(document, plan.certificate.multipliers)
+    exact = proof.bound()
+    assert exact is not None
+    assert exact <= Fraction(plan.certificate.bound) <= exact + WIDER * max(abs(exact), proof.size)
+
+
+def three_tasks() -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((ROUNDS / "three-tasks.json").read_bytes())
+    return document
+
+
+def test_a_bound_that_is_not_what_the_multipliers_prove_is_refused():
+    instance, plan = solved(three_tasks())
+    document = json.loads(plan.to_json())
+    document["certificate"]["bound"] -= 0.001
+    verdict = bondwork.verify(instance, document)
+    assert [each.what for each in verdict.violations] == ["certificate.bound"]
+    document["certificate"]["bound"] += 1.0
+    assert [each.what for each in bondwork.verify(instance, document).violations] == ["certificate.bound"]
+
+
+def test_a_better_bound_than_the_proven_one_needs_somebody_who_vouches_for_it():
+    document = json.loads((ROUNDS / "prover-market.json").read_bytes())
+    instance, plan = solved(document)
+    assert plan.certificate is not None and plan.certificate.vouched_by == "branch_and_bound"
+    assert plan.bound is not None and plan.certificate.bound is not None
+    assert plan.certificate.bound > plan.bound
+    verdict = bondwork.verify(instance, plan)
+    assert verdict.certified == plan.certificate.bound
+    assert any("branch_and_bound" in each for each in verdict.unchecked)
+    told = json.loads(plan.to_json())
+    told["certificate"]["vouched_by"] = None
+    assert [each.what for each in bondwork.verify(instance, told).violations] == ["certificate.vouched_by"]
+
+
+@pytest.mark.parametrize(
+    "multipliers",
+    [
+        ["capacity", 99, 0, 1.0],
+        ["capacity", 0, 0, -1.0],
+        ["stake", 0],
+        ["weather", 0, 1.0],
+        [1.0, 2.0],
+        ["cvar", 0, 0, 1.0],
+        ["deadline", 0, 5.0, 1.0],
+        ["expected", 0, 0, 1.0],
+        ["collateral", 0.5, 1.0],
+        ["load", 0, 1.0],
+        ["mean_risk", 0.0, 3],
+    ],
+)
+def test_multipliers_of_nothing_are_refused_and_raise_nothing(multipliers):
+    instance, plan = solved(three_tasks())
+    document = json.loads(plan.to_json())
+    document["certificate"]["multipliers"] = multipliers
+    verdict = bondwork.verify(instance, document)
+    assert [each.what for each in verdict.violations] == ["certificate.multipliers"]
+
+
+def test_a_plan_without_a_certificate_is_as_good_and_says_so():
+    instance, plan = solved(three_tasks(), certificate="none")
+    assert plan.certificate is None
+    verdict = bondwork.verify(instance, plan)
+    assert verdict
+    assert "bound: no certificate" in verdict.unchecked
+
+
+def test_the_multipliers_stand_on_one_line_and_read_back():
+    _, plan = solved(three_tasks())
+    assert plan.certificate is not None and plan.certificate.multipliers
+    lines = [line for line in plan.to_json().splitlines() if '"multipliers"' in line]
+    assert len(lines) == 1 and lines[0].endswith("]")
+    assert bondwork.load_plan(plan.to_json().encode()) == plan
+
+
+def required(stake: float, slashing: float) -> dict[str, Any]:
+    tasks = [
+        {"id": f"t-{k}", "operator": "op", "reward": 9, "slashing": slashing, "required": True}
+        for k in range(3)
+    ]
+    offers = [
+        {"task": f"t-{k}", "coprocessor": c, "bid": 1, "success_probability": 0.9}
+        for k in range(3)
+        for c in ("a", "b")
+    ]
+    return {
+        "format": "bondwork.round/1",
+        "operators": [{"id": "op", "stake": stake}],
+        "coprocessors": [{"id": "a"}, {"id": "b"}],
+        "tasks": tasks,
+        "offers": offers,
+    }
+
+
+def test_infeasibility_of_the_relaxation_is_proven():
+    instance, plan = solved(required(stake=10, slashing=4))
+    assert plan.status == "infeasible"
+    assert plan.certificate is not None and plan.certificate.kind == "infeasibility"
+    verdict = bondwork.verify(instance, plan)
+    assert verdict and not verdict.unchecked
+    document = json.loads(plan.to_json())
+    document["certificate"]["multipliers"] = ["stake", 0, 0.0]
+    assert not bondwork.verify(instance, document)
+
+
+def odd_capacity() -> dict[str, Any]:
+    """Two tasks of 3 on two coprocessors of 4 and a third of 2: only whole choices make it infeasible."""
+    document = required(stake=1000, slashing=1)
+    for task in document["tasks"]:
+        task["work"] = {"gas": 3}
+    for coprocessor in document["coprocessors"]:
+        coprocessor["capacity"] = {"gas": 5}
+    return document
+
+
+def test_infeasibility_that_only_whole_choices_make_is_left_unchecked():
+    instance, plan = solved(odd_capacity())
+    assert plan.status == "infeasible" and plan.certificate is None
+    verdict = bondwork.verify(instance, plan)
+    assert verdict
+    assert any("infeasib" in each for each in verdict.unchecked)
+
+
+def test_a_plan_that_claims_infeasibility_of_a_feasible_round_is_refused_with_a_plan():
+    impossible, plan = solved(odd_capacity())
+    feasible = odd_capacity()
+    feasible["coprocessors"][1]["capacity"] = {"gas": 6}
+    instance = bondwork.load(feasible)
+    document = json.loads(plan.to_json())
+    document["provenance"]["input_sha256"] = instance.sha256
+    verdict = bondwork.verify(instance, document)
+    assert not verdict
+    told = " ".join(map(str, verdict.violations))
+    assert "feasible, with" in told and "by b" in told
+    assert bondwork.verify(impossible, plan)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.builds(
+                lambda a, b, y: Entry("capacity", (a, b), y),
+                st.integers(0, 9), st.integers(0, 9), st.floats(0, 1e300),
+            ),
+            st.builds(
+                lambda n, y, w: Entry("cvar", (n, 0), y, tuple(w)),
+                st.integers(0, 9), st.floats(0, 1e300),
+                st.lists(st.tuples(st.integers(0, 99), st.floats(0, 1e9)), max_size=3),
+            ),
+        ),
+        max_size=4,
+    )
+)  # fmt: skip
+def test_entries_read_as_they_were_written(entries):
+    assert read_entries(json.loads(json.dumps(write_entries(entries)))) == entries
+
+
+def test_what_is_no_array_of_entries_is_refused():
+    with pytest.raises(BadCertificate):
+        read_entries([0.5])
