@@ -89,8 +89,8 @@ def verify(
     Notes
     -----
     A bound cannot be checked without solving; that it is not below the objective, and that gap and status
-    agree with it, can. Limits may be exceeded by 1e-6 of their scale, which is what solvers' feasibility
-    tolerances come to.
+    agree with it, can. Collateral and stake are compared in whole units of the
+    ledger, other limits may be exceeded by 1e-9 of their largest term.
 
     Examples
     --------
