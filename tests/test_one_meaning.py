@@ -11,6 +11,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -192,3 +193,51 @@ def test_formulations_agree_on_hostile_magnitudes(document: Document):
         assert best is not None
         for plan in plans:
             assert abs(Fraction(plan.objective or 0.0) - best.value) <= best.noise
+
+
+def with_later(first: Any, second: Any, free: Any, *, stage: bool) -> Document:
+    """Two tasks for one coprocessor; the second offer comes later, or a rescue of a third task does."""
+    tasks = [{"id": t, "operator": "op", "reward": 5, "slashing": 1} for t in "abc"]
+    offers = [
+        {"task": "a", "coprocessor": "cp", "bid": 1, "collateral": first, "success_probability": 0.9},
+        {"task": "b", "coprocessor": "cp", "bid": 1, "collateral": second, "success_probability": 0.9},
+    ]
+    document: Document = {"format": "bondwork.round/1", "operators": [{"id": "op"}]}
+    document["coprocessors"] = [{"id": "cp", "free_collateral": free}, {"id": "cq"}]
+    if stage:
+        offers.append({"task": "c", "coprocessor": "cq", "bid": 1, "success_probability": 0.5})
+        rescue = {"task": "c", "coprocessor": "cp", "stage": 2, "id": "r", "bid": 0.5, "collateral": second}
+        offers.append(rescue | {"success_probability": 0.9})
+        return document | {"tasks": tasks, "offers": offers}
+    period = {"id": "p", "at": 10, "probability": 1, "tasks": tasks[1:2], "offers": offers[1:]}
+    return document | {"tasks": tasks[:1], "offers": offers[:1], "periods": [period]}
+
+
+@pytest.mark.parametrize("strategy", ["auto", "extensive", "l-shaped"])
+@pytest.mark.parametrize("stage", [True, False])
+@pytest.mark.parametrize(
+    ("first", "second", "free", "both"),
+    [
+        (200, 0.00023, 200, False),
+        ("3000000", "0.7", "3000000", False),
+        (3e12, 800, 3e12, False),
+        (0.1, 0.2, 0.3, True),
+        (0.7, 0.1, 0.8, True),
+        (3e18, 3e18, 6e18, True),
+    ],
+)
+def test_later_stages_count_as_the_first_does(
+    first: Any, second: Any, free: Any, both: bool, stage: bool, strategy: str
+):
+    instance = bondwork.load(with_later(first, second, free, stage=stage))
+    plan = bondwork.solve(instance, strategy=strategy, mip_rel_gap=0.0)
+    # both tasks, and the third by the first offer for it; or one of the two, and the third later
+    alone, early, late = 5 * 0.9 - 0.1 - 1, 5 * 0.5 - 0.5 - 1, 5 * 0.9 - 0.1 - 0.5
+    if stage:
+        best = 2 * alone + early if both else alone + late
+    else:
+        best = 2 * alone if both else alone + 0.9 * alone
+    assert plan.status == "optimal"
+    assert plan.objective == pytest.approx(best, rel=1e-9)
+    assert plan.bound is not None
+    assert plan.bound >= best - 1e-9

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 #: lose less.
 DOUBT = 1e-10
 
-#: Share of a money row's size by which what a solver sees of it is wider.
+#: Share of a money row's size, and of that of any row of a later period, by which what a solver sees of it is
+#: wider.
 HAIR = 1e-12
 
 #: Bits of the whole numbers that stand for the coefficients of a row that is no money.

@@ -32,6 +32,7 @@ from bondwork.problem.instance import NOBODY
 from bondwork.problem.limits import LimitKind, Limits, enumerate_limits
 from bondwork.problem.release import THIS_ROUND
 from bondwork.problem.values import is_committed, is_eligible, net_reward
+from bondwork.program.exact import HAIR
 from bondwork.program.horizon_entries import FORFEITABLE, Entries, entries_of
 from bondwork.program.horizon_values import NodeNumbers
 from bondwork.program.stochastic import StochasticProgram
@@ -242,6 +243,9 @@ class _Template:
         shares = [numbers.entries(self.path[position], found) for position, found in self.entries]
         entries = np.concatenate(shares, axis=1)
         upper = numbers.upper()
+        # decimals that add up exactly on paper need not do so in binary
+        hair = np.where(self.limits.kind == LimitKind.TASK, 0.0, HAIR * np.abs(self.limits.budget))
+        upper = upper + np.where(upper > 0.0, hair, 0.0)
         row = np.concatenate([found.row for _, found in self.entries]).astype(np.int64)
         scale = _row_scale(row, np.abs(entries).max(axis=0, initial=0.0), len(self.limits))
         upper = upper / scale

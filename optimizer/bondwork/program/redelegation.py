@@ -32,6 +32,7 @@ from bondwork.problem.instance import NOBODY, Objective
 from bondwork.problem.limits import LimitKind
 from bondwork.problem.rescues import find_rescues, limits_losses
 from bondwork.problem.values import is_eligible
+from bondwork.program.exact import for_solver
 from bondwork.program.linking import Linking
 from bondwork.program.node_rows import NodeRows, Spare, unique_names
 from bondwork.program.redelegation_loss import add_losses
@@ -174,7 +175,8 @@ def redelegate(
     kept = 1.0 - instance.objective.risk_weight
     rows = NodeRows(len(first.columns), len(over) + len(up), outcomes, compact=compact)
     _add_rescue_rows(instance, first, rescues, over, up, rows)
-    _add_limit_rows(instance, first, rescues, over, up, rows)
+    seen = for_solver(first)
+    _add_limit_rows(instance, seen, rescues, over, up, rows)
     losses = add_losses(instance, first, rescues, (over, up), outcomes, rows)
     lower = np.zeros(len(over) + len(up) + len(losses.node_columns))
     if luck:
@@ -198,7 +200,7 @@ def redelegate(
         name=instance.name,
         sense="max",
         stages=("first stage", "second stage"),
-        templates=(_root(instance, first, rows.spares, losses), second),
+        templates=(_root(instance, seen, rows.spares, losses), second),
         template=np.append(0, np.ones(nodes, dtype=np.int64)),
         parent=np.append(-1, np.zeros(nodes, dtype=np.int64)),
         conditional=np.append(1.0, outcomes.probability),
