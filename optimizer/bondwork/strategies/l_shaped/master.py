@@ -214,6 +214,7 @@ class Master:
             np.append(first.lower, -free),
             np.append(first.upper, free),
             np.append(first.integer, np.zeros(k, dtype=bool)),
+            row_tolerance=first.row_tolerance,
         )
         point = None if start is None else np.append(start, self.most(start))
         return solve_program(program, options, observer, start=point)

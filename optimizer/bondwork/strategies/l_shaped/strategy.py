@@ -164,6 +164,7 @@ def _take_apart(program: StochasticProgram, cuts: str) -> tuple[Matrices, list[B
         root.lower,
         root.upper,
         program.template_of(0).integer,
+        row_tolerance=program.row_tolerance,
     )
     notes, batches = [], []
     added = 0
