@@ -12,6 +12,7 @@ import numpy as np
 from bondwork.contracts import ProgramDecision, Solution
 from bondwork.observing import Hearing, in_one_line
 from bondwork.problem.faults import InvalidInput, Refusal
+from bondwork.program.aggregation import different_choices
 from bondwork.strategies.extensive import Extensive
 from bondwork.strategies.greedy import Greedy
 from bondwork.strategies.l_shaped.strategy import LShaped
@@ -60,16 +61,20 @@ class Auto:
     def solve(self, program: Program, options: Options, observer: Observer) -> Solution:
         """Decide; see `bondwork.contracts.Strategy`."""
         offers = program.choices
+        different = different_choices(program) if offers > MOST_EXTENSIVE else offers
+        told = f"{offers} eligible offers"
+        if different < offers:
+            told += f", {different} of them different: equal tasks are decided together"
         tries: list[tuple[str, Callable[[], Strategy]]] = []
-        if offers > MOST_EXTENSIVE:
+        if different > MOST_EXTENSIVE:
             tries.append(("lagrangian", Lagrangian))
         if offers <= LARGEST_EXTENSIVE:
             tries.append(("extensive", Extensive))
         tries.append(("relaxation", Relaxation))
-        if offers <= MOST_EXTENSIVE:
+        if different <= MOST_EXTENSIVE:
             tries.append(("lagrangian", Lagrangian))
         tries.append(("greedy", Greedy))
-        attempts = _Attempts[Solution](options, observer, f"{offers} eligible offers")
+        attempts = _Attempts[Solution](options, observer, told)
         for name, strategy in tries:
             solution = attempts.make(name, _deciding(strategy, program, attempts.observer))
             if solution is not None:

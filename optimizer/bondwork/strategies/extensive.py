@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bondwork.contracts import Observer, Options, ProgramDecision, Progress, Solution
+from bondwork.program.aggregation import solve_choices
 from bondwork.program.bounds import gap
 from bondwork.program.extensive import extensive_form, split
 from bondwork.program.filling import fill_up, repair
@@ -137,7 +138,7 @@ class _Search:
     def step(self) -> Status | None:
         """Let HiGHS solve once; return why all is over, or ``None`` where cuts were added."""
         left = dataclasses.replace(self.options, time_limit=max(self.ends - time.perf_counter(), 0.0))
-        answer = solve_program(
+        answer = solve_choices(
             self.cuts.matrices(),
             left,
             self.observer,

@@ -11,12 +11,12 @@ import numpy as np
 
 from bondwork.contracts import Observer, Options, Progress, Solution
 from bondwork.observing import Silence
+from bondwork.program.aggregation import solve_choices
 from bondwork.program.bounds import multiplier_bound
 from bondwork.program.choice_bound import choice_bound
 from bondwork.program.cutting import CuttingPlanes
 from bondwork.program.filling import Filling, could_gain, fill_greedily, serves_required_row
 from bondwork.program.proof import described, is_described, proof_of
-from bondwork.solver.solving import solve_program
 
 if TYPE_CHECKING:
     from bondwork.arrays import FloatArray
@@ -95,7 +95,7 @@ def _solve_with_cuts(
     for _ in range(MOST_CUT_ROUNDS):
         matrices = cuts.matrices()
         left = dataclasses.replace(options, time_limit=max(ends - time.perf_counter(), 0.0))
-        answer = solve_program(matrices, left, observer, relaxed=True, phase="relaxation")
+        answer = solve_choices(matrices, left, observer, relaxed=True, phase="relaxation")
         if answer.row_duals is None or answer.status != "optimal":
             break
         previous, bound = bound, min(bound, multiplier_bound(matrices, answer.row_duals))

@@ -10,6 +10,7 @@ import numpy as np
 
 from bondwork.contracts import Solution
 from bondwork.observing import Hearing, in_one_line
+from bondwork.program.aggregation import different_choices
 from bondwork.program.filling import fill_greedily
 from bondwork.program.proof import Proof
 from bondwork.strategies.lagrangian.block_dual import BlockDual, Point
@@ -182,6 +183,11 @@ class Engine:
             self._take_tail(self._tails, plan)
             primal.greedy(shape.value, "greedy")
         reduced = self._price_rows()
+        if different_choices(self._program) < min(_MANY, self._program.choices):
+            # tasks that nothing tells apart: prices cannot either, and branch and bound need not
+            everything = np.ones(len(shape.value), dtype=bool)
+            if finish(session, everything, session.remaining / 2):
+                return
         primal.price_linking(self._own)
         narrow, wide = self._first_plan(reduced)
         own = shape.block_row_count

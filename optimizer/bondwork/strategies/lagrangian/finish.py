@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bondwork.program.aggregation import solve_choices
 from bondwork.program.cutting import CuttingPlanes
 from bondwork.program.filling import Filling
-from bondwork.solver.solving import solve_program
 
 if TYPE_CHECKING:
     from bondwork.arrays import BoolArray, FloatArray, IntArray
@@ -88,7 +88,7 @@ def _finish_with_cuts(session: Session, cuts: CuttingPlanes, columns: IntArray, 
             mip_rel_gap=0.9 * session.options.mip_rel_gap,
         )
         start = None if session.x is None else session.x[columns]
-        answer = solve_program(cuts.matrices(), options, _Quiet(session), start=start)
+        answer = solve_choices(cuts.matrices(), options, _Quiet(session), start=start)
         broken = 0
         if answer.x is not None:
             x = np.zeros(len(session.program.objective))
