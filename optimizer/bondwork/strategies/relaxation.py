@@ -17,6 +17,7 @@ from bondwork.program.choice_bound import choice_bound
 from bondwork.program.cutting import CuttingPlanes
 from bondwork.program.filling import Filling, could_gain, fill_greedily, serves_required_row
 from bondwork.program.proof import described, is_described, proof_of
+from bondwork.solver.solving import solve_program
 
 if TYPE_CHECKING:
     from bondwork.arrays import FloatArray
