@@ -218,6 +218,7 @@ def test_a_deficit_and_a_stake_below_what_is_exposed():
         ("collateral of cp", -2.5, 0.0),
         ("stake of op", 3.0, 4.0),
     ]
+    assert not {each.limit for each in plan.prices} & {each.limit for each in plan.overcommitted}
     (left,) = plan.unassigned
     assert (left.task, left.reason, left.limits) == ("mine", "no_room", ["stake of op"])
 

@@ -78,6 +78,8 @@ def build_plan(
     bound = solution.bound if math.isfinite(solution.bound) else None
     if objective is not None and bound is not None:
         bound = max(bound, objective)  # the plan's own sum may round to a hair above the solver's
+    exceeded = list_overcommitted(instance, program.limits, program.measures)
+    full = {each.limit for each in exceeded}
     return Plan(
         status=solution.status,
         solution="none" if x is None else "optimal" if solution.status == "optimal" else "feasible",
@@ -93,8 +95,9 @@ def build_plan(
         loads=[] if x is None else load_shares(instance, chosen_offers(program, x)),
         load_error=program.load_error,
         risk=list_risk_values(instance, assessments, tightening),
-        overcommitted=list_overcommitted(instance, program.limits, program.measures),
-        prices=price_limits(program, solution),
+        overcommitted=exceeded,
+        # one more unit of what commitments exceed earns nothing
+        prices=[each for each in price_limits(program, solution) if each.limit not in full],
         prices_from=solution.prices_from,
         ineligible_offers=count_ineligible(instance),
         conflict=conflict,

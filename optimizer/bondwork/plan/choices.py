@@ -8,6 +8,7 @@ import numpy as np
 
 from bondwork.plan.plan import Explanation
 from bondwork.problem.limits import LimitKind
+from bondwork.risk.limits import committed_value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +65,10 @@ def explain_choices(
 
 
 def _worth_at_prices(program: Program, solution: Solution) -> FloatArray | None:
-    """Net reward of each choice less the price of what it uses; ``None`` where that is not known."""
+    """Net reward of each choice less the price of what it uses; ``None`` where that is not known.
+
+    What takes of a limit that commitments exceed cannot be chosen: it is no rival, and has no price there.
+    """
     duals, prices = solution.row_duals, solution.measure_prices
     if duals is None or solution.x is None or program.loads or program.mean_risk is not None:
         return None
@@ -72,17 +76,21 @@ def _worth_at_prices(program: Program, solution: Solution) -> FloatArray | None:
         return None
     core = program.without_auxiliaries()
     priced = np.where(core.limits.kind == LimitKind.TASK, 0.0, np.nan_to_num(duals))
+    exceeded = core.limits.exceeded()
+    priced[exceeded] = 0.0
     worth = core.objective - core.matrix.T @ priced
+    barred = np.unique(core.matrix[exceeded].indices)
+    worth[barred[solution.x[barred] <= 0.5]] = -np.inf
     if prices is not None:
         for price, measure in zip(prices.tolist(), program.measures, strict=True):
-            if price > 0.0:
+            if price > 0.0 and committed_value(measure) < measure.ceiling:
                 worth = worth - price * measure.cut(solution.x).normal
     return np.asarray(worth)
 
 
 def _best_rivals(worth: FloatArray, task: IntArray, chosen: np.ndarray, tasks: int) -> IntArray:
     """Best choice of each task that was not taken, -1 where there is none; the first of equals."""
-    others = np.flatnonzero(~chosen)
+    others = np.flatnonzero(~chosen & np.isfinite(worth))
     order = others[np.lexsort((others, -worth[others], task[others]))]
     rival = np.full(tasks, -1, dtype=np.int64)
     found, position = np.unique(task[order], return_index=True)

@@ -372,8 +372,10 @@ class Engine:
         return Proof(duals, self._tails.proofs(self._measure_prices(self._tails)))
 
     def _measure_prices(self, tails: Tails) -> FloatArray:
-        """Currency per unit of each tail limit."""
+        """Currency per unit of each tail limit; 0 where a limit that leaves nothing drove it to infinity."""
         mine = self._own[len(self._own) - len(tails.uppers) :]
-        return np.divide(
-            mine * self._shape.unit, tails.uppers, out=np.zeros(len(mine)), where=tails.uppers > 0
-        )
+        with np.errstate(over="ignore"):
+            price = np.divide(
+                mine * self._shape.unit, tails.uppers, out=np.zeros(len(mine)), where=tails.uppers > 0
+            )
+        return np.where(np.isfinite(price), price, 0.0)

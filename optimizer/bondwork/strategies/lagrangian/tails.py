@@ -47,6 +47,9 @@ _GENEROUS = 1.05
 #: at those whose losses are highest, so many times what the tail takes.
 _LEAST_SCENARIOS, _NEAR = 1000, 3.0
 
+#: Weights of columns in a row for a limit of 1 end here: nothing above 1 fits.
+_MOST_WEIGHT = 1e6
+
 #: A step of the density that is long enough to end at the worst tail of the plan.
 WHOLE = 1e9
 
@@ -310,10 +313,13 @@ def _slack(measure: Measure) -> float:
 
 
 def _scaled(normal: FloatArray, upper: float) -> FloatArray:
-    """Weights of ``normal @ x <= upper`` for a limit of 1; nothing with a loss fits where none is allowed."""
+    """Weights of ``normal @ x <= upper`` for a limit of 1; nothing with a loss fits where none is allowed.
+
+    What alone does not fit does so no less with a smaller weight above 1, and prices stay finite.
+    """
     if upper <= 1e-12 * float(normal.max(initial=0.0)):
         return np.where(normal > 0.0, 2.0, 0.0)
-    return normal / upper
+    return np.minimum(normal / upper, _MOST_WEIGHT)
 
 
 #: Measures that annealing follows scenario by scenario.
