@@ -73,6 +73,37 @@ def test_the_toy_by_hand() -> None:
     assert off <= 5.0 * plan.evaluation.standard_error
 
 
+@pytest.mark.parametrize("dependence", [{}, {"common": 0.3, "coprocessor": 0.2}])
+def test_outages_and_factors_are_listed(dependence: dict[str, float]) -> None:
+    """An offer that fails more often than not is left, and taken up for 5 - 0.2 by one who is sure."""
+    document = toy(
+        coprocessors=[{"id": "a", "outage_probability": 0.05}, {"id": "b"}],
+        tasks=[{"id": "t", "operator": "op", "reward": 5, "slashing": 26}],
+        offers=[
+            {"task": "t", "coprocessor": "a", "bid": 1, "success_probability": 0.4},
+            {"stage": 2, "task": "t", "coprocessor": "b", "bid": 0.2, "success_probability": 1},
+        ],
+        uncertainty={"scenarios": 16, "dependence": dependence},
+    )
+    plan = solved(document)
+    assert plan.status == "optimal"
+    assert plan.objective == pytest.approx(4.8)
+    assert plan.bound == pytest.approx(4.8)
+    assert any("all 2 outcomes" in note for note in plan.provenance.notes)
+
+
+def test_an_outage_takes_all_that_a_coprocessor_holds() -> None:
+    """Both tasks fail together, once in ten: the rescuer has room for one of them then."""
+    document = toy()
+    document["coprocessors"][0]["outage_probability"] = 0.1
+    for each in document["offers"][:2]:
+        each["success_probability"] = 0.9
+    plan = solved(document)
+    # 0.9*8 - 0.1*4 - 1 = 5.8 and 0.9*6 - 0.1*4 - 1 = 4; t rescued with 0.1: 0.1 * 9
+    assert plan.objective == pytest.approx(5.8 + 4.0 + 0.9)
+    assert [node.probability for node in plan.recourse] == pytest.approx([0.9, 0.1])
+
+
 @settings(
     max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
 )

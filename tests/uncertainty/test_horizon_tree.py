@@ -8,8 +8,9 @@ import pytest
 import bondwork
 from bondwork.uncertainty.dependence import Dependence
 from bondwork.uncertainty.horizon import ENDED, horizon_tree, unique_names
-from bondwork.uncertainty.joint_outcomes import MOST_LISTED, list_outcomes
+from bondwork.uncertainty.joint_outcomes import list_outcomes
 from bondwork.uncertainty.outcomes import OutcomeLaw
+from bondwork.uncertainty.sampling import sample_outcomes
 from bondwork.uncertainty.tree import ScenarioTree
 
 TASK = {"id": "t", "operator": "op", "reward": 4, "slashing": 1}
@@ -109,11 +110,50 @@ def test_joint_outcomes_have_the_probabilities_of_the_law(factors):
 
 
 def test_laws_without_a_list():
-    many = MOST_LISTED + 1
-    assert list_outcomes(OutcomeLaw.of(range(many), 0.5)) is None
+    assert list_outcomes(OutcomeLaw.of(range(13), 0.5)) is None
+    assert len(list_outcomes(OutcomeLaw.of(range(13), 0.5), 2**13)[1]) == 2**13
     assert list_outcomes(OutcomeLaw.of([0, 0], 0.5, concentration=10.0)) is None
     assert list_outcomes(OutcomeLaw.of([0, 1], 0.5, concentration=10.0)) is not None
-    assert list_outcomes(OutcomeLaw.of([0, 1], 0.5, dependence=Dependence(0.5, 0.5))) is None
+
+
+@pytest.mark.parametrize(
+    "factors", [(0.5, 0.5), (0.0, 1.0), (1.0, 0.0), (0.99, 0.0), (0.0, 0.99), (0.3, 0.1)]
+)
+def test_outcomes_that_factors_tie_fast_together(factors):
+    """Against a large sample, and against the closed form of pairs."""
+    dependence = Dependence(*factors)
+    law = OutcomeLaw.of([0, 0, 1], [0.9, 0.7, 0.8], outage_probability=[0.1, 0.05], dependence=dependence)
+    outcomes, chance = list_outcomes(law)
+    assert chance.sum() == pytest.approx(1.0, abs=1e-12)
+    assert chance @ outcomes == pytest.approx([0.9, 0.7, 0.8], abs=1e-10)
+    for pair, same in (((0, 1), True), ((0, 2), False), ((1, 2), False)):
+        p = law.success_probability[list(pair)]
+        out = law.outage_probability[law.executor[list(pair)]]
+        both = dependence.joint_failure_probability(p[0], p[1], same_executor=same, outage=tuple(out))
+        assert chance[(~outcomes[:, pair]).all(axis=1)].sum() == pytest.approx(both, abs=1e-10)
+    drawn = ~sample_outcomes(law, 1 << 17, seed=1).dense()
+    code = 2 ** np.arange(3)
+    share = np.bincount(drawn @ code, minlength=8) / len(drawn)
+    exact = np.bincount(outcomes @ code, chance, minlength=8)
+    assert exact == pytest.approx(share, abs=0.005)
+
+
+def test_what_fails_by_an_outage_alone_fails_together():
+    law = OutcomeLaw.of([0] * 20 + [1], [0.95] * 20 + [0.5], outage_probability=[0.05, 0.0])
+    outcomes, chance = list_outcomes(law)
+    assert len(chance) == 4
+    assert outcomes[:, :20].all(axis=1).tolist() == [False, False, True, True]
+    assert chance == pytest.approx([0.025, 0.025, 0.475, 0.475])
+    uncertain = OutcomeLaw.of(
+        [0, 1],
+        0.5,
+        concentration=[4.0, np.inf],
+        outage_probability=[0.2, 0.0],
+        dependence=Dependence(0.4, 0.2),
+    )
+    outcomes, chance = list_outcomes(uncertain)
+    drawn = sample_outcomes(uncertain, 1 << 17, seed=1).dense()
+    assert chance[~outcomes.any(axis=1)].sum() == pytest.approx(drawn.all(axis=1).mean(), abs=0.005)
 
 
 def test_names_are_unique_whatever_ids_hold():

@@ -18,17 +18,11 @@ import numpy as np
 from scipy.special import betainc, betaincc, betaincinv, expit, log1p, logit, ndtr, ndtri, polygamma
 
 from bondwork.uncertainty.dependence import given_no_outage
+from bondwork.uncertainty.normal_nodes import RANGE, STEP
 
 if TYPE_CHECKING:
     from bondwork.arrays import FloatArray, IntArray
     from bondwork.uncertainty.outcomes import OutcomeLaw
-
-#: Normal numbers are cut here: what is beyond has a probability below 3e-19.
-RANGE = 9.0
-
-#: Step of the trapezoidal rule for an average over a normal number, in units of what it averages: the rule
-#: errs by exp(-2 * (pi / step)**2) or less for what is itself a normal distribution function.
-STEP = 0.6
 
 #: Probabilities at which the quantiles of a beta distribution tell where it bends.
 _LADDER = (1e-13, 1e-9, 1e-6, 1e-4, 1e-3, 0.01, 0.05, 0.15, 0.3, 0.5)

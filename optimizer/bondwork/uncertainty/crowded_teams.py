@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from bondwork.uncertainty.common_factor import RANGE, FactorModel
-from bondwork.uncertainty.team_chances import Chances, normal_pieces
+from bondwork.uncertainty.common_factor import FactorModel
+from bondwork.uncertainty.normal_nodes import normal_pieces, window
+from bondwork.uncertainty.team_chances import Chances
 
 if TYPE_CHECKING:
     from bondwork.arrays import FloatArray, IntArray
@@ -65,10 +66,8 @@ def _group_law(
     score = ndtri(model.mean[group])
     factor, weight = np.zeros(1), np.ones(1)
     if share > 0.0 and own > 0.0:
-        factor, weight = normal_pieces(
-            [_window((score[[i]] - np.sqrt(model.common) * m) / np.sqrt(share), np.sqrt(rest / share))
-             for i in range(len(group))]
-        )  # fmt: skip
+        bends = (score - np.sqrt(model.common) * m) / np.sqrt(share)
+        factor, weight = normal_pieces([window(bends[[i]], np.sqrt(rest / share)) for i in range(len(bends))])
     gap = score[:, np.newaxis] - np.sqrt(model.common) * m - np.sqrt(share if own > 0.0 else 0.0) * factor
     p = (gap >= 0.0).astype(np.float64) if rest == 0.0 else ndtr(gap / np.sqrt(rest))
     table = [np.stack([1.0 - each, each]) for each in p]
@@ -80,14 +79,6 @@ def _group_law(
         alone = np.stack([1.0 - each, np.zeros_like(each)])
         failing.append(up * (_convolve([*table[:i], alone, *table[i + 1 :]]) @ weight) + out)
     return counts, failing
-
-
-def _window(score: FloatArray, width: float) -> FloatArray:
-    """Bends of a normal distribution function around a score."""
-    if not np.isfinite(score[0]):
-        return score[:0]
-    edges = np.concatenate([score, score + RANGE * width * np.linspace(-1.0, 1.0, 11)])
-    return np.unique(np.clip(edges, -RANGE, RANGE))
 
 
 def _convolve(laws: list[FloatArray]) -> FloatArray:

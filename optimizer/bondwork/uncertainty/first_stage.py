@@ -15,6 +15,7 @@ import numpy as np
 
 from bondwork.arrays import freeze_fields
 from bondwork.problem.faults import Refusal
+from bondwork.uncertainty.joint_outcomes import list_outcomes
 from bondwork.uncertainty.sampling import outcome_law, sample_outcomes
 from bondwork.uncertainty.seeds import child, seed_sequence
 from bondwork.uncertainty.tree import ScenarioTree
@@ -148,7 +149,7 @@ def draw_first_stage(
     scenarios: int | None = None,
     method: str | None = None,
 ) -> FirstStage:
-    """Draw outcomes of the first stage, or list all of them where they are independent and few.
+    """Draw outcomes of the first stage, or list all of them with their probabilities where they are few.
 
     Parameters
     ----------
@@ -284,30 +285,14 @@ def _outcomes(
     law: OutcomeLaw, count: int, most: int, root: np.random.SeedSequence, method: str
 ) -> tuple[BoolArray, FloatArray, int]:
     """Distinct outcomes, their probabilities, and how many scenarios were drawn for them."""
-    uncertain = np.flatnonzero((law.success_probability > 0.0) & (law.success_probability < 1.0))
-    if _independent(law) and 2 ** min(len(uncertain), 62) <= most:
-        return (*_listed(law, uncertain), 0)
+    listed = list_outcomes(law, most) if most else None
+    if listed is not None:
+        failed, chance = ~listed[0], listed[1]
+        order = np.lexsort(failed.T) if failed.shape[1] else np.zeros(1, dtype=np.int64)
+        return failed[order], chance[order], 0
     sample = sample_outcomes(law, count, seed=root, method=method)
     table, which = distinct(sample.dense())
     return table, _together(which, sample.probability, len(table)), count
-
-
-def _independent(law: OutcomeLaw) -> bool:
-    dependence = law.dependence
-    alone = dependence.common == 0.0 and dependence.coprocessor == 0.0
-    fixed = bool(np.all(np.isinf(law.concentration)))
-    outages = law.outage_probability[np.unique(law.executor)]
-    return alone and fixed and not np.any(outages)
-
-
-def _listed(law: OutcomeLaw, uncertain: IntArray) -> tuple[BoolArray, FloatArray]:
-    """All outcomes of independent offers."""
-    bits = (np.arange(2 ** len(uncertain))[:, np.newaxis] >> np.arange(len(uncertain))) & 1 == 1
-    failed = np.tile(law.success_probability <= 0.0, (len(bits), 1))
-    failed[:, uncertain] = bits
-    p = law.success_probability[uncertain]
-    probability = np.where(bits, 1.0 - p, p).prod(axis=1)
-    return failed, probability / probability.sum()
 
 
 def _together(which: IntArray, probability: FloatArray, size: int) -> FloatArray:

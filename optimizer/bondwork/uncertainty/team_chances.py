@@ -14,18 +14,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import ndtr
 
-from bondwork.uncertainty.common_factor import RANGE, STEP, FactorModel, resampled_success
+from bondwork.uncertainty.common_factor import FactorModel, resampled_success
+from bondwork.uncertainty.normal_nodes import SMOOTH, normal_pieces, normal_trapezoid, smooth_step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bondwork.arrays import FloatArray, IntArray
     from bondwork.uncertainty.outcomes import OutcomeLaw
-
-#: Share of the common factor up to which all teams share the nodes of one rule on the whole line.
-_SMOOTH = 0.985
 
 #: Halving the step squares the error of the rule at least: so near to each other, the finer one is exact.
 _CLOSE = 1e-6
@@ -84,7 +81,7 @@ def team_chances(law: OutcomeLaw, teams: IntArray, quorum: int, rates: FloatArra
         equal = np.full(len(rates), 1.0 / len(rates))
         for rows in _blocks(len(teams), len(rates)):
             _average(found, rows, past[teams[rows]], equal, quorum)
-    elif law.dependence.common <= _SMOOTH:
+    elif law.dependence.common <= SMOOTH:
         _integrate_shared(found, FactorModel.of(law), teams, quorum)
     else:
         _integrate_piecewise(found, FactorModel.of(law), teams, quorum)
@@ -98,12 +95,10 @@ def team_chances(law: OutcomeLaw, teams: IntArray, quorum: int, rates: FloatArra
 def _integrate_shared(found: Chances, model: FactorModel, teams: IntArray, quorum: int) -> None:
     """Trapezoidal rule with halved steps for those that need them."""
     slope = model.common / (1.0 - model.common)
-    step = STEP / np.sqrt(1.0 + teams.shape[1] * slope)
+    step = smooth_step(teams.shape[1] * slope)
     left = np.arange(len(teams))
     while len(left):
-        half = int(np.ceil(RANGE / step / 2.0)) * 2
-        factor = step * np.arange(-half, half + 1.0)
-        weight = step * np.exp(-0.5 * factor**2) / np.sqrt(2.0 * np.pi)
+        factor, weight = normal_trapezoid(step)
         again = []
         for block in _blocks(len(left), len(factor)):
             rows = left[block]
@@ -128,25 +123,6 @@ def _integrate_piecewise(found: Chances, model: FactorModel, teams: IntArray, qu
             factor, weight = normal_pieces([bends[piece] for piece in pieces.tolist()])
             table = model.success(pieces, factor)[where.reshape(teams[mine].shape)]
             _average(found, mine, table, weight, quorum)
-
-
-def normal_pieces(bends: list[FloatArray]) -> tuple[FloatArray, FloatArray]:
-    """Nodes and weights of a normal average that is smooth between the bends and constant outside of them."""
-    edges = np.unique(np.concatenate([[-np.inf, np.inf], *bends]))
-    low, high = edges[:-1], edges[1:]
-    bent = np.zeros(len(low), dtype=bool)
-    for each in bends:
-        if len(each) > 1:
-            bent |= (low >= each[0]) & (high <= each[-1])
-    mass = ndtr(high) - ndtr(low)
-    mass = np.where(low > 0.0, ndtr(-low) - ndtr(-high), mass)
-    flat = ~bent
-    inside = (np.clip(low, -2.0 * RANGE, None) + np.clip(high, None, 2.0 * RANGE)) / 2.0
-    points, weights = np.polynomial.legendre.leggauss(10)
-    half = (high[bent] - low[bent])[:, np.newaxis] / 2.0
-    factor = (inside[bent, np.newaxis] + half * points).ravel()
-    weight = (half * weights).ravel() * np.exp(-0.5 * factor**2) / np.sqrt(2.0 * np.pi)
-    return np.concatenate([inside[flat], factor]), np.concatenate([mass[flat], weight])
 
 
 def _average(
