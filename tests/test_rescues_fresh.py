@@ -56,8 +56,9 @@ def test_the_best_of_all_policies_on_sampled_outcomes(document: dict[str, Any]) 
         return
     assert plan.objective == pytest.approx(best, abs=1e-6)
     assert bondwork.verify(instance, plan)
+    listed = any("all" in note and "exact" in note for note in plan.provenance.notes)
     for each in plan.risk:
-        assert each.out_of_sample is not None
+        assert listed or each.out_of_sample is not None
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=SLOW)
@@ -184,7 +185,7 @@ def test_the_mean_of_fresh_losses_is_that_of_the_law() -> None:
              "success_probability": 0.6},
         ],
         "risk": [{"measure": "expected", "budget": 50.0}, {"measure": "cvar", "level": 0.5, "budget": 50.0}],
-        "uncertainty": {"scenarios": 8},
+        "uncertainty": {"scenarios": 1},  # so that the two outcomes there are cannot be listed
     }  # fmt: skip
     plan = bondwork.solve(bondwork.load(document), mip_rel_gap=0.0)
     mean, tail = plan.risk

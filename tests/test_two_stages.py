@@ -188,7 +188,7 @@ def test_a_sampled_round_of_some_size() -> None:
 
 
 def test_alike_scenarios_are_one_and_the_sample_keeps_marginals() -> None:
-    document = generate_round(6, 3, 2, 1, rescue=1)
+    document = generate_round(12, 3, 2, 1, rescue=1)  # more outcomes than can be listed
     document["uncertainty"]["scenarios"] = 4096
     instance = bondwork.load(document)
     rescues = find_rescues(instance)
@@ -251,6 +251,7 @@ def test_verify_finds_what_is_not_so(path: list[Any], value: Any) -> None:
 def return_to_other_scenarios(plan: dict[str, Any]) -> None:
     """Another seed is another tree, where outcomes are sampled."""
     document = generate_round(4, 3, 2, 2, rescue=1)
+    document["uncertainty"]["scenarios"] = 16
     instance = bondwork.load(document)
     sampled = json.loads(bondwork.solve(instance, mip_rel_gap=0.0).to_json())
     assert bondwork.verify(instance, sampled)

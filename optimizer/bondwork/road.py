@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from bondwork.base.clock import Clock
+from bondwork.calibration import Candidate, calibrate
 from bondwork.observing import BoundsOnly, Quiet
 from bondwork.plan.building import build_plan, chosen_offers
 from bondwork.plan.conflict import find_conflict
@@ -31,7 +32,7 @@ from bondwork.risk.limits import (
 from bondwork.strategies.greedy import Greedy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from bondwork.contracts import Formulation, Observer, Options, Solution, Strategy
     from bondwork.plan.plan import Conflict, Plan, ReplicaValue
@@ -46,11 +47,8 @@ RiskForm: TypeAlias = Literal["auto", "rows", "cuts"]
 #: Scenarios up to which ``auto`` writes convex tail limits as rows: HiGHS then sees them whole.
 MOST_ROW_SCENARIOS = 128
 
-#: Times that calibration tightens budgets before it hands out what it has.
-MOST_CALIBRATIONS = 8
-
-#: Share by which calibration aims below the budget, so that the next plan need not be lucky.
-CALIBRATION_MARGIN = 0.002
+#: Share of the objective that calibration may leave: less is not worth another solve.
+ENOUGH_GAIN = 0.002
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -198,36 +196,30 @@ class Road:
     ) -> tuple[Solution, tuple[Assessment, ...], dict[int, float], Program]:
         """Solve, and tighten calibrated limits until they hold on fresh scenarios."""
         ends = time.perf_counter() + self.options.time_limit
-        tightening: dict[int, float] = {}
         # what must hold on fresh scenarios is known to do so only once it was measured there
         calibrated = any(limit.calibrate for limit in self.instance.risk)
         watch = BoundsOnly(self.observer) if calibrated else self.observer
         solution = self.strategy.solve(program, self.options, watch)
         assessments = self._assess(program, solution, sample, allow_partial=allow_partial)
-        for _ in range(MOST_CALIBRATIONS):
-            factors = tighter_factors(self.instance, assessments, tightening)
+        found = Candidate(program, solution, assessments, {})
+
+        def attempt(factors: Mapping[int, float]) -> Candidate | None:
             left = ends - time.perf_counter()
-            if (
-                not self.calibrates
-                or not factors
-                or left <= 0.0
-                or self.observer.should_stop()
-                or solution.x is None
-            ):
-                break
+            if left <= 0.0 or self.observer.should_stop():
+                return None
             tighter = self._tightened(program, factors)
             options = dataclasses.replace(self.options, time_limit=left)
             again = self.strategy.solve(tighter, options, Quiet(self.observer))
-            if again.x is None:
-                note = f"calibration gave up: tightened limits ended with status {again.status}"
-                solution = dataclasses.replace(solution, notes=(*solution.notes, note))
-                break
-            tightening, solution, used = factors, again, tighter
-            assessments = self._assess(used, solution, sample, allow_partial=allow_partial)
+            measured = self._assess(tighter, again, sample, allow_partial=allow_partial)
+            return Candidate(tighter, again, measured, dict(factors))
+
+        if self.calibrates and solution.x is not None:
+            enough = max(ENOUGH_GAIN, self.options.mip_rel_gap)
+            found = calibrate(self.instance, found, attempt, enough)
+        solution = found.solution
         if allow_partial and solution.x is None and solution.partial is not None:
             solution = dataclasses.replace(solution, x=solution.partial, status="locally_infeasible")
-        final = self._tightened(program, tightening) if tightening else program
-        return solution, assessments, tightening, final
+        return solution, found.assessments, found.factors, found.program
 
     def _assess(
         self, program: Program, solution: Solution, sample: RoundSample | None, *, allow_partial: bool
@@ -270,33 +262,6 @@ class _Noted:
         found = Greedy().solve(program, options, observer)
         self.seconds = time.perf_counter() - began
         return dataclasses.replace(found, status="time_limit", strategy="greedy", notes=(self.note,))
-
-
-def tighter_factors(
-    instance: Instance, assessments: Iterable[Assessment], tightening: Mapping[int, float]
-) -> dict[int, float]:
-    """Factors for the limits that do not hold; empty where all calibrated ones do.
-
-    Parameters
-    ----------
-    tightening
-        Factors, by limit, under which what is assessed came about.
-    """
-    factors = dict(tightening)
-    changed = False
-    for each in assessments:
-        if not instance.risk[each.limit].calibrate or each.is_kept or not each.out_of_sample:
-            continue
-        if tightening.get(each.limit, 1.0) * each.ceiling <= each.committed:
-            continue  # nothing that takes more than the commitments alone was chosen: no tightening helps
-        ratio = (1.0 - CALIBRATION_MARGIN) * each.permitted / each.out_of_sample
-        factor = tightening.get(each.limit, 1.0) * ratio
-        if each.in_sample <= each.ceiling * factor and each.ceiling > 0.0:
-            # the plan at hand would be within that ceiling and come out again
-            factor = ratio * each.in_sample / each.ceiling
-        factors[each.limit] = min(factors.get(each.limit, 1.0), factor)
-        changed = True
-    return factors if changed else {}
 
 
 def draw_scenarios(instance: Instance, seed: int) -> RoundSample | None:

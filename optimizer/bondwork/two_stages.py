@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bondwork.base.clock import Clock
+from bondwork.calibration import MOST_CALIBRATIONS, tighter_factors
 from bondwork.contracts import ProgramDecision, Progress
 from bondwork.observing import BoundsOnly, Quiet
 from bondwork.plan.conflict import find_conflict
@@ -40,7 +41,6 @@ from bondwork.program.stochastic_value import stochastic_value
 from bondwork.program.two_stage_search import is_large, search
 from bondwork.registry import load_strategy, strategy_names
 from bondwork.rehearsing import Later
-from bondwork.road import MOST_CALIBRATIONS, tighter_factors
 from bondwork.settings import read_settings
 from bondwork.strategies.extensive import Extensive
 

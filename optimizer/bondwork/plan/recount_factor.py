@@ -154,8 +154,8 @@ def tied_chances(team: Sequence[Work], needed: int, common: float, own: float) -
             rows = [_given_even(work.terms, common) for work in team]
         else:
             rows = [work.given(factor, common) for work in team]
-        short, blame = _short(rows, needed)
-        return 1.0 - float(weights @ short), [float(weights @ each) for each in blame]
+        fallen, with_each = _short(rows, needed)
+        return 1.0 - float(weights @ fallen), [float(weights @ each) for each in with_each]
     found = [_crowded(team, needed, m, common, own) for m in factor.tolist()]
     total = 1.0 - math.fsum(w * short for w, (short, _) in zip(weights, found, strict=True))
     blame = [
