@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from bondwork.base.tolerances import WORTH_NOISE
 from bondwork.plan.recount import Account
 from bondwork.uncertainty.first_stage import draw_first_stage
 
@@ -78,9 +79,9 @@ class RescueRecount:
                 for early in by_claim[self._claim(offer)]
                 if recount.coprocessor[early] != recount.coprocessor[offer]
             }
-            if others and (self.measured or math.fsum(self.terms(offer, failed=True)) > 0.0):
+            if others and (self.measured or _pays(self.terms(offer, failed=True))):
                 self.follows[offer] = others
-            left = math.fsum(self.terms(offer, failed=False)) > 0.0
+            left = _pays(self.terms(offer, failed=False))
             if left and not self.required[recount.task[offer]]:
                 self.takes_up.add(offer)
 
@@ -242,3 +243,8 @@ def tail_value(losses: list[tuple[float, float]], measure: str, level: float, bu
         if left <= 0.0:
             break
     return math.fsum(terms) / (1.0 - level)
+
+
+def _pays(terms: list[float]) -> bool:
+    """Whether terms come to something that is not worth nothing."""
+    return math.fsum(terms) > WORTH_NOISE * math.fsum(map(abs, terms))

@@ -23,8 +23,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bondwork.arrays import freeze_fields
+from bondwork.base.tolerances import WORTH_NOISE
 from bondwork.problem.instance import NOBODY
 from bondwork.problem.values import (
+    cost_size,
     is_below_minimum_collateral,
     is_committed,
     is_eligible,
@@ -87,7 +89,8 @@ def limits_losses(instance: Instance) -> bool:
 def find_rescues(instance: Instance) -> Rescues:
     """Find the second-stage offers that could do something.
 
-    An offer that could only cost is left out: unless losses are limited or priced, a rescue must pay.
+    An offer that could only cost is left out: unless losses are limited or priced, a rescue must pay. What is
+    worth nothing, up to `WORTH_NOISE` of the sizes of its terms, does not.
 
     Examples
     --------
@@ -115,8 +118,12 @@ def find_rescues(instance: Instance) -> Rescues:
     late = np.flatnonzero(possible)
     alone = net_reward(instance)[late]
     after_failure, when_left = alone + slashing[late], alone + tasks.unassigned_cost[offers.task[late]]
-    takes_over = (after_failure > 0.0) | limits_losses(instance)
-    takes_up = (when_left > 0.0) & ~tasks.required[offers.task[late]]
+    p, cost = offers.success_probability[late], cost_size(instance)[late]
+    size = instance.claims.reward[offers.claim[late]] * p + cost
+    takes_over = after_failure > WORTH_NOISE * (size + slashing[late] * p)
+    takes_over |= limits_losses(instance)
+    size += slashing[late] * (1.0 - p) + tasks.unassigned_cost[offers.task[late]]
+    takes_up = (when_left > WORTH_NOISE * size) & ~tasks.required[offers.task[late]]
     rescue, offer = _pairs(instance, late)
     followed = np.bincount(rescue, minlength=len(late)) > 0
     takes_over &= followed
