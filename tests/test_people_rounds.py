@@ -56,3 +56,40 @@ def test_trying_every_plan_finds_no_better_one(document: Document, strategy: str
         assert plan.bound >= best.objective - slack
     if strategy == "extensive":
         assert plan.objective is not None and plan.objective >= best.objective - slack
+
+
+@pytest.mark.parametrize("unit", [1, 10**18])
+@pytest.mark.parametrize("limited", [False, True])
+def test_a_rescue_that_breaks_even_is_one_for_neither_planner_nor_check(unit: int, limited: bool) -> None:
+    # taken up, it earns 1.8 - 0.2 - 6.6 + 5: nothing on paper, a rounding of some sign in binary
+    late = {"stage": 2, "coprocessor": "c", "success_probability": 0.9}
+    task = {"operator": "o", "reward": 2 * unit, "slashing": 2 * unit, "unassigned_cost": 5 * unit}
+    other = {"id": "u", "operator": "o", "reward": 8 * unit, "slashing": 0}
+    document: Document = {
+        "format": "bondwork.round/1",
+        "operators": [{"id": "o"}],
+        "coprocessors": [{"id": "c"}, {"id": "d"}],
+        "tasks": [task | {"id": "t"}, other],
+        "offers": [
+            late | {"id": "late", "task": "t", "bid": 66 * unit // 10},
+            late | {"id": "again", "task": "u", "bid": unit},
+            {"task": "u", "coprocessor": "d", "bid": unit, "success_probability": 0.5},
+            {
+                "id": "again",
+                "stage": 2,
+                "task": "u",
+                "coprocessor": "c",
+                "bid": unit,
+                "success_probability": 0.5,
+            },
+        ],
+    }
+    if limited:
+        document["risk"] = [{"measure": "worst_case", "budget": 20 * unit}]
+    instance = bondwork.load(document)
+    for strategy in PROGRAMS:
+        plan = bondwork.solve(instance, strategy=strategy, mip_rel_gap=0.0)
+        assert bondwork.verify(instance, json.loads(plan.to_json()))
+        assert not [
+            note for note in plan.provenance.notes if "does not verify" in note or "recounted" in note
+        ]
