@@ -10,10 +10,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
+from bondwork.base.statistics import tail_density
 from bondwork.plan.recount_risk import mean_of_worst
 from bondwork.risk.ambiguous import WorstExpectation
 from bondwork.risk.chance import Chance
-from bondwork.risk.cvar import ConditionalValueAtRisk, cvar, tail_density
+from bondwork.risk.cvar import ConditionalValueAtRisk, cvar
 from bondwork.risk.losses import ScopeLoss
 from bondwork.risk.running import RunningMeasure
 from bondwork.risk.worst_case import WorstCase

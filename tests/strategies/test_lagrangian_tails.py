@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
+from bondwork.base.statistics import tail_density
 from bondwork.contracts import Options, WarmStart
 from bondwork.problem.limits import LimitKind
 from bondwork.program.blocks import with_mean_risk, with_measures
 from bondwork.program.program import Program
 from bondwork.risk.ambiguous import WorstExpectation
 from bondwork.risk.chance import Chance
-from bondwork.risk.cvar import ConditionalValueAtRisk, tail_density
+from bondwork.risk.cvar import ConditionalValueAtRisk
 from bondwork.risk.losses import ScopeLoss
 from bondwork.risk.worst_case import WorstCase
 from bondwork.strategies.extensive import Extensive

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bondwork.base.statistics import student_interval
 from bondwork.comparison.row import FAILED, REFUSED, problems
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Difference:
         Whether it is a share of the larger of the two (all problems together) or an amount in currency.
     mean, low, high
         Contender less reference, better counted positive, and its confidence interval (Student t); no
-        interval from a single number, or where all differences are alike.
+        interval from a single number, and one of width 0 where all differences are alike.
     pairs, wins, losses
         How many pairs, and in how many the contender was better or worse.
     """
@@ -264,13 +265,7 @@ def _by_round(name: str, reference: str, pairs: list[tuple[Row, Row]], confidenc
 def _difference(
     name: str, reference: str, round_: str | None, of: str, values: FloatArray, confidence: float
 ) -> Difference:
-    from scipy import stats
-
-    mean, low, high = float(values.mean()), None, None
-    spread = float(values.std(ddof=1)) if len(values) > 1 else 0.0
-    if spread > 0.0:
-        half = stats.t.ppf(0.5 + confidence / 2.0, len(values) - 1) * spread / math.sqrt(len(values))
-        low, high = mean - float(half), mean + float(half)
+    mean, low, high = student_interval(values, confidence)
     return Difference(
         contender=name,
         reference=reference,

@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import stdtrit
 
 from bondwork.arrays import freeze_fields
+from bondwork.base.statistics import student_quantile
 from bondwork.contracts import Options
 from bondwork.observing import Silence
 from bondwork.problem.faults import Fault, InvalidInput
@@ -218,7 +218,7 @@ def gap_interval(
     """
     # an optimum below the value of a feasible decision is the rounding of the solver
     gaps = np.maximum(sign * (bounds - values), 0.0)
-    quantile = float(stdtrit(len(gaps) - 1, confidence))
+    quantile = student_quantile(confidence, len(gaps) - 1)
     finite = bool(np.all(np.isfinite(gaps)))
     error = float(gaps.std(ddof=1) / math.sqrt(len(gaps))) if finite else math.inf
     estimate = float(gaps.mean())

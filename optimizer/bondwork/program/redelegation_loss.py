@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bondwork.base.statistics import weighted_cvar as cvar
 from bondwork.problem.instance import RiskLimit
 from bondwork.program.linking import Linking
 from bondwork.program.node_rows import unique_names
 from bondwork.risk.chance import most_allowed
-from bondwork.risk.cvar import cvar
 from bondwork.risk.limits import ceiling_of, members
 from bondwork.risk.losses import unit_of
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bondwork.base.statistics import weighted_cvar as cvar
 from bondwork.problem.rescues import limits_losses
 from bondwork.problem.values import net_reward
 from bondwork.program.contingency import carry_out
@@ -21,7 +22,6 @@ from bondwork.program.redelegation import has_tails
 from bondwork.program.redelegation_loss import committed_loss
 from bondwork.risk.assessment import FRESH_SCENARIOS, Assessment, fresh_seed
 from bondwork.risk.chance import most_allowed
-from bondwork.risk.cvar import cvar
 from bondwork.risk.limits import ceiling_of, members
 
 if TYPE_CHECKING:

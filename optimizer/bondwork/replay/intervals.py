@@ -6,10 +6,12 @@ be taken for independent observations: batches and blocks of them nearly are.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+from bondwork.base.statistics import cvar as tail_mean
+from bondwork.base.statistics import student_interval
 
 if TYPE_CHECKING:
     from bondwork.arrays import FloatArray
@@ -49,32 +51,13 @@ def total(values: FloatArray, confidence: float) -> Estimate:
     if batches < FEWEST_BATCHES:
         return Estimate(float(values.sum()), None, None)
     parts = np.array_split(values, batches)
-    means = np.array([part.mean() for part in parts])
-    from scipy.stats import t as student
-
-    half = float(student.ppf(0.5 + confidence / 2.0, batches - 1) * means.std(ddof=1) / math.sqrt(batches))
     value = float(values.sum())
-    return Estimate(value, value - half * n, value + half * n)
-
-
-def tail_mean(values: FloatArray, level: float) -> FloatArray:
-    """CVaR of rows of equally likely values. Shape (..., n) to (...).
-
-    Examples
-    --------
-    >>> float(tail_mean(np.array([0.0, 1.0, 2.0, 9.0]), 0.5))
-    5.5
-    """
-    n = values.shape[-1]
-    mass = (1.0 - level) * n
-    whole = min(int(mass + 1e-9), n)
-    ordered = np.sort(values, axis=-1)[..., ::-1]
-    summed = ordered[..., :whole].sum(axis=-1)
-    rest = mass - whole
-    if rest > 1e-9 and whole < n:
-        summed = summed + rest * ordered[..., whole]
-    worst: FloatArray = summed / mass
-    return worst
+    if values.min() == values.max():
+        return Estimate(value, value, value)  # batches of equal numbers differ by rounding
+    mean, low, high = student_interval([part.mean() for part in parts], confidence)
+    if low is None or high is None:
+        return Estimate(value, None, None)
+    return Estimate(value, value - (mean - low) * n, value + (high - mean) * n)
 
 
 def cvar(values: FloatArray, level: float, confidence: float, seed: int) -> Estimate:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
+from bondwork.base.statistics import cvar
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -115,9 +117,7 @@ class MarketResult:
 
     def cvar(self, level: float = 0.95) -> float:
         """Mean slashing of the worst hours."""
-        slashed = np.sort(self.by_hour[:, 1])
-        worst = max(1, round((1.0 - level) * len(slashed)))
-        return float(slashed[-worst:].mean())
+        return float(cvar(self.by_hour[:, 1], level))
 
 
 class _World:

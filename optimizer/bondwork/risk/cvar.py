@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bondwork.base.statistics import tail_density, weighted_cvar
 from bondwork.risk.measure import Block, Cut
 
 if TYPE_CHECKING:
@@ -17,35 +18,8 @@ if TYPE_CHECKING:
     from bondwork.risk.losses import ScopeLoss
 
 
-def tail_density(losses: FloatArray, probability: FloatArray, level: float) -> FloatArray:
-    """Density, relative to the probabilities, that puts all weight on the worst (1 - level) share of losses.
-
-    Shape (S,), between 0 and 1/(1 - level); the scenario at the edge of the tail counts in part. Its
-    expectation of the losses is their CVaR, and its expectation of anything else a lower bound on that
-    thing's CVaR: both the value and the cuts come from it.
-    """
-    share = 1.0 - level
-    order = np.argsort(-losses, kind="stable")
-    reached = np.cumsum(probability[order])
-    inside = int(np.searchsorted(reached, share * (1.0 - 1e-12)))
-    density = np.zeros(len(losses))
-    density[order[:inside]] = 1.0 / share
-    if inside < len(order):
-        left = share - (reached[inside - 1] if inside else 0.0)
-        edge = order[inside]
-        density[edge] = left / share / probability[edge]
-    return density
-
-
-def cvar(losses: FloatArray, probability: FloatArray, level: float) -> float:
-    """CVaR of losses with the given probabilities, in their unit.
-
-    Examples
-    --------
-    >>> cvar(np.array([0.0, 1.0, 2.0, 9.0]), np.full(4, 0.25), 0.5)
-    5.5
-    """
-    return float(losses @ (tail_density(losses, probability, level) * probability))
+#: CVaR of losses with their probabilities.
+cvar = weighted_cvar
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from bondwork.base.statistics import cvar as tail_mean
+from bondwork.base.statistics import student_interval
 from bondwork.simulation.records import LOAD_BINS
 from bondwork.simulation.rules import UNITS
 
@@ -169,14 +171,8 @@ def interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
     >>> interval([1.0, 2.0, 3.0]).mean
     2.0
     """
-    from scipy.stats import t as student
-
-    x = np.asarray(values, dtype=np.float64)
-    mean = float(x.mean())
-    if len(x) < 2:
-        return Interval(mean=mean)
-    half = float(student.ppf(0.5 + confidence / 2.0, len(x) - 1) * x.std(ddof=1) / math.sqrt(len(x)))
-    return Interval(mean=mean, low=mean - half, high=mean + half)
+    mean, low, high = student_interval(values, confidence)
+    return Interval(mean=mean, low=low, high=high)
 
 
 def _within(name: str, value: Interval) -> Interval:
@@ -197,11 +193,8 @@ def write_interval(value: Interval | None) -> str:
 
 
 def cvar(loss: FloatArray, level: float = LEVEL) -> float:
-    """Mean of the worst share 1 - level of equally likely losses, the last one counted in part."""
-    ordered = np.sort(loss)[::-1]
-    mass = (1.0 - level) * len(ordered)
-    weight = np.clip(mass - np.arange(len(ordered)), 0.0, 1.0)
-    return float(ordered @ weight / mass)
+    """CVaR of the losses of periods."""
+    return float(tail_mean(loss, level))
 
 
 def _correlation(x: FloatArray, y: FloatArray) -> float | None:

@@ -10,8 +10,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from scipy.special import stdtrit
 
+from bondwork.base.statistics import student_quantile
 from bondwork.contracts import Options, ProgramDecision
 from bondwork.program.bounds import gap
 from bondwork.program.evaluation import evaluate, refuse_linking
@@ -159,7 +159,7 @@ class Saa:
         # the decision's value is over all scenarios, so only the optima are estimates
         error = float(optima.std(ddof=1)) / math.sqrt(len(optima))
         upper = max(sign * (float(optima.mean()) - value), 0.0)
-        upper += float(stdtrit(len(optima) - 1, self.confidence)) * error
+        upper += student_quantile(self.confidence, len(optima) - 1) * error
         return [
             f"statistical bound (no proof): {optima.mean():.9g} with standard error {error:.3g}; "
             f"optimality gap at most {upper:.3g} with {self.confidence:.0%} confidence"
