@@ -31,3 +31,11 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"published data is not at {SHARED}: it is no part of the project")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def mpi() -> None:
+    """Skip where processes of MPI cannot meet."""
+    memory = Path("/dev/shm")
+    if memory.is_dir() and not os.access(memory, os.W_OK):
+        pytest.skip(f"MPI needs shared memory, and {memory} cannot be written to")

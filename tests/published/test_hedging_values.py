@@ -23,6 +23,7 @@ PUBLISHED = [
 
 
 @pytest.mark.published
+@pytest.mark.usefixtures("mpi")
 @pytest.mark.parametrize(("name", "optimum", "bundle", "reached"), PUBLISHED)
 def test_the_optimum_lies_between(shared: Path, name: str, optimum: float, bundle: str, reached: float):
     program = read_smps(*(shared / "data" / "smps" / f"{name}.{end}" for end in ("cor", "tim", "sto")))

@@ -116,6 +116,7 @@ def test_settings_that_a_strategy_does_not_take_are_refused(instance: bondwork.I
         bondwork.solve(instance, strategy="expected-value", settings={"cuts": "single"})
 
 
+@pytest.mark.usefixtures("mpi")
 def test_hedging_on_three_ranks_is_within_the_gap_that_it_reports() -> None:
     pytest.importorskip("mpisppy")
     instance = bondwork.load(document(5, 12))

@@ -162,6 +162,8 @@ class LiveLP:
         """Solve from the last basis; ``numerical_error`` where HiGHS refused a number of the program."""
         if not self.is_loaded:
             return "numerical_error"
+        if seconds <= 0.0:
+            return "time_limit"
         if math.isfinite(seconds) or self._is_limited:
             # HiGHS counts the seconds of all its runs together
             self._highs.setOptionValue("time_limit", self._highs.getRunTime() + max(seconds, 0.0))

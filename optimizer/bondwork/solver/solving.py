@@ -114,6 +114,8 @@ def _solve_once(
     scaled = scale(program, settled=True, sharp=sharp)
     highs = make_highs()
     set_solve_options(highs, options)
+    if options.time_limit <= 0.0:
+        return Answer("time_limit", None, math.inf)  # some versions still solve what presolve can, others not
     if not pass_program(highs, program, scaled, relaxed=relaxed):
         return Answer("numerical_error", None, math.inf)
     if start is not None and not relaxed:

@@ -38,6 +38,7 @@ def folder(program: Path, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.usefixtures("mpi")
 def test_out_and_back(program: Path, folder: Path, tmp_path: Path):
     scripts = Path(sys.executable).parent
     environment = os.environ | {"PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
@@ -116,3 +117,28 @@ def test_the_same_program_gives_the_same_folder(program: Path, folder: Path, tmp
     assert run("export", "mpi-sppy", program, "-o", tmp_path / "again", "--set", "iterations=3")[0] == 0
     for path in folder.iterdir():
         assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
+
+
+def test_the_script_starts_the_launcher_for_one_machine_unless_told_otherwise(folder: Path, tmp_path: Path):
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("mpiexec", "mpiexec.gforker", "srun"):
+        (tools / name).write_text(f'#!/bin/sh\necho {name} "$1 $2 $UCX_NET_DEVICES" > {tmp_path}/started\n')
+        (tools / name).chmod(0o755)
+    environment = {name: value for name, value in os.environ.items() if name != "UCX_NET_DEVICES"}
+    environment["PATH"] = f"{tools}{os.pathsep}{os.environ['PATH']}"
+    started = []
+    for more in ({}, {"UCX_NET_DEVICES": "eth7"}, {"LAUNCHER": "srun --mpi=pmi2"}):
+        subprocess.run(["sh", str(folder / "run.sh")], env=environment | more, check=True, timeout=60)
+        started.append((tmp_path / "started").read_text().split())
+    (tools / "mpiexec.gforker").unlink()
+    subprocess.run(
+        ["sh", str(folder / "run.sh")], env=environment | {"PATH": f"{tools}:/usr/bin:/bin"}, check=True
+    )
+    started.append((tmp_path / "started").read_text().split())
+    assert started[0][:3] == ["mpiexec.gforker", "-n", "3"]
+    assert started[0][3] in ("lo", "lo0")
+    assert started[1][3] == "eth7"
+    assert started[2][:2] == ["srun", "--mpi=pmi2"]
+    assert started[2][3:] == []
+    assert started[3][:3] == ["mpiexec", "-n", "3"]

@@ -38,6 +38,7 @@ class Watch:
         return self.stop and any(each.phase == "hedging" for each in self.reports)
 
 
+@pytest.mark.usefixtures("mpi")
 def test_the_farmer_on_three_ranks():
     others = set(descendants(os.getpid()))  # of other tests in this process
     watch = Watch()
@@ -54,6 +55,7 @@ def test_the_farmer_on_three_ranks():
     assert set(descendants(os.getpid())) <= others
 
 
+@pytest.mark.usefixtures("mpi")
 def test_whole_columns_within_the_gap_that_is_reported():
     program = depots()
     optimum = solve_stochastic(program, Options(mip_rel_gap=0.0)).objective
@@ -66,6 +68,7 @@ def test_whole_columns_within_the_gap_that_is_reported():
     assert solution.provenance.notes[0] == "3 subproblems on 3 ranks"
 
 
+@pytest.mark.usefixtures("mpi")
 def test_three_stages_are_cut_behind_the_root():
     stock = NodeTemplate.make(0, ["x"], cost=-1.0, upper=10.0)
     rows = ["stock"]
@@ -94,6 +97,7 @@ def test_three_stages_are_cut_behind_the_root():
     assert solution.objective == pytest.approx(optimum, rel=2e-3)
 
 
+@pytest.mark.usefixtures("mpi")
 def test_an_interrupt_keeps_what_was_found_and_leaves_no_process():
     others = set(descendants(os.getpid()))  # of other tests in this process
     program = depots(12)
@@ -105,6 +109,7 @@ def test_an_interrupt_keeps_what_was_found_and_leaves_no_process():
     assert set(descendants(os.getpid())) <= others
 
 
+@pytest.mark.usefixtures("mpi")
 def test_a_time_limit_keeps_the_bound_of_the_beginning():
     others = set(descendants(os.getpid()))  # of other tests in this process
     decision = Hedging().solve_program(depots(), Options(time_limit=0.5), Silence())
@@ -113,6 +118,7 @@ def test_a_time_limit_keeps_the_bound_of_the_beginning():
     assert set(descendants(os.getpid())) <= others
 
 
+@pytest.mark.usefixtures("mpi")
 def test_nothing_is_left_when_whoever_asked_is_killed():
     script = (
         "from strategies.hedging.farming import depots\n"
@@ -133,6 +139,7 @@ def test_nothing_is_left_when_whoever_asked_is_killed():
     assert not any(Path(f"/proc/{each}").exists() for each in started)
 
 
+@pytest.mark.usefixtures("mpi")
 def test_what_fails_over_there_is_told_here(monkeypatch: pytest.MonkeyPatch):
     given = running.arguments
 

@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from bondwork.strategies.hedging.leash import tie_to_owners
+
 
 def write_incumbent(spoke: Any) -> None:
     """Write value and root decision of a spoke's best solution, under the next number.
@@ -40,6 +42,7 @@ def write_incumbent(spoke: Any) -> None:
 
 def main() -> None:
     """Run mpi-sppy in this process."""
+    tie_to_owners()  # before anything that may take long
     from mpisppy.cylinders.spoke import InnerBoundSpoke
 
     from bondwork.solver.construction import silence_others

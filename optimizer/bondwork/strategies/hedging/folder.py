@@ -92,7 +92,13 @@ def _script(ranks: int, given: list[str]) -> str:
 # Progressive hedging on {ranks} ranks. Under Slurm: LAUNCHER=srun. PYTHON has bondwork[cluster] installed.
 cd "$(dirname "$0")" || exit 1
 rm -f incumbent_* trace* consensus.csv prices.csv
-${{LAUNCHER:-mpiexec -n {ranks}}} "${{PYTHON:-python3}}" -m mpi4py -m {CYLINDERS_MODULE} \\
+if [ -z "$LAUNCHER" ]; then  # this machine alone, which nobody else needs to reach
+    LAUNCHER="$(command -v mpiexec.gforker || echo mpiexec) -n {ranks}"
+    [ "$(uname)" = Darwin ] && loopback=lo0 || loopback=lo
+    export HYDRA_IFACE="${{HYDRA_IFACE:-$loopback}}" UCX_NET_DEVICES="${{UCX_NET_DEVICES:-$loopback}}"
+    export FI_TCP_IFACE="${{FI_TCP_IFACE:-$loopback}}" FI_SOCKETS_IFACE="${{FI_SOCKETS_IFACE:-$loopback}}"
+fi
+$LAUNCHER "${{PYTHON:-python3}}" -m mpi4py -m {CYLINDERS_MODULE} \\
     {shlex.join(given)} > {LOG} 2>&1
 """
 

@@ -1,9 +1,9 @@
 """Runs a command and ends it, with all that it started, when whoever asked for it wants so or is no more.
 
 ``python -m bondwork.strategies.hedging.guard COMMAND...`` with a pipe as standard input: at the first byte,
-or when the other end closes, however its owner ended, the command is told to end, and what is left of it is
-killed. A launcher of MPI programs puts each process into a session of its own, so no signal to a group
-reaches all.
+or when the other end closes or the process that asked has ended, the command is told to end, and what is left
+of it is killed. A launcher of MPI programs puts each process into a session of its own, so no signal to a
+group reaches all. Where the process that asked is gone, its temporary folder is removed, too.
 """
 
 from __future__ import annotations
@@ -17,18 +17,35 @@ import threading
 import time
 from pathlib import Path
 
+from bondwork.strategies.hedging.leash import FOLDER, OWNERS, birth, is_alive, is_gone, name_of, remove
+
 #: Seconds that processes have to end by themselves when told to.
 GRACE = 2.0
+
+#: Seconds between two looks at who is there.
+INTERVAL = 0.5
 
 
 def main(command: list[str]) -> int:
     """Run the command; return its exit code, or 128 and the number of the signal that ended it."""
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    owner = os.environ.get(OWNERS, "")
+    environment = {**os.environ, OWNERS: f"{owner} {name_of(os.getpid())}".strip()}
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment)
     unwanted = threading.Event()
     threading.Thread(target=_wait_for_end, args=(unwanted,), daemon=True).start()
+    seen: dict[int, str | None] = {}
+    looked = -INTERVAL
     while child.poll() is None:
+        if time.monotonic() - looked >= INTERVAL:
+            looked = time.monotonic()
+            seen.update((each, birth(each)) for each in descendants(child.pid))
+            if is_gone(owner):
+                unwanted.set()
         if unwanted.wait(0.05):
             _end(child)
+    _kill_rest(seen)
+    if is_gone(owner):
+        remove(os.environ.get(FOLDER))
     return child.returncode if child.returncode >= 0 else 128 - child.returncode
 
 
@@ -42,20 +59,23 @@ def _end(child: subprocess.Popen[bytes]) -> None:
     everything = descendants(child.pid)
     child.terminate()
     deadline = time.monotonic() + GRACE
-    while time.monotonic() < deadline and (child.poll() is None or any(map(_is_alive, everything))):
+    while time.monotonic() < deadline and (child.poll() is None or any(map(is_alive, everything))):
         time.sleep(0.02)
     for process in [child.pid, *everything]:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(process, signal.SIGKILL)
+        _kill(process)
     child.wait()
 
 
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True
+def _kill_rest(seen: dict[int, str | None]) -> None:
+    """Kill what was seen to descend from a process that is no more, and has lost its parents since."""
+    for process, born in seen.items():
+        if born is not None and birth(process) == born:
+            _kill(process)
+
+
+def _kill(process: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(process, signal.SIGKILL)
 
 
 def descendants(process: int) -> list[int]:

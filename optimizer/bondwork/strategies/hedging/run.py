@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import tempfile
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,11 +15,20 @@ from bondwork.program.bounds import gap
 from bondwork.strategies.hedging.hand_over import read_end, read_found, write_parts
 from bondwork.strategies.hedging.parts import ask_parts, follow, is_infeasible, priced_bound, value
 from bondwork.strategies.hedging.penalties import penalties
-from bondwork.strategies.hedging.running import arguments, last_lines, started
+from bondwork.strategies.hedging.running import (
+    arguments,
+    check_shared_memory,
+    environment_of,
+    last_lines,
+    started,
+)
+from bondwork.strategies.hedging.scratch import scratch_folder
 from bondwork.strategies.hedging.settings import CYLINDERS
 from bondwork.strategies.hedging.splitting import split_behind_root
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bondwork.arrays import FloatArray
     from bondwork.contracts import Observer, Options, Status
     from bondwork.program.stochastic import StochasticProgram
@@ -58,10 +65,12 @@ class Run:
         beginning = self.begin()
         if beginning.status != "optimal":
             return self._decision(beginning.status, None)
-        with tempfile.TemporaryDirectory(prefix="bondwork-", ignore_cleanup_errors=True) as name:
-            folder = Path(name)
+        if self.settings.launcher == "auto":
+            check_shared_memory()
+        with scratch_folder() as folder:
             given = self.hand_over(folder, beginning)
-            with started(launcher, self.settings.ranks, given, folder) as group:
+            environment = environment_of(self.settings.launcher, folder)
+            with started(launcher, self.settings.ranks, given, folder, environment) as group:
                 status = self._watch(group, folder)
             return self.conclude(status, folder, group.log())
 

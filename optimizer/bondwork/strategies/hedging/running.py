@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from bondwork.problem.faults import Refusal
 from bondwork.strategies.hedging.hand_over import CONSENSUS, INCUMBENTS, PRICES, TRACES
+from bondwork.strategies.hedging.leash import FOLDER, OWNERS, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +39,13 @@ NEEDED = {"mpisppy": "mpi-sppy", "mpi4py": "mpi4py", "pandas": "pandas"}
 
 INSTALL = "pip install 'bondwork[cluster]'"
 
+#: MPICH's launcher for one machine, which forks and talks through pipes: unlike its other one, which
+#: listens on every address of the machine, it opens no port.
+LOCAL_LAUNCHER = "mpiexec.gforker"
+
+#: Where MPICH's processes meet.
+SHARED_MEMORY = Path("/dev/shm")
+
 
 def check_installed(launcher: str) -> str:
     """Return the path of the launcher, where everything that hedging needs is there.
@@ -50,9 +58,9 @@ def check_installed(launcher: str) -> str:
     missing = [name for module, name in NEEDED.items() if importlib.util.find_spec(module) is None]
     if missing:
         raise Refusal([f"hedging needs {', '.join(missing)}: {INSTALL}"])
-    beside = Path(sys.executable).parent / "mpiexec"
     if launcher == "auto":
-        found = str(beside) if os.access(beside, os.X_OK) else shutil.which("mpiexec")
+        beside = [str(Path(sys.executable).parent / name) for name in (LOCAL_LAUNCHER, "mpiexec")]
+        found = next((each for each in beside if os.access(each, os.X_OK)), shutil.which("mpiexec"))
     else:
         found = shutil.which(launcher)
     if found is None:
@@ -88,15 +96,56 @@ def arguments(options: Options, settings: Settings, *, whole: bool) -> list[str]
     return [*result, "--linearize-proximal-terms"] if whole else result
 
 
-class Group:
-    """The processes of one run. They end with this process, however it ends."""
+def check_shared_memory() -> None:
+    """Say so where MPI cannot start.
 
-    def __init__(self, launcher: str, ranks: int, given: list[str], folder: Path) -> None:
+    Raises
+    ------
+    Refusal
+        There is no shared memory for it.
+    """
+    if SHARED_MEMORY.is_dir() and not os.access(SHARED_MEMORY, os.W_OK):
+        raise Refusal([f"hedging runs MPI, which needs shared memory: {SHARED_MEMORY} cannot be written to"])
+
+
+def environment_of(launcher: str, folder: Path) -> dict[str, str]:
+    """Environment of the processes of a run.
+
+    Nobody but this machine can reach them, unless a launcher was named (it may know of other machines) or a
+    variable says otherwise.
+    """
+    loopback = "lo0" if sys.platform == "darwin" else "lo"
+    network = dict.fromkeys(("HYDRA_IFACE", "UCX_NET_DEVICES", "FI_TCP_IFACE", "FI_SOCKETS_IFACE"), loopback)
+    return {
+        # ranks share the cores: more threads in each would only fight
+        "OMP_NUM_THREADS": "1",
+        **(network if launcher == "auto" else {}),
+        **os.environ,
+        "PYTHONUNBUFFERED": "1",
+        OWNERS: name_of(os.getpid()),
+        FOLDER: str(folder),
+    }
+
+
+class Group:
+    """The processes of one run. They end with this process, however it ends, and the folder with them.
+
+    Parameters
+    ----------
+    launcher
+        Path of what starts them.
+    folder
+        Theirs alone, temporary.
+    environment
+        See `environment_of`.
+    """
+
+    def __init__(
+        self, launcher: str, ranks: int, given: list[str], folder: Path, environment: dict[str, str]
+    ) -> None:
         self.log_file = folder / LOG
         program = [sys.executable, "-m", "mpi4py", "-m", CYLINDERS_MODULE, *given]
         guard = [sys.executable, "-m", "bondwork.strategies.hedging.guard"]
-        # ranks share the cores: more threads in each would only fight
-        environment = {"OMP_NUM_THREADS": "1", **os.environ, "PYTHONUNBUFFERED": "1"}
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
                 [*guard, launcher, "-n", str(ranks), *program],
@@ -133,9 +182,11 @@ class Group:
 
 
 @contextlib.contextmanager
-def started(launcher: str, ranks: int, given: list[str], folder: Path) -> Iterator[Group]:
+def started(
+    launcher: str, ranks: int, given: list[str], folder: Path, environment: dict[str, str]
+) -> Iterator[Group]:
     """Start mpi-sppy; nothing of it is left when the block ends."""
-    group = Group(launcher, ranks, given, folder)
+    group = Group(launcher, ranks, given, folder, environment)
     try:
         yield group
     finally:

@@ -21,7 +21,7 @@ SETTINGS = {
     "rho": Setting("100", "Penalties, in per cent of those that go with the costs of the root.", least=1),
     "launcher": Setting(
         "auto",
-        "What starts MPI programs; auto is the mpiexec beside the interpreter, or else the one on the path.",
+        "What starts MPI programs; auto is MPICH's for one machine, which opens no port, or else mpiexec.",
         ("auto", "mpiexec", "mpirun", "srun"),
     ),
 }
