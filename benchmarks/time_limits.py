@@ -76,7 +76,7 @@ def with_periods(document: dict) -> dict:  # type: ignore[type-arg]
     """The same tasks again in a later period."""
     later = [{**task, "id": f"{task['id']}-later"} for task in document["tasks"]]
     offers = [{**offer, "task": f"{offer['task']}-later"} for offer in document["offers"]]
-    document["periods"] = [{"id": "later", "start": 10.0, "tasks": later, "offers": offers}]
+    document["periods"] = [{"id": "later", "at": 10.0, "tasks": later, "offers": offers}]
     return document
 
 

@@ -76,7 +76,7 @@ def rehearse(
     """
     if not clock.limited:
         return None, 0.0
-    if expected <= TRIED * clock.limit:
+    if expected <= TRIED * clock.limit and clock.elapsed + expected <= 0.5 * clock.limit:
         return None, expected
     began = time.perf_counter()
     plan, deciding = quickly()

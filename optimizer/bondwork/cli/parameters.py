@@ -37,7 +37,7 @@ CertificateOption = Annotated[
     ),
 ]
 TimeLimitOption = Annotated[
-    float, typer.Option(min=0.0, help="Seconds for the strategy.", show_default="none")
+    float, typer.Option(min=0.0, help="Seconds for all of it, reading included.", show_default="none")
 ]
 GapOption = Annotated[float, typer.Option(min=0.0, help="Stop at this relative gap.")]
 ThreadsOption = Annotated[int, typer.Option(min=0, help="Threads of HiGHS; 0 lets it choose.")]

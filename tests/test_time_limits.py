@@ -1,0 +1,209 @@
+"""A time limit counts all of a call; without compiled code, or with too little time, there is a plan as well.
+
+Times are asserted generously or not at all: machines are busy. ``benchmarks/time_limits.py`` measures them.
+"""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+import bondwork
+from bondwork import rehearsing
+from bondwork.base.clock import Clock
+from bondwork.observing import Silence
+from bondwork.problem.generate import generate_round
+from bondwork.strategies.lagrangian import strategy as lagrangian
+from bondwork.strategies.lagrangian import uncompiled
+
+
+def make(tasks=60, offers=5, **more):
+    return generate_round(tasks=tasks, coprocessors=6, offers=offers, seed=3, **more)
+
+
+class Kernels:
+    """Compiled code that is there after so many looks; ``None``: never."""
+
+    why_not = ""
+
+    def __init__(self, looks, can_begin=True):
+        self.looks = looks
+        self.can_begin = can_begin
+        self.begun = 0
+        self.loaded = False
+
+    def ready(self):
+        if self.looks is None:
+            return False
+        self.looks -= 1
+        return self.looks < 0
+
+    def begin(self):
+        self.begun += 1
+        if not self.can_begin:
+            self.why_not = "no folder can be written to"
+        return self.can_begin
+
+    def wait(self, should_stop):
+        while not self.ready():
+            if should_stop():
+                return False
+        return True
+
+    def load(self):
+        self.loaded = True
+        return 0.0
+
+
+@pytest.fixture
+def cold(monkeypatch):
+    """Return a function that puts other compiled code in the place of ours."""
+
+    def put(kernels):
+        monkeypatch.setattr(lagrangian, "_KERNELS", kernels)
+        return kernels
+
+    return put
+
+
+def notes(plan):
+    return "; ".join(plan.provenance.notes)
+
+
+@pytest.mark.parametrize("can_begin", [True, False])
+def test_without_compiled_code_there_is_a_plan_with_a_bound(cold, can_begin):
+    kernels = cold(Kernels(None, can_begin))
+    instance = bondwork.load(make())
+    plan = bondwork.solve(instance, strategy="lagrangian", time_limit=3.0, mip_rel_gap=0.0)
+    assert plan.verified
+    assert plan.solution != "none"
+    assert kernels.begun
+    best = bondwork.solve(instance, strategy="extensive", mip_rel_gap=0.0).objective
+    assert plan.bound >= best * (1 - 1e-9)
+    assert plan.objective <= best * (1 + 1e-9)
+    assert plan.status in ("optimal", "time_limit")
+    assert "compiled code was not there in time" in notes(plan)
+    assert "bondwork warm-up" in notes(plan)
+    if not can_begin:
+        assert "no folder can be written to" in notes(plan)
+
+
+def test_tail_limits_hold_without_compiled_code(cold):
+    cold(Kernels(None))
+    document = make(risk_budget=40.0)
+    plan = bondwork.solve(bondwork.load(document), strategy="lagrangian", time_limit=3.0)
+    assert plan.verified
+    assert plan.risk
+
+
+def test_compiled_code_takes_over_where_it_is_there_in_time(cold, monkeypatch):
+    monkeypatch.setattr(uncompiled, "LEAST_TO_LOAD", 0.0)
+    kernels = cold(Kernels(3))
+    monkeypatch.setattr(uncompiled.Uncompiled, "ask_highs", lambda self: None)
+    instance = bondwork.load(make())
+    plan = bondwork.solve(instance, strategy="lagrangian", time_limit=60.0, mip_rel_gap=0.01)
+    assert kernels.loaded
+    assert plan.verified
+    assert plan.gap <= 0.01
+    assert "compiled code" not in notes(plan)
+
+
+def test_without_a_limit_a_first_solve_waits_and_gives_the_same_plan(cold):
+    instance = bondwork.load(make())
+    warm = bondwork.solve(instance, strategy="lagrangian", mip_rel_gap=0.01)
+    kernels = cold(Kernels(5))
+    first = bondwork.solve(instance, strategy="lagrangian", mip_rel_gap=0.01)
+    assert kernels.loaded
+    ignored = {"timing"}
+    assert first.model_dump(exclude=ignored) == warm.model_dump(exclude=ignored)
+
+
+def test_whoever_stops_waiting_has_a_greedy_plan(cold):
+    class Impatient(Silence):
+        def should_stop(self):
+            return True
+
+    cold(Kernels(None))
+    plan = bondwork.solve(bondwork.load(make()), strategy="lagrangian", observer=Impatient())
+    assert plan.status == "interrupted"
+    assert plan.solution == "feasible"
+    assert plan.verified
+
+
+def test_infeasible_rounds_are_infeasible_without_compiled_code(cold):
+    cold(Kernels(None))
+    document = make(tasks=12)
+    for task in document["tasks"]:
+        task["required"] = True
+    for offer in document["offers"]:
+        offer["work"] = dict.fromkeys(offer.get("work", {}), 1000.0)
+    plan = bondwork.solve(bondwork.load(document), strategy="lagrangian", time_limit=10.0)
+    assert plan.solution == "none" or plan.verified
+
+
+@pytest.mark.parametrize("options", [{}, {"risk_budget": 40.0}, {"rescue": 2}])
+@pytest.mark.parametrize("limit", [0.0, 1e-3])
+def test_too_short_a_limit_gets_a_greedy_plan_that_says_so(limit, options):
+    plan = bondwork.solve(bondwork.load(make(tasks=20, **options)), strategy="extensive", time_limit=limit)
+    assert plan.verified
+    assert plan.status == "time_limit"
+    assert plan.solution == "feasible"
+    assert rehearsing.TOO_SHORT in plan.provenance.notes
+    assert plan.strategy == "greedy"
+    assert plan.provenance.options["time_limit"] == limit
+
+
+def test_the_clock_starts_where_it_is_told():
+    instance = bondwork.load(make(tasks=20))
+    early = bondwork.solve(
+        instance, strategy="extensive", time_limit=60.0, begun=time.perf_counter() - 59.999
+    )
+    assert early.status == "time_limit"
+    assert rehearsing.TOO_SHORT in early.provenance.notes
+    late = bondwork.solve(instance, strategy="extensive", time_limit=60.0, mip_rel_gap=0.01)
+    assert late.status == "optimal"
+
+
+class Recorder:
+    """A strategy that notes what time it was given, and uses it up."""
+
+    summary = "For tests."
+    given: float = 0.0
+
+    def solve(self, program, options, observer):
+        from bondwork.strategies.greedy import Greedy
+
+        type(self).given = options.time_limit
+        time.sleep(options.time_limit)
+        return Greedy().solve(program, options, observer)
+
+
+@pytest.mark.parametrize("options", [{}, {"risk_budget": 40.0}])
+def test_time_is_kept_for_what_follows_the_strategy(monkeypatch, options):
+    monkeypatch.setattr(bondwork.solving, "find_strategy", lambda name: Recorder())
+    begun = time.perf_counter()
+    plan = bondwork.solve(bondwork.load(make(**options)), time_limit=4.0)
+    took = time.perf_counter() - begun
+    assert plan.verified
+    assert 0.0 < Recorder.given < 4.0
+    assert took < 12.0  # 4.0 on a quiet machine
+
+
+def test_a_clock_knows_what_is_left():
+    clock = Clock(10.0, time.perf_counter() - 4.0)
+    assert clock.left() == pytest.approx(6.0, abs=1.0)
+    assert clock.left(3.0) == pytest.approx(3.0, abs=1.0)
+    assert clock.left(100.0) == 0.0
+    assert not Clock().limited
+    assert Clock().left(5.0) == float("inf")
+
+
+def test_rounds_with_periods_keep_their_limit():
+    document = make(tasks=6)
+    later = [{**task, "id": f"{task['id']}-later"} for task in document["tasks"]]
+    offers = [{**offer, "task": f"{offer['task']}-later"} for offer in document["offers"]]
+    document["periods"] = [{"id": "later", "at": 10.0, "tasks": later, "offers": offers}]
+    plan = bondwork.solve(bondwork.load(document), time_limit=10.0)
+    assert plan.verified
+    assert plan.provenance.options["time_limit"] == 10.0
