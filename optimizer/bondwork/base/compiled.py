@@ -249,7 +249,7 @@ class KernelSet:
             try:
                 writable_folder()
             except Unwritable as error:
-                self._said = str(error)
+                self._said = error.strerror or str(error)
                 return False
             with compile_lock() as mine:
                 if not mine:
