@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from fractions import Fraction
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bondwork.base.tolerances import ROW
 from bondwork.plan.recount_teams import TeamRecount
@@ -40,11 +40,24 @@ def label(key: Key) -> str:
     return f"{word} {about} of {owner}" if about else f"{word} of {owner}"
 
 
+#: Digits for any amount of a round in units of any ledger.
+_ANY_SIZE = Context(prec=400)
+
+
 @lru_cache(maxsize=2**16)
 def _whole_units(amount: float, decimals: int) -> int:
     """An amount in whole units of 10^-decimals, of its shortest decimal text, half to even."""
-    units: int = round(Fraction(repr(float(amount))) * 10**decimals)
-    return units
+    number = Decimal(repr(float(amount))).scaleb(decimals, _ANY_SIZE)
+    return int(number.to_integral_value(ROUND_HALF_EVEN, _ANY_SIZE))
+
+
+class _Sums(NamedTuple):
+    """Sums of an account, of so many terms: excess (in units where it is money), and what rounding may do."""
+
+    count: tuple[int, int]
+    over: float
+    largest: float
+    strict: bool
 
 
 @dataclass(slots=True)
@@ -59,7 +72,7 @@ class Account:
     terms: list[float] = field(default_factory=list)
     held: list[float] = field(default_factory=list)
     decimals: int | None = None
-    _known: tuple[tuple[int, int], int] | None = field(default=None, init=False, repr=False, compare=False)
+    _known: _Sums | None = field(default=None, init=False, repr=False, compare=False)
 
     def total(self) -> float:
         """Return what choices and commitments take together."""
@@ -76,29 +89,33 @@ class Account:
     def excess(self, *more: float) -> float:
         """Return by how much more is taken than may be, with ``more`` terms; negative where there is room."""
         if self.decimals is not None:
-            over = self._over_in_units() + sum(map(self._units, more))
-            return float(Fraction(over, 10**self.decimals))
-        if self.committed() > self.bound:
-            return math.fsum([*self.terms, *more])
-        return math.fsum([*self.terms, *more, *self.held, -self.bound])
+            over = int(self._sums().over) + sum(map(self._units, more))
+            return over / 10**self.decimals
+        return math.fsum([self._sums().over, *more])
 
     def tolerance(self, *more: float) -> float:
         """Return by how much it may be exceeded for rounding's sake, with ``more`` terms.
 
         Nothing where it is money, and nothing where commitments alone exceed it.
         """
-        if self.decimals is not None or self.overcommitment()[0]:
-            return 0.0
-        return ROW * max(map(abs, (self.permitted(), *self.terms, *self.held, *more)))
+        sums = self._sums()
+        return 0.0 if sums.strict else ROW * max(sums.largest, *map(abs, more), 0.0)
 
-    def _over_in_units(self) -> int:
-        """By how many units more is taken than may be; reckoned anew where terms have come."""
+    def _sums(self) -> _Sums:
+        """What is asked again and again; reckoned anew where terms have come."""
         count = len(self.terms), len(self.held)
-        if self._known is None or self._known[0] != count:
+        if self._known is not None and self._known.count == count:
+            return self._known
+        if self.decimals is not None:
             held = sum(map(self._units, self.held))
             taken = sum(map(self._units, self.terms)) + held
-            self._known = count, taken - max(self._units(self.bound), held)
-        return self._known[1]
+            self._known = _Sums(count, taken - max(self._units(self.bound), held), 0.0, strict=True)
+            return self._known
+        exceeded = self.committed() > self.bound
+        over = math.fsum(self.terms if exceeded else [*self.terms, *self.held, -self.bound])
+        largest = max(map(abs, (self.permitted(), *self.terms, *self.held)))
+        self._known = _Sums(count, over, largest, self.overcommitment()[0])
+        return self._known
 
     def _units(self, amount: float) -> int:
         return _whole_units(amount, self.decimals or 0)
