@@ -24,6 +24,7 @@ from bondwork.strategies.extensive import Extensive
 from bondwork.strategies.greedy import Greedy
 from bondwork.strategies.lagrangian import Lagrangian
 from bondwork.strategies.relaxation import Relaxation
+from bondwork_models.highs import HighsFormulation
 
 if TYPE_CHECKING:
     from bondwork.program.program import Program
@@ -255,3 +256,43 @@ def test_the_price_of_a_plan_with_an_own_row_names_limits_only():
     program = bondwork.build(instance)
     assert with_row(program, [1.0], 0.0).label(1) == "row 1 of the formulation"
     assert program.label(0) == "task a"
+
+
+class AtMostTwo(HighsFormulation):
+    """The model of a round, and of all offers two at most."""
+
+    def build(self, *args: Any, **options: Any) -> Program:
+        program = super().build(*args, **options)
+        return with_row(program, [1.0] * program.choices, 2.0)
+
+
+@pytest.mark.parametrize(
+    "strategy", ["extensive", "lagrangian", "relaxation", "greedy", "auto", "dutch", "broker"]
+)
+@pytest.mark.parametrize(
+    "risk", [[], [{"measure": "worst_case", "budget": 60}], [{"measure": "cvar", "budget": 50}]]
+)
+def test_a_plan_keeps_the_rows_of_its_formulation(
+    strategy: str, risk: list[Any], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("bondwork.solving.find_formulation", lambda _name: AtMostTwo())
+    document = {
+        "format": "bondwork.round/1",
+        "operators": [{"id": "op"}],
+        "coprocessors": [{"id": "cp"}],
+        "tasks": [{"id": f"t{k}", "operator": "op", "reward": 5 + k, "slashing": 4} for k in range(4)],
+        "offers": [
+            {"task": f"t{k}", "coprocessor": "cp", "bid": 1, "success_probability": 0.95} for k in range(4)
+        ],
+        "risk": risk,
+        "uncertainty": {"scenarios": 64},
+    }
+    plan = bondwork.solve(bondwork.load(document), strategy=strategy, mip_rel_gap=0.0)
+    assert plan.verified
+    assert len(plan.assignments) == 2
+    best = (8 + 7) * 0.95 - 8 * 0.05 - 2
+    assert plan.bound is not None
+    assert plan.bound >= best - 1e-9
+    if strategy in ("extensive", "lagrangian", "auto"):
+        assert plan.status == "optimal"
+        assert plan.objective == pytest.approx(best)

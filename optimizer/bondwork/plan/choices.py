@@ -75,8 +75,9 @@ def _worth_at_prices(program: Program, solution: Solution) -> FloatArray | None:
     if len(program.lazy) < len(program.measures) or (program.lazy and prices is None):
         return None
     core = program.without_auxiliaries()
-    priced = np.where(core.limits.kind == LimitKind.TASK, 0.0, np.nan_to_num(duals))
-    exceeded = core.limits.exceeded()
+    priced = np.nan_to_num(duals)
+    priced[core.limits.of_kind(LimitKind.TASK)] = 0.0
+    exceeded = np.flatnonzero(core.limits.exceeded())
     priced[exceeded] = 0.0
     worth = core.objective - core.matrix.T @ priced
     barred = np.unique(core.matrix[exceeded].indices)

@@ -11,6 +11,7 @@ from bondwork.plan.worth import WorthOfChoices
 from bondwork.problem.limits import LimitKind
 from bondwork.problem.values import is_committed
 from bondwork.program.filling import Filling
+from bondwork.program.settling import DROWNS
 
 if TYPE_CHECKING:
     from bondwork.arrays import FloatArray
@@ -98,7 +99,11 @@ def price_limits(program: Program, solution: Solution) -> list[Price]:
     rows = np.repeat(np.arange(len(size)), np.diff(matrix.indptr))
     np.maximum.at(size, rows, np.abs(matrix.data))
     worth = np.abs(row_duals) * np.where(size > 0.0, size, 1.0)
-    threshold = _PRICE_NOISE * np.max(np.abs(program.objective), initial=0.0)
+    size_of_all = np.abs(program.objective)
+    if np.isfinite(solution.bound) and solution.bound != 0.0:
+        # amounts that were settled beforehand have no part in prices
+        size_of_all = size_of_all[size_of_all <= DROWNS * abs(solution.bound)]
+    threshold = _PRICE_NOISE * np.max(size_of_all, initial=0.0)
     shown = np.flatnonzero((worth > threshold) & (~is_task | (row_duals < 0.0)))
     prices = [Price(limit=program.limits.label(row), price=float(row_duals[row])) for row in shown.tolist()]
     return prices + _price_measures(program, solution)

@@ -67,7 +67,8 @@ def solve_relaxation(
     prices_from: Literal["lp_relaxation"] | None = None
     duals = prices = None
     if answer.row_duals is not None:
-        duals, prices_from = answer.row_duals[: len(program.limits)], "lp_relaxation"
+        mine = np.flatnonzero(program.rows_of_choices)
+        duals, prices_from = answer.row_duals[mine], "lp_relaxation"
         prices = cuts.prices(answer.row_duals)
     status = "locally_solved" if answer.status == "optimal" else answer.status
     result = Solution(status, filling.x, bound, duals, prices_from, measure_prices=prices)
