@@ -77,7 +77,7 @@ def _worth_at_prices(program: Program, solution: Solution) -> FloatArray | None:
     core = program.without_auxiliaries()
     priced = np.nan_to_num(duals)
     priced[core.limits.of_kind(LimitKind.TASK)] = 0.0
-    exceeded = np.flatnonzero(core.limits.exceeded())
+    exceeded = core.limits.exceeded()
     priced[exceeded] = 0.0
     worth = core.objective - core.matrix.T @ priced
     barred = np.unique(core.matrix[exceeded].indices)

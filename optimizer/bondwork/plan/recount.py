@@ -10,6 +10,7 @@ import math
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Context, Decimal
+from fractions import Fraction
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -54,7 +55,7 @@ def _whole_units(amount: float, decimals: int) -> int:
 class _Sums(NamedTuple):
     """Sums of an account, of so many terms: excess (in units where it is money), and what rounding may do."""
 
-    count: tuple[int, int]
+    terms: tuple[int, int]
     over: float
     largest: float
     strict: bool
@@ -90,7 +91,7 @@ class Account:
         """Return by how much more is taken than may be, with ``more`` terms; negative where there is room."""
         if self.decimals is not None:
             over = int(self._sums().over) + sum(map(self._units, more))
-            return over / 10**self.decimals
+            return float(Fraction(over, 10**self.decimals))
         return math.fsum([self._sums().over, *more])
 
     def tolerance(self, *more: float) -> float:
@@ -104,7 +105,7 @@ class Account:
     def _sums(self) -> _Sums:
         """What is asked again and again; reckoned anew where terms have come."""
         count = len(self.terms), len(self.held)
-        if self._known is not None and self._known.count == count:
+        if self._known is not None and self._known.terms == count:
             return self._known
         if self.decimals is not None:
             held = sum(map(self._units, self.held))

@@ -112,9 +112,11 @@ def _settled(
 ) -> Settled:
     n = program.choices
     upper, objective = program.upper.copy(), program.objective.copy()
-    hopeless = best[tasks.task] - tasks.worth > spare
+    # ordinary amounts stay as they are: prices are about them
+    drowning = DROWNS * abs(math.fsum(best.tolist()))
+    hopeless = (best[tasks.task] - tasks.worth > spare) & (np.abs(tasks.worth) > drowning)
     upper[:n][hopeless] = 0.0
-    must = tasks.required | (best - tasks.leave > spare)
+    must = tasks.required | ((best - tasks.leave > spare) & (np.abs(tasks.leave) > drowning))
     row_lower = program.row_lower.copy()
     row_lower[tasks.rows[must]] = 1.0
     # what is left out of the program has no amount in it either
