@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import bondwork
 from oracle import Oracle
 from risk.by_hand import Brute
+from two_stage_oracle import CommittedOracle
 
 Document = dict[str, Any]
 
@@ -293,4 +294,108 @@ def test_a_second_stage_beside_losses_that_commitments_exceed(limit: str, formul
     (found,) = [each for each in plan.overcommitted if each.limit == f"{word} of network"]
     assert found.committed == pytest.approx(committed)
     assert [each.holds for each in plan.risk] == [False]
+    assert bondwork.verify(instance, plan)
+
+
+@st.composite
+def rescued_rounds(draw: st.DrawFn) -> Document:
+    """Two tasks that can be given away again, beside one commitment that may exceed anything."""
+    names = ["t0", "t1"][: draw(st.integers(1, 2))]
+    tasks = [
+        {
+            "id": name,
+            "claims": [
+                {"operator": "v0", "reward": draw(st.integers(1, 9)), "slashing": draw(st.integers(0, 6))}
+            ],
+            "required": False,
+            "unassigned_cost": draw(st.sampled_from([0, 1])),
+            "minimum_collateral": 0,
+        }
+        for name in names
+    ]
+    offers = [
+        {
+            "id": f"{name}-{coprocessor}-{stage}",
+            "stage": stage,
+            "task": name,
+            "coprocessor": coprocessor,
+            "operator": "v0",
+            "bid": draw(st.integers(0, 2)),
+            "collateral": draw(st.integers(0, 2)),
+            "success_probability": draw(st.sampled_from([0.5, 0.75, 0.9])),
+            "work": {"cpu": draw(st.integers(0, 2))},
+        }
+        for name in names
+        for coprocessor, stage in (("c0", 1), ("c1", 2))
+    ]
+    owner = draw(st.sampled_from(["v0", "v1"]))
+    tasks.append(
+        {
+            "id": "held",
+            "claims": [{"operator": owner, "reward": 1, "slashing": draw(st.integers(0, 12))}],
+            "required": False,
+            "unassigned_cost": 0,
+            "minimum_collateral": 0,
+        }
+    )
+    of = draw(st.sampled_from(["network", {"operator": "v0"}]))
+    budget = draw(st.integers(0, 6))
+    limit = draw(
+        st.sampled_from(
+            [
+                {"measure": "expected", "budget": budget / 2},
+                {"measure": "cvar", "budget": budget, "level": 0.75},
+                {"measure": "worst_case", "budget": budget},
+                {"measure": "chance", "budget": budget, "probability": 0.25},
+            ]
+        )
+    )
+    return {
+        "format": "bondwork.round/1",
+        "operators": [{"id": "v0", **draw(st.sampled_from([{}, {"stake": 3}, {"stake": 20}]))}, {"id": "v1"}],
+        "coprocessors": [
+            {
+                "id": c,
+                "capacity": {"cpu": draw(st.integers(0, 4))},
+                "free_collateral": draw(st.integers(-1, 5)),
+                "serial": False,
+            }
+            for c in ("c0", "c1")
+        ],
+        "tasks": tasks,
+        "offers": offers,
+        "terms": {},
+        "risk": draw(st.sampled_from([[], [limit | {"of": of}]])),
+        "commitments": [
+            {
+                "id": "k",
+                "task": "held",
+                "operator": owner,
+                "executor": draw(st.sampled_from(["c0", "c1"])),
+                "success_probability": draw(st.sampled_from([0.5, 0.9])),
+                "work": {"cpu": draw(st.integers(0, 5))},
+            }
+        ],
+    }
+
+
+@settings(deadline=None, max_examples=60)
+@given(rescued_rounds())
+def test_two_stages_beside_what_is_committed(document: Document):
+    instance = bondwork.load(document)
+    plan = bondwork.solve(instance, mip_rel_gap=0.0, threads=1)
+    oracle = CommittedOracle({**document, "tasks": document["tasks"]})
+    oracle.tasks = {name: task for name, task in oracle.tasks.items() if name != "held"}
+    best = oracle.best()
+    assert best is not None  # no task is required
+    assert plan.status == "optimal", plan.conflict
+    assert plan.verified
+    assert not [note for note in plan.provenance.notes if "overcommitted" in note]
+    assert plan.objective == pytest.approx(best, abs=1e-6)
+    told = {each.limit: each.committed for each in plan.overcommitted}
+    for limit in document["risk"]:
+        whose = "network" if limit["of"] == "network" else limit["of"]["operator"]
+        word = "expected loss" if limit["measure"] == "expected" else limit["measure"]
+        most, stated = oracle.ceiling(limit), limit.get("probability", limit["budget"])
+        assert told.get(f"{word} of {whose}", stated) == pytest.approx(most, abs=1e-9)
     assert bondwork.verify(instance, plan)

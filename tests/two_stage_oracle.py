@@ -328,6 +328,83 @@ class Oracle:
         )
 
 
+class CommittedOracle(Oracle):
+    """The best policy beside commitments, whose outcomes are seen with those of the first stage.
+
+    What they take of a limit, or measure of a loss, is always permitted.
+    """
+
+    def __init__(self, document: Document) -> None:
+        super().__init__(document)
+        self.held = document["commitments"]
+        self.alone = [
+            (
+                [each for each, lost in zip(self.held, way, strict=True) if lost],
+                math.prod(
+                    1.0 - each["success_probability"] if lost else each["success_probability"]
+                    for each, lost in zip(self.held, way, strict=True)
+                ),
+            )
+            for way in itertools.product([False, True], repeat=len(self.held))
+        ]
+
+    def slashing(self, held: Document, of: object) -> float:
+        mine = of == "network" or of == {"operator": held["operator"]}
+        return float(self.claims[held["task"], held["operator"]]["slashing"]) if mine else 0.0
+
+    def ceiling(self, limit: Document) -> float:
+        """The limit, or what the commitments alone measure."""
+        losses = [(sum(self.slashing(k, limit["of"]) for k in lost), q) for lost, q in self.alone]
+        return max(float(limit.get("probability", limit["budget"])), self.measured(losses, limit))
+
+    def fits(self, first: list[Document], over: list[Document], up: list[Document]) -> bool:
+        everything = [*first, *over, *up]
+        for c in self.document["coprocessors"]:
+            mine = [each for each in everything if each["coprocessor"] == c["id"]]
+            busy = sum(each["work"]["cpu"] for each in self.held if each["executor"] == c["id"])
+            if sum(each["work"]["cpu"] for each in mine) > max(c["capacity"]["cpu"] - busy, 0.0) + SLACK:
+                return False
+            if sum(each["collateral"] for each in mine) > max(c["free_collateral"], 0.0) + SLACK:
+                return False
+        for v in self.document["operators"]:
+            own = [each for each in (*first, *up) if each["operator"] == v["id"]]
+            exposed = sum(self.claims[each["task"], v["id"]]["slashing"] for each in own)
+            before = sum(self.slashing(each, {"operator": v["id"]}) for each in self.held)
+            if exposed > max(v.get("stake", math.inf) - before, 0.0) + SLACK:
+                return False
+        return True
+
+    def best_after(self, first: list[Document]) -> float | None:
+        committed = {each["task"] for each in self.held}
+        done = committed | {each["task"] for each in first}
+        earned = sum(map(self.value, first))
+        earned -= sum(t["unassigned_cost"] for name, t in self.tasks.items() if name not in done)
+        nodes = [
+            (chance * q, failed, lost, self.answers(first, failed))
+            for fails in itertools.product([False, True], repeat=len(first))
+            if (chance := self.chance(first, fails)) > 0.0
+            for failed in [[each for each, fail in zip(first, fails, strict=True) if fail]]
+            for lost, q in self.alone
+            if q > 0.0
+        ]
+        values = []
+        for way in itertools.product(*(answers for *_, answers in nodes)):
+            total = earned + sum(
+                node[0] * self.gain(*answer) for node, answer in zip(nodes, way, strict=True)
+            )
+            kept = True
+            for limit in self.limits:
+                losses = [
+                    (loss + sum(self.slashing(k, limit["of"]) for k in lost), chance * part)
+                    for (chance, failed, lost, _), (over, up) in zip(nodes, way, strict=True)
+                    for loss, part in self.leaves(failed, over, up, limit["of"])
+                ]
+                kept = kept and self.measured(losses, limit) <= self.ceiling(limit) + SLACK
+            if kept:
+                values.append(total)
+        return max(values, default=None)
+
+
 class SampledOracle(Oracle):
     """The best policy for outcomes and leaves that were sampled instead of listed.
 
