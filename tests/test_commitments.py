@@ -399,3 +399,19 @@ def test_two_stages_beside_what_is_committed(document: Document):
         most, stated = oracle.ceiling(limit), limit.get("probability", limit["budget"])
         assert told.get(f"{word} of {whose}", stated) == pytest.approx(most, abs=1e-9)
     assert bondwork.verify(instance, plan)
+
+
+def test_tables_and_reports_show_what_commitments_exceed(capsys: pytest.CaptureFixture[str]):
+    pytest.importorskip("matplotlib")
+    from bondwork.report.plan_report import report_plan
+    from bondwork.tables import print_plan
+
+    instance = bondwork.load(hand_made())
+    plan = bondwork.solve(instance)
+    print_plan(instance, plan, None)
+    told = capsys.readouterr().out
+    assert "limits that commitments alone exceed" in told
+    assert "stake of op" in told
+    page = report_plan(instance, plan)
+    assert "What commitments exceed" in page
+    assert "stake of op" in page
