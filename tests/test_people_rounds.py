@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -85,3 +86,30 @@ def test_a_rescue_that_breaks_even_is_one_for_neither_planner_nor_check(unit: in
         assert not [
             note for note in plan.provenance.notes if "does not verify" in note or "recounted" in note
         ]
+
+
+@pytest.mark.parametrize("unit", ["1e-18", "0.01", "1", "1e18"])
+def test_every_strategy_finds_the_optimum_of_periods_in_any_unit(unit: str) -> None:
+    def of(whole: float) -> str:
+        return f"{Decimal(str(whole)) * Decimal(unit):f}"
+
+    def at(name: str) -> Document:
+        offer = {"task": name, "coprocessor": "c", "bid": of(1), "collateral": of(2)}
+        task = {"id": name, "operator": "o", "reward": of(5), "slashing": of(2), "unassigned_cost": of(1)}
+        return {"tasks": [task], "offers": [offer | {"success_probability": 0.8}]}
+
+    document: Document = {
+        "format": "bondwork.round/1",
+        "operators": [{"id": "o"}],
+        "coprocessors": [{"id": "c", "free_collateral": of(3)}],
+        **at("now"),
+        "periods": [{"id": "later", "at": 60} | at("then")],
+    }
+    instance = bondwork.load(document)
+    # the same offer twice, 4 - 1 - 0.4 each: the second only where the first gave its collateral back
+    best = (2.6 + 0.8 * 2.6 - 0.2) * float(unit)
+    for strategy in ("extensive", "l-shaped"):
+        plan = bondwork.solve(instance, strategy=strategy, mip_rel_gap=0.0)
+        assert plan.status == "optimal"
+        assert plan.objective == pytest.approx(best, rel=1e-9)
+        assert plan.bound == pytest.approx(best, rel=1e-6)

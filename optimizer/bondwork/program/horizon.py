@@ -46,6 +46,10 @@ if TYPE_CHECKING:
 #: Numbers from here on are scaled down: HiGHS takes 1e20 for infinite, and wei come close.
 LARGEST_PLAIN = 1e15
 
+#: Objectives whose largest coefficient is smaller are put in a unit of their own too: strategies that stop at
+#: an absolute precision, such as that of cuts, would take all of it for nothing.
+SMALLEST_PLAIN = 1e-6
+
 #: A bound of this size never binds where a row's entries add up to at most `LARGEST_PLAIN`.
 FAR_ABOVE = 1e19
 
@@ -109,7 +113,8 @@ def horizon_program(tree: HorizonTree) -> HorizonProgram:
     points = [THIS_ROUND, *horizon.reached]
     gains = {point: _gains(tree, point, columns[point]) for point in points}
     largest = max((float(np.abs(gain).max(initial=0.0)) for gain, _ in gains.values()), default=0.0)
-    unit = 2.0 ** np.ceil(np.log2(largest)) if largest > LARGEST_PLAIN else 1.0
+    plain = largest == 0.0 or SMALLEST_PLAIN <= largest <= LARGEST_PLAIN
+    unit = 1.0 if plain else 2.0 ** np.ceil(np.log2(largest))
     templates: list[NodeTemplate] = []
     number: dict[int, int] = {}
     values: list[FloatArray] = [np.zeros(0)] * len(tree.names)
