@@ -167,7 +167,11 @@ def run_block(block: Block, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_block_does_what_the_document_says(document: Path, tmp_path: Path):
+def test_every_block_does_what_the_document_says(
+    document: Path, tmp_path: Path, request: pytest.FixtureRequest
+):
+    if document.name == "cluster.md":
+        request.getfixturevalue("mpi")
     shutil.copytree(ROOT / "data", tmp_path / "data")
     for block in blocks_of(document):
         run_block(block, tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import threading
 import time
@@ -279,6 +280,16 @@ def test_a_time_limit_keeps_plan_and_bound_and_is_no_interrupt(hard: Matrices, t
 def test_the_shortest_limits(hard: Matrices, seconds: float, relaxed: bool):
     answer = solve_program(hard, Options(time_limit=seconds, mip_rel_gap=0.0), Silence(), relaxed=relaxed)
     assert answer.status == "time_limit" or (relaxed and answer.status == "optimal")
+
+
+@pytest.mark.parametrize("solver", ["simplex", "ipm", "pdlp"])
+def test_limits_of_every_algorithm(hard: Matrices, solver: str):
+    for seconds in (0.0, 0.005, 0.02, 0.1):
+        options = Options(time_limit=seconds, highs={"solver": solver, "presolve": "off"})
+        answer = solve_program(hard, options, Silence(), relaxed=True)
+        assert answer.status in ("time_limit", "optimal"), seconds
+    stopped = solve_program(hard, dataclasses.replace(options, time_limit=60.0), Notebook(seconds=-1.0))
+    assert stopped.status == "interrupted"
 
 
 def test_an_observer_with_the_same_clock_is_a_time_limit(hard: Matrices):
