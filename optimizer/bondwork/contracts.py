@@ -74,7 +74,7 @@ class Options:
     mip_rel_gap
         Stop when ``(bound - objective) / |objective|`` is at most this.
     threads
-        0 lets HiGHS choose.
+        Of HiGHS; 0: half of the CPUs that this process may use, rounded up.
     random_seed
         Seed of HiGHS and of every random choice of a strategy.
     highs

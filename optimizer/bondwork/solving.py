@@ -84,7 +84,7 @@ def solve(
     mip_rel_gap
         Stop at this relative gap; 0 proves optimality.
     threads
-        0 lets HiGHS choose.
+        Of HiGHS; 0: half of the CPUs that this process may use, rounded up.
     seed
         Seed of the scenarios, of HiGHS's ``random_seed`` and of a strategy's own random choices; the round's
         own seed where left out.

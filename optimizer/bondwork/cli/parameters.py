@@ -40,7 +40,7 @@ TimeLimitOption = Annotated[
     float, typer.Option(min=0.0, help="Seconds for all of it, reading included.", show_default="none")
 ]
 GapOption = Annotated[float, typer.Option(min=0.0, help="Stop at this relative gap.")]
-ThreadsOption = Annotated[int, typer.Option(min=0, help="Threads of HiGHS; 0 lets it choose.")]
+ThreadsOption = Annotated[int, typer.Option(min=0, help="Threads of HiGHS; 0: one for every two CPUs.")]
 SeedOption = Annotated[
     int | None,
     typer.Option(min=0, help="Seed of every random choice. [default: the round's]", show_default=False),
