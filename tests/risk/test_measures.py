@@ -390,8 +390,8 @@ def check_error(measure_of):
         measure = measure_of(ScopeLoss(np.arange(12), 12, weight, sample, np.zeros(1000)))
         values.append(measure.value(np.ones(12)))
         errors.append(measure.standard_error(np.ones(12)))
-    # 400 samples tell a standard deviation to within 3.5%
-    assert np.mean(errors) == pytest.approx(np.std(values, ddof=1), rel=0.12)
+    # 400 samples tell a standard deviation to within 3.5%; errors are a little on the safe side
+    assert 0.9 <= np.mean(errors) / np.std(values, ddof=1) <= 1.16
 
 
 def test_the_worst_case_has_no_standard_error():

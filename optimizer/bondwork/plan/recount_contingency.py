@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bondwork.plan.recount_rescues import Outcome
-from bondwork.plan.recount_risk import mean_of_worst
+from bondwork.plan.recount_risk import beyond, error_of_mean, error_of_share, mean_of_worst
 from bondwork.risk.assessment import FRESH_SCENARIOS, STANDARD_ERRORS, fresh_seed
 from bondwork.uncertainty.first_stage import draw_fresh_outcomes
 
@@ -207,13 +207,12 @@ class FreshRescues:
         if limit.measure == "expected":
             return self._expected(name)
         losses = self._losses(name)
-        root = math.sqrt(len(losses))
         if limit.measure == "worst_case":
             return FreshReading(float(losses.max(initial=0.0)), None)
         if limit.measure == "chance":
             share = float(np.mean(losses > limit.budget + 1e-9 * abs(limit.budget)))
-            return FreshReading(share, math.sqrt(share * (1.0 - share)) / root)
-        error = float(_beyond(losses, limit.level).std(ddof=1)) / root / (1.0 - limit.level)
+            return FreshReading(share, error_of_share(share, len(losses)))
+        error = error_of_mean(beyond(losses, limit.level), 0.0) / (1.0 - limit.level)
         return FreshReading(mean_of_worst(losses, 1.0 - limit.level), error)
 
     def objective(self, terms: list[float]) -> FreshReading:
@@ -230,8 +229,8 @@ class FreshRescues:
             losses = self._losses("network")
             share = 1.0 - aim.risk_level
             value = (1.0 - aim.risk_weight) * value - aim.risk_weight * mean_of_worst(losses, share)
-            part = part - aim.risk_weight * _beyond(losses, aim.risk_level) / share
-        return FreshReading(value, float(part.std(ddof=1)) / math.sqrt(len(part)))
+            part = part - aim.risk_weight * beyond(losses, aim.risk_level) / share
+        return FreshReading(value, error_of_mean(part, 0.0))
 
     def _expected(self, name: str) -> FreshReading:
         base = math.fsum(self.rescues.expected_terms(name, self.chosen, []))
@@ -240,7 +239,7 @@ class FreshRescues:
             saved = [-self._amount(o, name) * p[o] for o in outcome.over]
             risked = [self._amount(o, name) * (1.0 - p[o]) for o in outcome.up]
             effects[where] = math.fsum(saved + risked)
-        error = float(effects.std(ddof=1)) / math.sqrt(len(effects))
+        error = error_of_mean(effects, 0.0)
         return FreshReading(base + float(effects.mean()), error)
 
     def _amount(self, offer: int, name: str) -> float:
@@ -265,10 +264,3 @@ class FreshRescues:
                 there = where[self.fresh.late_failed[where, column[offer]]]
                 losses[there] += self._amount(offer, name)
         return losses
-
-
-def _beyond(losses: FloatArray, level: float) -> FloatArray:
-    """Excess of losses over their value at risk."""
-    edge = np.sort(losses)[max(math.ceil(level * len(losses)) - 1, 0)]
-    found: FloatArray = np.maximum(losses - edge, 0.0)
-    return found

@@ -39,6 +39,27 @@ def mean_of_worst(losses: FloatArray, share: float) -> float:
     return total / wanted
 
 
+def error_of_share(share: float, scenarios: int) -> float:
+    """Standard error of a share, with two hits and two misses more than there were."""
+    p = (share * scenarios + 2.0) / (scenarios + 4.0)
+    return math.sqrt(p * (1.0 - p) / (scenarios + 4.0))
+
+
+def error_of_mean(values: FloatArray, most: float) -> float:
+    """Standard error of a mean, with its widest deviation twice more than was seen; else ``most``."""
+    widest = float(values.max() - values.min()) or most
+    squares = float(((values - values.mean()) ** 2).sum()) * len(values) / (len(values) - 1)
+    return math.sqrt(squares + 2.0 * widest**2) / len(values)
+
+
+def beyond(losses: FloatArray, level: float) -> FloatArray:
+    """Excess of losses over their value at risk, at a level lower by the standard error of a share."""
+    lower = level - math.sqrt(level * (1.0 - level) / len(losses))
+    edge = np.sort(losses)[max(math.ceil(lower * len(losses)) - 1, 0)]
+    found: FloatArray = np.maximum(losses - edge, 0.0)
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """A tail limit for one member of its scope: its name, what it may be, and what it is.
@@ -239,15 +260,30 @@ class TailRecount:
     def _standard_error(self, limit: RiskLimit, member: str) -> float:
         positions, teams = self.fresh_positions, self.teams
         losses = self._losses(self.fresh, positions, teams, limit.scope, member)
-        root = math.sqrt(len(losses))
+        mine = [t for t in teams if any(self._belongs(offer, limit.scope, member) for offer in t)]
+        most = max((self.round.slashing[team[0]] for team in mine), default=0.0)
         match limit.measure:
             case "cvar":
-                edge = np.sort(losses)[max(math.ceil(limit.level * len(losses)) - 1, 0)]
-                excess = np.maximum(losses - edge, 0.0)
-                return float(excess.std(ddof=1)) / root / (1.0 - limit.level)
+                return error_of_mean(beyond(losses, limit.level), most) / (1.0 - limit.level)
             case "chance" | "solvency":
-                value = self._value(self.fresh, positions, teams, limit, member)
-                return math.sqrt(value * (1.0 - value)) / root
+                return error_of_share(self._value(self.fresh, positions, teams, limit, member), len(losses))
             case "ambiguous":
-                return float(losses.std(ddof=1)) / root
+                pairs = list(self._failures(self.fresh, positions, teams, limit.scope, member))
+                t = self._best_cap([(s, float(np.mean(fallen))) for s, fallen in pairs], limit.radius)
+                capped = np.zeros(len(losses))
+                for slashing, fallen in pairs:
+                    capped[fallen] += min(slashing, t)
+                return error_of_mean(capped, min(most, t))
         return math.nan
+
+    def _best_cap(self, pairs: list[tuple[float, float]], radius: float) -> float:
+        """Amount above which slashing counts as lost, however often its tasks failed in the sample.
+
+        From the largest down, the share in which each did not fail is spent until the radius is.
+        """
+        spent = 0.0
+        for slashing, share in sorted(pairs, key=lambda pair: -pair[0]):
+            spent += 1.0 - share
+            if spent >= radius:
+                return slashing
+        return 0.0

@@ -22,6 +22,7 @@ from bondwork.program.redelegation import has_tails
 from bondwork.program.redelegation_loss import committed_loss
 from bondwork.risk.assessment import FRESH_SCENARIOS, Assessment, fresh_seed
 from bondwork.risk.chance import most_allowed
+from bondwork.risk.errors import cvar_error, mean_error, share_error, tail_excess
 from bondwork.risk.limits import ceiling_of, members
 
 if TYPE_CHECKING:
@@ -100,8 +101,8 @@ def fresh_objective(model: Redelegation, x: FloatArray, fresh: FreshRecourse) ->
         losses = fresh_losses(model, x, fresh, np.ones(len(instance.operators)))
         risk = cvar(losses, np.full(len(losses), 1.0 / len(losses)), level)
         earned = (1.0 - weight) * earned - weight * risk
-        part = part - weight * _excess(losses, level) / (1.0 - level)
-    return earned, float(part.std(ddof=1) / math.sqrt(len(part)))
+        part = part - weight * tail_excess(losses, level) / (1.0 - level)
+    return earned, mean_error(part, 0.0)
 
 
 def fresh_losses(model: Redelegation, x: FloatArray, fresh: FreshRecourse, mine: FloatArray) -> FloatArray:
@@ -178,22 +179,16 @@ def _fresh_value(
     count = len(fresh.outcomes)
     if limit.measure == "expected":
         effect = fresh.rescued @ _expected_effect(model, mine)
-        error = float(effect.std(ddof=1) / math.sqrt(count))
+        error = mean_error(effect, 0.0)
         return _expected(model, x, mine) + float(effect.mean()), error
     losses = fresh_losses(model, x, fresh, mine)
     if limit.measure == "cvar":
-        excess = _excess(losses, limit.level)
-        error = float(excess.std(ddof=1) / math.sqrt(count) / (1.0 - limit.level))
+        error = cvar_error(losses, limit.level, 0.0)
         return cvar(losses, np.full(count, 1.0 / count), limit.level), error
     if limit.measure == "worst_case":
         return float(losses.max(initial=0.0)), None
     share = float(_is_over(losses, limit.budget).mean())
-    return share, math.sqrt(share * (1.0 - share) / count)
-
-
-def _excess(losses: FloatArray, level: float) -> FloatArray:
-    edge = np.quantile(losses, level, method="inverted_cdf")
-    return np.maximum(losses - edge, 0.0)
+    return share, share_error(share, count)
 
 
 def _is_over(losses: FloatArray, budget: float) -> BoolArray:

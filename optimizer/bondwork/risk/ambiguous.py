@@ -7,17 +7,20 @@ relaxed to [0, 1], the worst expectation is ``min over t >= 0 of radius*t + E[lo
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bondwork.risk.errors import mean_error
 from bondwork.risk.losses import unit_of
 from bondwork.risk.measure import Block, Cut
 
 if TYPE_CHECKING:
     from bondwork.arrays import FloatArray, IntArray
     from bondwork.risk.losses import ScopeLoss
+    from bondwork.uncertainty.outcomes import OutcomeSample
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,6 +32,8 @@ class WorstExpectation:
     held_weight, held_share
         Shape (h,). Slashing of the scope's commitments and the share of scenarios in which each fails: they
         may fail more often too.
+    held_sample
+        Scenarios of the failures of these; ``None`` where there are none.
     """
 
     label: str
@@ -37,6 +42,7 @@ class WorstExpectation:
     ceiling: float
     held_weight: FloatArray
     held_share: FloatArray
+    held_sample: OutcomeSample | None = None
     convex: bool = True
     block_has_total: bool = True
     is_of_losses: bool = False
@@ -120,6 +126,12 @@ class WorstExpectation:
         """Say that the rows cannot be generated scenario by scenario."""
 
     def standard_error(self, x: FloatArray) -> float:
-        """Standard error of the mean loss; the ball itself is no estimate."""
-        losses = self.loss.of(x)
-        return float(losses.std(ddof=1) / np.sqrt(len(losses)))
+        """Standard error of the mean loss, of each failure as much as the ball does not count anyway.
+
+        The rest of an amount, above the best t, is in the value whether the sample has the failure or not.
+        """
+        t, base = self._threshold(x), self.loss.base
+        if self.held_sample is not None:
+            base = self.held_sample.loss(np.ones(len(self.held_weight)), np.minimum(self.held_weight, t))
+        capped = dataclasses.replace(self.loss, weight=np.minimum(self.loss.weight, t), base=base)
+        return mean_error(capped.of(x), min(self.loss.largest_of(x), t))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bondwork.risk.errors import share_error
 from bondwork.risk.measure import Block, Cut
 
 if TYPE_CHECKING:
@@ -94,6 +95,6 @@ class Chance:
         """Say that the rows cannot be generated scenario by scenario."""
 
     def standard_error(self, x: FloatArray) -> float:
-        """Binomial standard error."""
-        value = min(self.value(x), 1.0)  # shares of scenarios may add up to a hair more
-        return float(np.sqrt(value * (1.0 - value) / len(self.loss.base)))
+        """Standard error of the share of scenarios above the budget."""
+        # shares of scenarios may add up to a hair more than 1
+        return share_error(min(self.value(x), 1.0), len(self.loss.base))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bondwork.base.statistics import tail_density, weighted_cvar
+from bondwork.risk.errors import cvar_error
 from bondwork.risk.measure import Block, Cut
 
 if TYPE_CHECKING:
@@ -82,7 +83,4 @@ class ConditionalValueAtRisk:
 
     def standard_error(self, x: FloatArray) -> float:
         """Standard error of the mean excess over the value at risk, which is what CVaR's error is made of."""
-        losses = self.loss.of(x)
-        edge = np.quantile(losses, self.level, method="inverted_cdf")
-        excess = np.maximum(losses - edge, 0.0)
-        return float(excess.std(ddof=1) / np.sqrt(len(losses)) / (1.0 - self.level))
+        return cvar_error(self.loss.of(x), self.level, self.loss.largest_of(x))

@@ -126,7 +126,9 @@ class _Losses:
                 return Chance(label, loss, limit.budget, limit.probability)
             case _:
                 shares = held.sample.failure_share()
-                return WorstExpectation(label, loss, limit.radius, limit.budget, held.weight, shares)
+                return WorstExpectation(
+                    label, loss, limit.radius, limit.budget, held.weight, shares, held.sample
+                )
 
 
 class _Side:

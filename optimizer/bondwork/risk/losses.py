@@ -78,6 +78,10 @@ class ScopeLoss:
         """Loss when everything that can fail in a scenario is chosen: a bound on `of`. Shape (S,)."""
         return self.of(np.ones(self.size))
 
+    def largest_of(self, x: FloatArray) -> float:
+        """Largest amount that a single choice of ``x`` may lose."""
+        return float(np.max(self.weight * x[self.columns], initial=0.0))
+
     @property
     def unit(self) -> float:
         """What auxiliary columns count in, lest wei drown them; see `unit_of`."""
