@@ -510,6 +510,17 @@ def test_strange_ids_in_any_locale(tmp_path, env):
 # --- signals --------------------------------------------------------------------------------------------
 
 
+def wait_until_it_listens(process):
+    """Wait until a command has begun to take SIGTERM: on a busy machine importing alone takes seconds."""
+    status = Path(f"/proc/{process.pid}/status")
+    deadline = time.monotonic() + 60
+    while status.exists() and time.monotonic() < deadline:
+        caught = next(line for line in status.read_text().splitlines() if line.startswith("SigCgt"))
+        if int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1:
+            return
+        time.sleep(0.05)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_long_solve_with_the_best_plan_so_far(tmp_path, number):
     path, out = tmp_path / "round.json", tmp_path / "plan.json"
@@ -517,7 +528,8 @@ def test_a_signal_ends_a_long_solve_with_the_best_plan_so_far(tmp_path, number):
     assert bond("generate", *arguments).returncode == 0
     command = [*COMMAND, "solve", str(path), "-o", str(out), "--mip-rel-gap", "0", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        time.sleep(6)
+        wait_until_it_listens(process)
+        time.sleep(5)
         assert process.poll() is None, "the round was solved before the signal came"
         process.send_signal(number)
         printed, err = process.communicate(timeout=60)
