@@ -7,6 +7,7 @@ of the entries. Limits are taken as they are stated: a plan's certificate also c
 from __future__ import annotations
 
 from collections import Counter
+from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Document = dict[str, Any]
+
+
+def as_written(amount: Fraction) -> Fraction:
+    """Money by its digits: a ledger counts a tenth, not the double beside it."""
+    return Fraction(Decimal(repr(float(amount))))
 
 
 class Proof:
@@ -31,6 +37,8 @@ class Proof:
             label, bound = self._limit(word, about)
             limit = self.oracle.limits.get(label)
             used = limit.used if limit else Fraction()
+            if word in ("collateral", "stake"):
+                bound, used = as_written(bound), self._exposed(label) if word == "stake" else used
             self.price[label] += y
             self.room += y * max(bound - used, Fraction())
             self.size += y * max(abs(bound), used)
@@ -94,7 +102,17 @@ class Proof:
         )
 
     def _worth(self, gain: Fraction, uses: dict[str, Fraction]) -> Fraction:
-        return gain - sum(self.price[label] * amount for label, amount in uses.items() if label in self.price)
+        for label, amount in uses.items():
+            if label in self.price:
+                money = label.startswith(("collateral of", "stake of"))
+                gain -= self.price[label] * (as_written(amount) if money else amount)
+        return gain
+
+    def _exposed(self, label: str) -> Fraction:
+        """Slashing of the claims that an operator's commitments hold, each once."""
+        held = {(each["task"], each["operator"]) for each in self.document.get("commitments", [])}
+        mine = [claim for claim in held if label == f"stake of {claim[1]}"]
+        return sum((as_written(self.oracle.claims[claim][1]) for claim in mine), Fraction())
 
 
 _POSITIONS = {"capacity": 2, "own_capacity": 2, "collateral": 1, "stake": 1, "deadline": 2, "expected": 2}

@@ -283,7 +283,8 @@ def print_verdict(verdict: Verification) -> None:
         named = ", ".join(verdict.unchecked[:MOST_ROWS]) + (f" and {more} more" if more > 0 else "")
         print_line(out, f"not checked: {named}")
     objective = "" if verdict.objective is None else f", objective {verdict.objective:.12g}"
-    print_line(out, f"{'verified' if verdict else 'rejected'}{objective}")
+    proven = "" if verdict.certified is None else f", no plan above {verdict.certified:.12g} (certified)"
+    print_line(out, f"{'verified' if verdict else 'rejected'}{objective}{proven}")
 
 
 def print_strategies(described: Mapping[str, Description], formulations: Sequence[str]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+from collections import Counter
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import bondwork
 from bondwork.plan.certificate import BadCertificate, Entry, read_entries, write_entries
 from certificate_oracle import Proof
 from oracle import Oracle
+from people_rounds import people_round
 from rounds_strategy import examples, rounds
 
 ROUNDS = Path(__file__).parents[2] / "data" / "rounds"
@@ -63,6 +66,18 @@ def test_teams_are_columns_of_the_proof_too(document):
     exact = proof.bound()
     assert exact is not None
     assert exact <= Fraction(plan.certificate.bound) <= exact + WIDER * max(abs(exact), proof.size)
+
+
+@pytest.mark.parametrize("kind", ["sums", "tails"])
+def test_no_plan_of_a_round_as_people_write_them_beats_its_certificate(kind, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROUNDS.parents[1] / "benchmarks"))
+    import certificates  # the benchmark that does so by the thousand
+
+    for seed in range(500, 512):
+        document = people_round(random.Random(f"{kind} {seed}"), kind)
+        known: dict[int, Any] = {}
+        for strategy in certificates.STRATEGIES:
+            assert certificates.faults_of(document, strategy, Counter(), known) == [], (seed, strategy)
 
 
 def three_tasks() -> dict[str, Any]:

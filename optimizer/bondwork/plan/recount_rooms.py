@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bondwork.base.money import all_in_units, in_units
 from bondwork.base.tolerances import ROW
 from bondwork.plan.certificate import BadCertificate
 from bondwork.plan.recount_exact import blame_of, ledger, success_of
@@ -52,7 +53,7 @@ class Rooms:
         c, v = given.coprocessor[offers], given.operator[offers]
         delegated = c >= 0
         out: BoolArray = np.zeros(len(offers), dtype=bool)
-        unit = 10.0**-instance.decimals
+        decimals = instance.decimals
         for owners, who, mine in (
             (instance.coprocessors, c, delegated),
             (instance.operators, v, ~delegated),
@@ -69,20 +70,18 @@ class Rooms:
             for limit in instance.risk:
                 if limit.measure == "solvency":
                     free[slice(None) if limit.member is None else limit.member] = np.inf
-            room = np.maximum(free, 0.0) * WIDE + 2.0 * unit
-            out |= delegated & (given.collateral[offers] > room[np.where(delegated, c, 0)])
+            room = [_units(each, decimals) for each in free.tolist()]
+            posted = np.where(delegated, given.collateral[offers], 0.0)
+            out |= _exceeds(posted, np.where(delegated, c, 0), room, decimals)
             since = np.array(self.round.free_from)[np.where(delegated, c, 0)]
             deadline = instance.tasks.deadline[given.task[offers]]
             with np.errstate(invalid="ignore"):
                 late = given.duration[offers] > (deadline - since) * WIDE
             out |= delegated & np.isfinite(since) & np.isfinite(deadline) & late
         if len(instance.operators):
-            exposed = np.array([float(self._exposed(each)) for each in range(len(instance.operators))])
-            stake = instance.operators.stake
-            room = np.maximum(stake - exposed, 0.0) + 4.0 * ROW * (np.abs(stake) + exposed) + 2.0 * unit
-            out |= (
-                instance.claims.slashing[given.claim[offers]] > np.where(np.isfinite(stake), room, np.inf)[v]
-            )
+            unit, stake = 10**decimals, instance.operators.stake.tolist()
+            left = [_units(each, decimals, int(self._exposed(k) * unit)) for k, each in enumerate(stake)]
+            out |= _exceeds(instance.claims.slashing[given.claim[offers]], v, left, decimals)
         return out
 
     def of(self, entry: Entry) -> tuple[str, tuple[int | float, ...], Fraction]:
@@ -171,6 +170,22 @@ class Rooms:
         p = [Fraction(teams.held_p[k]) for k in team]
         needed = teams.held_quorum(team)
         return success_of(p, needed), blame_of(p, needed)
+
+
+def _exceeds(amount: FloatArray, owner: IntArray, room: Sequence[float], decimals: int) -> BoolArray:
+    """Whether amounts of money are above their owner's room, in ledger units: exactly where it is near."""
+    limit = np.array([each / 10**decimals for each in room])[owner]
+    near = np.isfinite(limit) & (amount > limit * (1.0 - 1e-12) - 2.0 * 10.0**-decimals)
+    out: BoolArray = np.zeros(len(amount), dtype=bool)
+    places = np.flatnonzero(near)
+    units = all_in_units(amount[places], decimals)
+    out[places] = [each > room[owner[place]] for each, place in zip(units, places.tolist(), strict=True)]
+    return out
+
+
+def _units(limit: float, decimals: int, held: int = 0) -> float:
+    """What is left of money, in ledger units; infinite without a limit."""
+    return math.inf if math.isinf(limit) else max(in_units(limit, decimals) - held, 0)
 
 
 def _wide(limit: FloatArray, held: FloatArray) -> FloatArray:

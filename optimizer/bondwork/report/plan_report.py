@@ -34,6 +34,8 @@ from bondwork.report.plan_stages import later_sections
 from bondwork.tables import show_number, show_percent
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bondwork.plan.plan import Plan
     from bondwork.problem.instance import Instance
     from bondwork.report.page import Drawing, Part
@@ -124,6 +126,7 @@ def _facts(instance: Instance, plan: Plan, unit: str) -> Facts:
             ("solution", plan.solution, "" if usable else "bad"),
             ("objective", amount(plan.objective), ""),
             ("bound: no plan earns more", amount(plan.bound), ""),
+            ("bound that its certificate proves", _proven(plan, amount), ""),
             ("gap", "none" if plan.gap is None else show_percent(plan.gap), ""),
             ("tasks done", f"{done} of {len(instance.tasks)}{before}", ""),
             ("seconds of the solve", f"{plan.timing.solve:.3f}", ""),
@@ -132,6 +135,17 @@ def _facts(instance: Instance, plan: Plan, unit: str) -> Facts:
             else ("checked by independent code", "not verified", "bad"),
         )
     )
+
+
+def _proven(plan: Plan, amount: Callable[[float | None], str]) -> str:
+    """What anybody can recompute of the bound, and who vouches for the rest."""
+    certificate = plan.certificate
+    if certificate is None:
+        return "none"
+    if certificate.kind == "infeasibility":
+        return "nothing is feasible"
+    by = "" if certificate.vouched_by is None else f"; the rest by {certificate.vouched_by.replace('_', ' ')}"
+    return amount(certificate.bound) + by
 
 
 def _conflict(plan: Plan, unit: str) -> tuple[Part, ...]:

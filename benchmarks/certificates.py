@@ -1,0 +1,210 @@
+"""Certificates of tiny rounds as people write them: recomputed exactly, and against every plan there is.
+
+    python benchmarks/certificates.py                            2,000 rounds of each kind, by each strategy
+    python benchmarks/certificates.py --seconds 1800             as many as half an hour allows
+    python benchmarks/certificates.py --kind tails --from 4711 --rounds 1 --strategy lagrangian
+
+Each round has a seed, printed where something is wrong with it: ``--from SEED --rounds 1`` makes it again. Of
+each plan: what `verify` recomputes is what the certificate states; where limits are sums it is not below what
+exact fractions of the document give from the same multipliers (`tests/certificate_oracle.py`), and above it
+by no more than the tolerance of rows; and no plan that keeps every limit earns more (all are tried, where
+there are not too many). Nothing is feasible where a certificate says so. The exit code is 1 where any of
+this fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+import sys
+import time
+from collections import Counter
+from fractions import Fraction
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+import bondwork
+from bondwork.base.tolerances import ROW
+from bondwork.plan.recount import Recount
+from bondwork.plan.recount_loads import LoadRecount
+from bondwork.plan.recount_risk import TailRecount
+from certificate_oracle import Proof
+from people_rounds import Document, Kind, counted_whole, people_round, sizes
+
+STRATEGIES = ("extensive", "relaxation", "lagrangian", "greedy", "reverse-dutch")
+KINDS: tuple[Kind, ...] = ("sums", "tails")
+
+#: Plans of a round that are tried at most.
+MOST_PLANS = 3_000
+
+#: Share of the size of its terms by which the tolerance of rows widens a bound at most.
+WIDER = Fraction(2, 10**9)
+
+#: Share of the sizes of its terms that an objective loses to rounding.
+ROUNDING = 1e-12
+
+
+class Everything:
+    """Every plan of a round: what the best earns that keeps all limits, tolerances included."""
+
+    def __init__(self, instance: bondwork.Instance, seed: int) -> None:
+        self.recount = Recount(instance, seed)
+        self.instance = instance
+        offers: dict[int, list[int]] = {}
+        for offer, can in enumerate(self.recount.eligible):
+            if can:
+                offers.setdefault(self.recount.task[offer], []).append(offer)
+        self.ways = []
+        for task in range(len(instance.tasks)):
+            if task in self.recount.committed:
+                continue
+            teams: list[tuple[int, ...]] = list(self.recount.teams.possible(offers.get(task, [])))
+            self.ways.append(teams if instance.tasks.required[task] else [*teams, ()])
+        self.count = math.prod(map(len, self.ways))
+        needs = instance.objective.risk_weight > 0.0 or any(r.measure != "expected" for r in instance.risk)
+        self.tails = TailRecount(self.recount, []) if needs else None
+
+    def best(self) -> float | None:
+        """What the best plan earns; ``None`` where there is none."""
+        found: float | None = None
+        for teams in product(*self.ways):
+            chosen = [offer for team in teams for offer in team]
+            earned = self.earned(chosen)
+            if (found is None or earned > found) and self.holds(chosen):
+                found = earned
+        return found
+
+    def holds(self, chosen: list[int]) -> bool:
+        """Whether a choice keeps every limit."""
+        if any(each.excess() > each.tolerance() for each in self.recount.accounts(chosen).values()):
+            return False
+        for limit in self.instance.risk:
+            for member in self.recount.members(limit.scope, limit.member):
+                if limit.measure == "expected" or self.tails is None:
+                    continue
+                ceiling = limit.probability if limit.measure in ("chance", "solvency") else limit.budget
+                most = max(ceiling, self.tails.committed(limit, member))
+                if self.tails.value_of(limit, member, chosen) > most + ROW * abs(most):
+                    return False
+        return True
+
+    def earned(self, chosen: list[int]) -> float:
+        """What a choice earns."""
+        recount, instance = self.recount, self.instance
+        price = {offer: recount.bid[offer] for offer in chosen}
+        terms = [t for team in recount.teams.group(chosen) for t in recount.net_terms(team, price)]
+        done = {recount.task[offer] for offer in chosen} | recount.committed
+        cost = instance.tasks.unassigned_cost.tolist()
+        terms += [-each for task, each in enumerate(cost) if task not in done]
+        terms += LoadRecount(recount, chosen).worths()
+        weight = instance.objective.risk_weight
+        if weight > 0.0 and self.tails is not None:
+            tails = TailRecount.__new__(TailRecount)
+            tails.__dict__.update(self.tails.__dict__)
+            tails.teams = recount.teams.group(chosen)
+            return (1.0 - weight) * math.fsum(terms) - weight * tails.network_cvar(
+                instance.objective.risk_level
+            )
+        return math.fsum(terms)
+
+
+def faults_of(document: Document, strategy: str, tally: Counter[str], known: dict[int, Any]) -> list[str]:
+    """What is wrong with the certificate of a strategy's plan."""
+    instance = bondwork.load(document)
+    try:
+        plan = bondwork.solve(instance, strategy=strategy, mip_rel_gap=0.0, time_limit=20.0)
+    except bondwork.Refusal:
+        return []
+    tally["plans"] += 1
+    verdict = bondwork.verify(instance, json.loads(plan.to_json()))
+    if not verdict:
+        return [f"read back: {'; '.join(map(str, verdict.violations))[:300]}"]
+    certificate = plan.certificate
+    if certificate is None:
+        tally[f"none: {plan.status}"] += 1
+        odd = [note for note in plan.provenance.notes if note.startswith("no certificate")]
+        return [] if plan.status == "infeasible" else [f"no certificate: {odd}"]
+    tally[certificate.kind] += 1
+    if certificate.vouched_by:
+        tally[f"vouched for by {certificate.vouched_by}"] += 1
+    told = _exactly(document, certificate, tally)
+    if any(value.calibrated is not None for value in plan.risk):
+        return told
+    if plan.provenance.seed not in known:
+        every = Everything(instance, plan.provenance.seed)
+        known[plan.provenance.seed] = every.best() if every.count <= MOST_PLANS else False
+    best = known[plan.provenance.seed]
+    if best is False:
+        return told
+    tally["brute"] += 1
+    if certificate.kind == "infeasibility":
+        return told if best is None else [*told, f"proven infeasible; a plan is worth {best!r}"]
+    slack = ROUNDING * sizes(document)
+    if best is not None and certificate.bound is not None and certificate.bound < best - slack:
+        told.append(f"proven bound {certificate.bound!r} below {best!r}")
+    return told
+
+
+def _exactly(document: Document, certificate: bondwork.Certificate, tally: Counter[str]) -> list[str]:
+    """Compare with exact fractions, where the round has no scenarios and no curves."""
+    curves = any(each.get("load_curve", {}).get("weight") for each in document["coprocessors"])
+    tails = any(each["measure"] != "expected" for each in document["risk"]) or document.get("objective")
+    if curves or tails or not counted_whole(document):
+        return []
+    proof = Proof(document, certificate.multipliers)
+    if certificate.bound is None:
+        exact = proof.bound(earning=False)
+        return [] if exact is None or exact < 0 else [f"multipliers of infeasibility give {float(exact)!r}"]
+    exact = proof.bound()
+    if exact is None:
+        return ["a bound although a required task has nobody"]
+    tally["exact"] += 1
+    above = Fraction(certificate.bound) - exact
+    rounding = Fraction(ROUNDING) * Fraction(sizes(document))  # a plan's own sum is never above its bound
+    size = max(abs(exact), proof.size)
+    if above > Fraction(1, 10**9) * abs(exact) + rounding:
+        tally["above by more than 1e-9 of the bound"] += 1
+    if above < 0:
+        return [f"proven bound {certificate.bound!r} below the exact one by {float(-above)!r}"]
+    return (
+        []
+        if above <= WIDER * size + rounding
+        else [f"above the exact bound {float(exact)!r} by {float(above)!r}"]
+    )
+
+
+def main() -> int:
+    """Run, print what is wrong, and the tally."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kind", choices=KINDS, action="append")
+    parser.add_argument("--strategy", action="append")
+    parser.add_argument("--rounds", type=int, default=2000, help="of each kind")
+    parser.add_argument("--from", dest="first", type=int, default=0, help="first seed")
+    parser.add_argument("--seconds", type=float, default=float("inf"))
+    asked = parser.parse_args()
+    ends = time.monotonic() + asked.seconds
+    tally: Counter[str] = Counter()
+    wrong = 0
+    for seed in range(asked.first, asked.first + asked.rounds):
+        for kind in asked.kind or KINDS:
+            if time.monotonic() > ends:
+                break
+            document = people_round(random.Random(f"{kind} {seed}"), kind)
+            tally[f"rounds of {kind}"] += 1
+            known: dict[int, Any] = {}
+            for strategy in asked.strategy or STRATEGIES:
+                for fault in faults_of(document, strategy, tally, known):
+                    wrong += 1
+                    print(f"{kind} {seed} {strategy}: {fault}", flush=True)
+    print(json.dumps(dict(sorted(tally.items())), indent=1))
+    print(f"{wrong} faults")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
