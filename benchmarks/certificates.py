@@ -154,7 +154,8 @@ def _exactly(document: Document, certificate: bondwork.Certificate, tally: Count
     """Compare with exact fractions, where the round has no scenarios and no curves."""
     curves = any(each.get("load_curve", {}).get("weight") for each in document["coprocessors"])
     tails = any(each["measure"] != "expected" for each in document["risk"]) or document.get("objective")
-    if curves or tails or not counted_whole(document):
+    tied = "dependence" in document["uncertainty"] and any("replicas" in each for each in document["tasks"])
+    if curves or tails or tied or not counted_whole(document):
         return []
     proof = Proof(document, certificate.multipliers)
     if certificate.bound is None:
