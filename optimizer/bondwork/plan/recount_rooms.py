@@ -70,9 +70,9 @@ class Rooms:
             for limit in instance.risk:
                 if limit.measure == "solvency":
                     free[slice(None) if limit.member is None else limit.member] = np.inf
-            room = [_units(each, decimals) for each in free.tolist()]
+            unlocked = [_units(each, decimals) for each in free.tolist()]
             posted = np.where(delegated, given.collateral[offers], 0.0)
-            out |= _exceeds(posted, np.where(delegated, c, 0), room, decimals)
+            out |= _exceeds(posted, np.where(delegated, c, 0), unlocked, decimals)
             since = np.array(self.round.free_from)[np.where(delegated, c, 0)]
             deadline = instance.tasks.deadline[given.task[offers]]
             with np.errstate(invalid="ignore"):
