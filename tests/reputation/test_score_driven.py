@@ -13,7 +13,7 @@ from scipy import special, stats
 
 from bondwork.reputation.drawing import distribution, draw
 from bondwork.reputation.fitting import Likelihood, fit_pooled, fit_units, static_estimate
-from bondwork.reputation.laws import LAWS, Law
+from bondwork.reputation.laws import LAWS, POWER, Law
 from bondwork.reputation.residuals import check_residuals
 from bondwork.reputation.score_driven import ScoreDriven, make_model
 
@@ -275,20 +275,89 @@ def test_shapes_that_do_not_fit_are_named():
         fit_pooled("binomial", [[1.0]], [[0.0]])
 
 
-def test_the_fast_filter_of_counts_is_the_general_one_to_the_last_bit():
+@pytest.mark.parametrize("reset", [False, True])
+def test_the_fast_filter_of_counts_is_the_general_one_to_the_last_bit(reset: bool):
     from bondwork.reputation.kernels import filter_units
 
     rng = np.random.default_rng(5)
     trials = rng.integers(0, 6, (30, 40)).astype(float)
     y = rng.binomial(trials.astype(int), 0.8).astype(float)
     y[3, 7] = np.nan
-    model = make_model("binomial", 0.05, 0.97, 0.4)
+    model = make_model("binomial", 0.05, 0.97, 0.4, reset=reset)
     found = model.filter(y, trials)
     state, path, likelihood = model.start(30), np.empty((30, 40, 1)), np.empty((30, 40))
     nothing = np.zeros((40, 0))
-    filter_units(
-        0, 0.0, 1, model.theta(), np.zeros(0), np.zeros(0), state, y, trials, nothing, path, likelihood
-    )
+    empty = np.zeros(0)
+    filter_units(0, 0.0, 1, model.theta(), empty, empty, reset, state, y, trials, nothing, path, likelihood)
     assert np.array_equal(found.path, path)
     assert np.array_equal(found.state, state)
     assert np.array_equal(found.log_density, likelihood + model.law.constant(y, trials))
+
+
+def test_a_state_begins_anew_after_a_gap():
+    y = [[1.0, 0.0, np.nan, np.nan, 1.0]]
+    slow = make_model("binomial", 0.2, 0.9, 0.5)
+    fast = make_model("binomial", 0.2, 0.9, 0.5, reset=True)
+    moving, anew = slow.filter(y).path[0, :, 0], fast.filter(y).path[0, :, 0]
+    # up to the gap, the prediction for its first time included, both are one
+    assert anew[:3].tolist() == moving[:3].tolist()
+    # then one is on its way to the mean of 0.2 / (1 - 0.9), and the other one there
+    assert moving[3:].tolist() == pytest.approx([0.2 + 0.9 * moving[2], 0.2 + 0.9 * moving[3]])
+    assert anew[3:].tolist() == pytest.approx([2.0, 2.0])
+    state = fast.start(2) - 1.0
+    fast.update(state, np.array([np.nan, 1.0]))
+    assert state[0, 0] == pytest.approx(2.0)
+    assert state[1, 0] != pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+@pytest.mark.parametrize("name", ["binomial", "gaussian_mean", "student", "negative_binomial"])
+def test_the_gradient_across_gaps(name: str, fixed: bool):
+    static, level, _ = CASES[name]
+    theta = [each for f in level for each in (0.3 * f, 0.7, 0.04)]
+    at_ = np.array([*theta, *static])
+    rng = np.random.default_rng(3)
+    y = draw(LAWS[name], np.tile(level, (30, 1)), np.array(static), np.full(30, TRIALS), rng).reshape(2, 15)
+    y[0, 4:6] = y[1, 0] = y[1, 9] = np.nan
+    start = np.tile(level, (2, 1)) + 0.1 if fixed else None
+    likelihood = Likelihood(LAWS[name], y, np.full(y.shape, TRIALS), start=start, reset=True)
+    value, gradient = likelihood(at_)
+    filtered = likelihood.model(at_).filter(y, np.full(y.shape, TRIALS), start=start)
+    assert value == pytest.approx(filtered.log_likelihood)
+    for i in range(len(at_)):
+        h = 1e-6 * max(abs(at_[i]), 1.0)
+        up, down = at_.copy(), at_.copy()
+        up[i] += h
+        down[i] -= h
+        slope = (likelihood(up)[0] - likelihood(down)[0]) / (2.0 * h)
+        assert gradient[i] == pytest.approx(slope, rel=1e-5, abs=1e-6)
+
+
+def wild(name: str) -> np.ndarray:
+    """A history in which a step too far leaves the parameters at which anything is likely."""
+    rng = np.random.default_rng(11)
+    if name == "binomial":
+        return rng.binomial(1, 0.97, (1, 120)).astype(float)
+    if name in ("poisson", "negative_binomial"):
+        counts = rng.poisson(2.0, (1, 120)).astype(float)
+        counts[0, [40, 90]] = 400.0
+        return counts
+    y = np.cumsum(rng.normal(0.0, 1.0, (1, 120)), axis=1)
+    y[0, 60:] *= 30.0
+    y[0, 77] = 5000.0
+    return y
+
+
+@pytest.mark.parametrize("scaling", ["unit", "inverse_root", "inverse"])
+def test_no_fit_breaks_down_or_calls_the_impossible_converged(law: Law, scaling: Scaling):
+    if scaling not in POWER:
+        pytest.skip("no such scaling")
+    y = wild(law.name)
+    fit = fit_pooled(law.name, y, scaling=scaling)
+    if not fit.converged:
+        return
+    assert math.isfinite(fit.log_likelihood)
+    if len(law.dynamic) == 1:
+        # moving is never worth less than standing still
+        still = static_estimate(law.name, y)[1]
+        assert fit.log_likelihood >= still - 1e-3 * abs(still)

@@ -13,7 +13,7 @@ from bondwork.base.compiled import kernel
 
 
 @kernel
-def filter_counts(theta, start, y, n, path, likelihood):
+def filter_counts(theta, reset, start, y, n, path, likelihood):
     """Filter every unit; arguments as those of `bondwork.reputation.kernels.filter_units`."""
     omega, beta, alpha = theta[0, 0], theta[0, 1], theta[0, 2]
     units, times = y.shape
@@ -29,5 +29,7 @@ def filter_counts(theta, start, y, n, path, likelihood):
                 p = 1.0 / (1.0 + e) if f >= 0.0 else e / (1.0 + e)
                 likelihood[u, t] = y[u, t] * f - n[u, t] * (max(f, 0.0) + math.log1p(e))
                 following += alpha * (y[u, t] - n[u, t] * p)
+            elif reset:
+                following = omega / (1.0 - beta)
             f = following
         start[u, 0] = f

@@ -23,6 +23,9 @@ LARGEST_BETA = 0.9999
 #: Newton steps from the maximum of some units to that of all; the last one is so small, in standard errors.
 _MOST_STEPS, _SMALL_STEP = 15, 1e-3
 
+#: Times that a first guess is made to move ten times less.
+_MOST_SHRINKS = 12
+
 #: Observations that a first search looks at.
 _FEW = 50_000
 
@@ -48,7 +51,7 @@ class Fit:
         of the units where ``robust`` was asked for; NaN where the information is not positive definite, as
         for parameters at a bound.
     converged
-        Whether the optimiser says so.
+        Whether the optimiser says so, of a likelihood that is a number.
     observations
         How many there were.
     """
@@ -81,6 +84,8 @@ class Likelihood:
     start
         Shape (U, K): a state before the first observation that does not depend on the parameters; left out,
         it is omega / (1 - beta).
+    reset
+        Whether the state begins anew after gaps; see `ScoreDriven`.
     """
 
     def __init__(
@@ -91,8 +96,11 @@ class Likelihood:
         regressors: ArrayLike | None = None,
         scaling: Scaling = "unit",
         start: ArrayLike | None = None,
+        *,
+        reset: bool = False,
     ) -> None:
         self.law = law
+        self.reset = reset
         self.scaling = scaling
         self.regressors = 0 if regressors is None else np.shape(regressors)[-1]
         self.y, self.n, self.x = observations(law, y, trials, regressors, self.regressors)
@@ -118,7 +126,8 @@ class Likelihood:
         theta = parameters[: 3 * moving].reshape(moving, 3)
         static = parameters[3 * moving : 3 * moving + staying]
         gamma = parameters[3 * moving + staying :]
-        return ScoreDriven(self.law, theta[:, 0], theta[:, 1], theta[:, 2], static, gamma, self.scaling)
+        omega, beta, alpha = theta.T
+        return ScoreDriven(self.law, omega, beta, alpha, static, gamma, self.scaling, self.reset)
 
     def some_units(self) -> Likelihood:
         """The likelihood of some of many units, evenly spaced: what a first search needs."""
@@ -128,7 +137,8 @@ class Likelihood:
         chosen = np.linspace(0, units - 1, max(1, units * _FEW // self.y.size)).astype(np.int64)
         start = self.first[chosen] if self.fixed else None
         regressors = self.x if self.regressors else None
-        few = Likelihood(self.law, self.y[chosen], self.n[chosen], regressors, self.scaling, start)
+        data = (self.y[chosen], self.n[chosen], regressors)
+        few = Likelihood(self.law, *data, self.scaling, start, reset=self.reset)
         return few if np.any(few.observed) else self
 
     def by_unit(self, parameters: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -145,6 +155,7 @@ class Likelihood:
             model.theta(),
             model.static,
             model.gamma,
+            self.reset,
         )
         halves = np.array_split(np.arange(len(self.y)), 2 if self.y.size > 50_000 else 1)
 
@@ -185,6 +196,7 @@ def fit_pooled(
     *,
     scaling: Scaling = "unit",
     start: ArrayLike | None = None,
+    reset: bool = False,
     robust: bool = False,
 ) -> Fit:
     """Fit one set of parameters to all units: their dynamics are alike, their states are not.
@@ -199,6 +211,8 @@ def fit_pooled(
         S of the recursion.
     start
         Shape (U, K). A fixed state before the first observation, instead of the unconditional mean.
+    reset
+        Begin anew at the unconditional mean after every time at which a unit was not observed.
     robust
         Standard errors that hold when the law is wrong: the sandwich, with units as clusters.
 
@@ -216,7 +230,7 @@ def fit_pooled(
     >>> bool(abs(fit.model.beta[0] - 0.9) < 3 * fit.standard_error[1])
     True
     """
-    likelihood = Likelihood(LAWS[law], y, trials, regressors, scaling, start)
+    likelihood = Likelihood(LAWS[law], y, trials, regressors, scaling, start, reset=reset)
     return _fit(likelihood, robust=robust)
 
 
@@ -227,6 +241,7 @@ def fit_units(
     regressors: ArrayLike | None = None,
     *,
     scaling: Scaling = "unit",
+    reset: bool = False,
 ) -> list[Fit | None]:
     """Fit each unit by itself; ``None`` where a unit has fewer observations than parameters.
 
@@ -238,7 +253,7 @@ def fit_units(
     )
     fits: list[Fit | None] = []
     for u in range(len(y_)):
-        likelihood = Likelihood(LAWS[law], y_[u : u + 1], n_[u : u + 1], regressors, scaling)
+        likelihood = Likelihood(LAWS[law], y_[u : u + 1], n_[u : u + 1], regressors, scaling, reset=reset)
         enough = np.count_nonzero(likelihood.observed) > likelihood.size
         fits.append(_fit(likelihood, robust=False) if enough else None)
     return fits
@@ -266,11 +281,12 @@ def _fit(likelihood: Likelihood, *, robust: bool) -> Fit:
         for k in range(len(likelihood.law.dynamic)):
             level = first[3 * k]
             first[3 * k : 3 * k + 3] = level * (1.0 - beta), beta, alpha * _typical(few, first, k)
-        tries.append(_maximise(few, first, free))
-    best, value, converged = max(tries, key=lambda each: each[1])
+        tries.append(_maximise(few, _possible(few, first), free))
+    tries += _still(few, free, max(_ranked(each[1]) for each in tries))
+    best, value, converged = max(tries, key=lambda each: _ranked(each[1]))
     if few is not likelihood:
         # a few units may like another maximum best than all of them do
-        best = max((each[0] for each in tries), key=lambda each: likelihood(each)[0])
+        best = max((each[0] for each in tries), key=lambda each: _ranked(likelihood(each)[0]))
         best, value, converged = _polish(likelihood, best) or _maximise(likelihood, best, free)
     return Fit(
         model=likelihood.model(best),
@@ -281,6 +297,38 @@ def _fit(likelihood: Likelihood, *, robust: bool) -> Fit:
         converged=converged,
         observations=int(np.count_nonzero(likelihood.observed)),
     )
+
+
+def _still(likelihood: Likelihood, free: BoolArray, best: float) -> list[tuple[FloatArray, float, bool]]:
+    """What a search from no movement comes to, where that alone is likelier than the best so far."""
+    first = _first_guess(likelihood)
+    stays = free.copy()
+    for k in range(len(likelihood.law.dynamic)):
+        first[3 * k + 1 : 3 * k + 3] = 0.0
+        stays[3 * k + 1 : 3 * k + 3] = False
+    still = _maximise(likelihood, first, stays)
+    if _ranked(still[1]) <= best:
+        return []
+    return [still, _maximise(likelihood, still[0], free)]
+
+
+def _ranked(value: float) -> float:
+    """A log likelihood to compare by: what is no number is the worst."""
+    return value if math.isfinite(value) else -math.inf
+
+
+def _possible(likelihood: Likelihood, guess: FloatArray) -> FloatArray:
+    """A guess at which the observations are possible: it moves less and less until they are.
+
+    A variance that follows its own score may step below 0, where nothing is likely and no gradient leads out.
+    """
+    guess = guess.copy()
+    for _ in range(_MOST_SHRINKS):
+        if math.isfinite(likelihood(guess)[0]):
+            break
+        for k in range(len(likelihood.law.dynamic)):
+            guess[3 * k + 2] *= 0.1
+    return guess
 
 
 def _first_guess(likelihood: Likelihood) -> FloatArray:
@@ -358,7 +406,8 @@ def _maximise(likelihood: Likelihood, first: FloatArray, free: BoolArray) -> tup
         options={"maxiter": 500, "ftol": 1e-13, "gtol": 1e-8},
     )
     best = natural(found.x)
-    return best, likelihood(best)[0], bool(found.success)
+    value = likelihood(best)[0]
+    return best, value, bool(found.success) and math.isfinite(value)
 
 
 def _polish(likelihood: Likelihood, best: FloatArray) -> tuple[FloatArray, float, bool] | None:
@@ -399,7 +448,8 @@ def _information(likelihood: Likelihood, best: FloatArray) -> FloatArray:
         up, down = best.copy(), best.copy()
         up[i] += step
         down[i] -= step
-        hessian[i] = (likelihood(up)[1] - likelihood(down)[1]) / (2.0 * step)
+        with np.errstate(invalid="ignore"):  # where nothing is likely: told by NaN
+            hessian[i] = (likelihood(up)[1] - likelihood(down)[1]) / (2.0 * step)
     information: FloatArray = -0.5 * (hessian + hessian.T)
     return information
 

@@ -25,6 +25,10 @@ import numpy as np
 
 from bondwork.base.compiled import kernel
 
+#: A search tries parameters at which nothing is likely: dividing by 0 is infinite there, as in numpy, and no
+#: error.
+_kernel = kernel(error_model="numpy")
+
 BINOMIAL, GAUSSIAN_MEAN, GAUSSIAN_LOG_VARIANCE, GAUSSIAN_VARIANCE = 0, 1, 2, 3
 STUDENT_LOCATION, STUDENT_LOG_SCALE, STUDENT_BOTH, POISSON, NEGATIVE_BINOMIAL = 4, 5, 6, 7, 8
 
@@ -32,7 +36,7 @@ _OUT = 23
 _LOG_2_PI = math.log(2.0 * math.pi)
 
 
-@kernel
+@_kernel
 def digamma(x):
     """Logarithmic derivative of the gamma function, for x > 0; error below 1e-13 of its size."""
     total = 0.0
@@ -44,7 +48,7 @@ def digamma(x):
     return total + math.log(x) - 0.5 / x - series
 
 
-@kernel
+@_kernel
 def _binomial(y, n, f, out):
     # p and 1 - p without overflow at either end
     e = math.exp(-abs(f))
@@ -57,7 +61,7 @@ def _binomial(y, n, f, out):
     out[9] = variance * (1.0 - 2.0 * p)
 
 
-@kernel
+@_kernel
 def _gaussian(law, y, g, psi, out):
     if law == GAUSSIAN_MEAN:
         v, z = psi[0], y - g[0]
@@ -83,7 +87,7 @@ def _gaussian(law, y, g, psi, out):
     out[19] = 0.0
 
 
-@kernel
+@_kernel
 def _student(law, y, g, psi, out):
     nu = psi[0]
     mu = psi[1] if law == STUDENT_LOG_SCALE else g[0]
@@ -130,7 +134,7 @@ def _student(law, y, g, psi, out):
         out[19], out[21] = information_mu_nu, information_log_nu
 
 
-@kernel
+@_kernel
 def _counts(law, y, g, psi, out):
     mu = math.exp(g[0])
     if law == POISSON:
@@ -146,7 +150,7 @@ def _counts(law, y, g, psi, out):
     out[15], out[19] = -(y - mu) * mu / (d * d), -mu * mu / (d * d)
 
 
-@kernel
+@_kernel
 def step(law, y, n, g, psi, out):
     """Everything about one observation; see the module. ``out`` keeps 0 where a law has nothing."""
     if law == BINOMIAL:
@@ -159,7 +163,7 @@ def step(law, y, n, g, psi, out):
         _counts(law, y, g, psi, out)
 
 
-@kernel
+@_kernel
 def _scale(information, power):
     """S: 1, the inverse root of the information, or its inverse."""
     if power == 0.0:
@@ -169,8 +173,8 @@ def _scale(information, power):
     return 1.0 / information
 
 
-@kernel
-def filter_units(law, power, dynamic, theta, psi, gamma, start, y, n, x, path, likelihood):
+@_kernel
+def filter_units(law, power, dynamic, theta, psi, gamma, reset, start, y, n, x, path, likelihood):
     """Filter every unit: one-step predictions and log densities.
 
     Parameters
@@ -183,6 +187,8 @@ def filter_units(law, power, dynamic, theta, psi, gamma, start, y, n, x, path, l
         Shape (K, 3): omega, beta, alpha.
     psi, gamma
         Shapes (S,), (D,).
+    reset
+        Whether f begins anew at its mean after a time at which nothing was observed.
     start
         Shape (U, K). f at the first time; updated in place to f after the last.
     y, n, x
@@ -209,11 +215,15 @@ def filter_units(law, power, dynamic, theta, psi, gamma, start, y, n, x, path, l
                 f = theta[k, 0] + theta[k, 1] * start[u, k]
                 if observed:
                     f += theta[k, 2] * _scale(out[3 + k], power) * out[1 + k]
+                elif reset:
+                    f = theta[k, 0] / (1.0 - theta[k, 1])
                 start[u, k] = f
 
 
-@kernel
-def gradient_units(law, power, dynamic, theta, psi, gamma, start, fixed_start, y, n, x, value, gradient):
+@_kernel
+def gradient_units(
+    law, power, dynamic, theta, psi, gamma, reset, start, fixed_start, y, n, x, value, gradient
+):
     """Log likelihood of every unit with its exact gradient.
 
     Sensitivities of f run along with it (forward mode). The parameters are, in this order, omega, beta, alpha
@@ -234,9 +244,8 @@ def gradient_units(law, power, dynamic, theta, psi, gamma, start, fixed_start, y
         df[:] = 0.0
         for k in range(dynamic):
             f[k] = start[u, k]
-            if not fixed_start:
-                df[k, 3 * k] = 1.0 / (1.0 - theta[k, 1])
-                df[k, 3 * k + 1] = theta[k, 0] / (1.0 - theta[k, 1]) ** 2
+        if not fixed_start:
+            _begin(dynamic, theta, f, df)
         for t in range(times):
             observed = not math.isnan(y[u, t]) and n[u, t] > 0.0
             if observed:
@@ -253,10 +262,24 @@ def gradient_units(law, power, dynamic, theta, psi, gamma, start, fixed_start, y
                         gradient[u, i] += out[1 + k] * dg[k, i]
                 for i in range(statics):
                     gradient[u, 3 * dynamic + i] += out[13 + i]
-            _advance(power, dynamic, statics, parameters, theta, observed, f, df, dg, out)
+            if reset and not observed:
+                _begin(dynamic, theta, f, df)
+            else:
+                _advance(power, dynamic, statics, parameters, theta, observed, f, df, dg, out)
 
 
-@kernel
+@_kernel
+def _begin(dynamic, theta, f, df):
+    """Put f at its mean, with the sensitivities of that."""
+    df[:] = 0.0
+    for k in range(dynamic):
+        apart = 1.0 - theta[k, 1]
+        f[k] = theta[k, 0] / apart
+        df[k, 3 * k] = 1.0 / apart
+        df[k, 3 * k + 1] = theta[k, 0] / apart**2
+
+
+@_kernel
 def _advance(power, dynamic, statics, parameters, theta, observed, f, df, dg, out):
     """Move f and its sensitivities to the next time."""
     for k in range(dynamic):
@@ -286,7 +309,7 @@ def _advance(power, dynamic, statics, parameters, theta, observed, f, df, dg, ou
         f[k] = omega + beta * old + alpha * scaled
 
 
-@kernel
+@_kernel
 def evaluate(law, y, n, g, psi, result):
     """Run `step` on many observations: ``g`` has shape (m, K), ``result`` (m, 23)."""
     at = np.zeros(2)

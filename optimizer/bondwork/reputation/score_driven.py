@@ -48,6 +48,9 @@ class ScoreDriven:
     scaling
         S of the recursion. At p near 1 only ``unit`` is sane for outcomes: one failure at p = 0.999 moves the
         logit by -1, -31.6 or -1000 times alpha.
+    reset
+        After a time at which nothing was observed, f begins anew at its unconditional mean. By default it
+        only moves towards it, at the speed of beta: what was seen before a gap then counts after it.
 
     Examples
     --------
@@ -66,6 +69,7 @@ class ScoreDriven:
     static: FloatArray = field(default_factory=_nothing)
     gamma: FloatArray = field(default_factory=_nothing)
     scaling: Scaling = "unit"
+    reset: bool = False
 
     def __post_init__(self) -> None:
         moving, staying = len(self.law.dynamic), len(self.law.static)
@@ -101,7 +105,8 @@ class ScoreDriven:
         Parameters
         ----------
         y
-            Shape (U, T). NaN where nothing was observed: f then moves towards its mean.
+            Shape (U, T). NaN where nothing was observed: f then moves towards its mean, or with ``reset``
+            begins anew there.
         trials
             Shape (U, T). Of binomial counts; 0 is nothing observed. 1 if left out.
         regressors
@@ -116,7 +121,7 @@ class ScoreDriven:
         if self.law.name == "binomial" and self.scaling == "unit" and not len(self.gamma):
             from bondwork.reputation.binomial_kernel import filter_counts
 
-            filter_counts(self.theta(), state, y, n, path, likelihood)
+            filter_counts(self.theta(), self.reset, state, y, n, path, likelihood)
         else:
             from bondwork.reputation.kernels import filter_units
 
@@ -127,6 +132,7 @@ class ScoreDriven:
                 self.theta(),
                 self.static,
                 self.gamma,
+                self.reset,
                 state,
                 y,
                 n,
@@ -162,6 +168,7 @@ class ScoreDriven:
             self.theta(),
             self.static,
             self.gamma,
+            self.reset,
             state,
             y_,
             n_,
@@ -274,6 +281,8 @@ def make_model(
     static: ArrayLike = (),
     gamma: ArrayLike = (),
     scaling: Scaling = "unit",
+    *,
+    reset: bool = False,
 ) -> ScoreDriven:
     """Make a model from the name of its law; numbers stand for arrays of one."""
 
@@ -281,5 +290,5 @@ def make_model(
         return np.atleast_1d(np.asarray(value, dtype=np.float64))
 
     return ScoreDriven(
-        LAWS[law], array(omega), array(beta), array(alpha), array(static), array(gamma), scaling
+        LAWS[law], array(omega), array(beta), array(alpha), array(static), array(gamma), scaling, reset
     )
