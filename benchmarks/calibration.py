@@ -123,7 +123,7 @@ def binding(document: dict[str, Any], choices: Choices) -> dict[str, Any]:
         limit["budget"] = int(0.6 * choices.measure(best, limit)[0])
     else:
         law = choices.losses(best)[0]
-        limit["budget"] = int(np.flatnonzero(np.cumsum(law[::-1])[::-1] > 0.12)[-1] - 1)
+        limit["budget"] = max(int(np.flatnonzero(np.cumsum(law[::-1])[::-1] > 0.12)[-1]) - 1, 0)
     return document
 
 

@@ -229,6 +229,7 @@ def test_a_round_whose_teams_hang_together_keeps_the_true_expected_loss():
     (limit,) = plan.risk
     assert limit.holds
     assert limit.in_sample <= 1.5
+    assert limit.standard_error == 0.0
     assert np.mean(loss) == pytest.approx(limit.in_sample, abs=5 * np.std(loss) / np.sqrt(len(failed)))
 
 

@@ -342,7 +342,9 @@ class PlanCheck(StatusCheck):
                     none = (("risk", number, "calibrated"), None)
                     self.wrong(f"calibrated of {what}", given.calibrated, "none: the value is exact", none)
                 holds = account.total() <= limit.budget + ROW * max(limit.budget, account.total())
-                facts = (limit.budget, None, None, holds)
+                # exact: no error, or one of 0; what is averaged over a history's rounds is not known so well
+                exact = self.instance.uncertainty.sampling != "bootstrap" and given.standard_error == 0.0
+                facts = (limit.budget, None, 0.0 if exact else None, holds)
             else:
                 facts = self.check_tail(number, given, limit, name)
             stated = (given.budget, given.out_of_sample, given.standard_error, given.holds)

@@ -114,6 +114,9 @@ def assess(instance: Instance, sample: RoundSample | None, chosen: IntArray, see
     teams = teams_of_offers(instance, chosen)
     nobody = teams.select(np.zeros(0, dtype=np.int64))
     x = np.ones(len(teams))
+    # chances of dependent teams are integrals, no estimates: an error of 0 says so
+    integrated = instance.uncertainty.common > 0.0 and instance.uncertainty.sampling != "bootstrap"
+    integrated = integrated and not (teams.is_single and held_teams(instance).is_single)
     found: list[Assessment] = []
     inside: Iterator[Measure] = iter(())
     outside: Iterator[Measure] = iter(())
@@ -148,7 +151,8 @@ def assess(instance: Instance, sample: RoundSample | None, chosen: IntArray, see
             else:
                 loss = _expected_loss(instance, limit, member, teams)
                 held = _expected_loss(instance, limit, member, nobody)
-                found.append(Assessment(number, name, limit.budget, loss, None, None, held))
+                error = 0.0 if integrated else None
+                found.append(Assessment(number, name, limit.budget, loss, None, error, held))
     return found
 
 
