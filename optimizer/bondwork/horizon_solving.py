@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 #: Seconds, and times the seconds of reading, drawing and writing, kept for what follows the strategy.
 _BESIDES, _AGAIN = 0.05, 1.5
 
+#: Share of what is left that this may be at most, and share of the limit that the strategy has in any case:
+#: there is no greedy plan of all periods.
+_MOST, _LEAST = 0.4, 0.25
+
 
 def solve_horizon(
     instance: Instance,
@@ -89,7 +93,7 @@ def solve_horizon(
         all_nodes=True,
         value=value,
         informed=lambda: with_luck(made),
-        clock=Clock(max(clock.limit - later, 0.0), clock.begun),
+        clock=_for_strategy(clock, later),
     )
     if solution.stochastic is not None:
         known = "ws knows the amounts and outcomes of the tree: those that a later decision could see"
@@ -120,6 +124,14 @@ def solve_horizon(
         }
     )
     return plan.model_copy(update={"timing": timing})
+
+
+def _for_strategy(clock: Clock, later: float) -> Clock:
+    """The limit less what is kept for what follows; no less than a quarter of it, whatever came before."""
+    if not clock.limited:
+        return clock
+    least = clock.elapsed + _LEAST * clock.limit
+    return Clock(max(clock.limit - min(later, _MOST * clock.left()), least), clock.begun)
 
 
 def _conflict(instance: Instance, now: Program, options: Options, observer: Observer) -> Conflict | None:
