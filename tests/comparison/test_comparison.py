@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -120,3 +122,26 @@ def test_unknown_options_are_no_result_but_an_error():
         bondwork.compare([market()], strategies=["best"])
     with pytest.raises(TypeError):
         bondwork.compare([market()], time_limits=3.0)
+
+
+def test_what_every_solve_loads_is_no_contenders_memory():
+    """In a process of its own: whichever contender comes first does not pay for the imports."""
+    code = (
+        "import json, sys\n"
+        "import bondwork\n"
+        "from bondwork.problem.generate import generate_round\n"
+        "round_ = bondwork.load(generate_round(20, 5, 3, 1, tightness=0.5, risk_budget=150))\n"
+        "found = bondwork.compare([round_], strategies=sys.argv[1:], time_limit=5, threads=1, scenarios=0)\n"
+        "print(json.dumps({row.strategy: row.memory for row in found.rows}))\n"
+    )
+    orders = (["greedy", "extensive"], ["extensive", "greedy"])
+    one, two = (
+        json.loads(
+            subprocess.run([sys.executable, "-c", code, *order], capture_output=True, check=True).stdout
+        )
+        for order in orders
+    )
+    if None in one.values():
+        pytest.skip("the system does not tell of memory")
+    for strategy, first in one.items():
+        assert abs(first - two[strategy]) < 25.0  # imports are about 50 MiB
