@@ -151,8 +151,8 @@ def assess(instance: Instance, sample: RoundSample | None, chosen: IntArray, see
             else:
                 loss = _expected_loss(instance, limit, member, teams)
                 held = _expected_loss(instance, limit, member, nobody)
-                error = 0.0 if integrated else None
-                found.append(Assessment(number, name, limit.budget, loss, None, error, held))
+                zero = 0.0 if integrated else None
+                found.append(Assessment(number, name, limit.budget, loss, None, zero, held))
     return found
 
 
