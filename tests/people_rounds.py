@@ -7,6 +7,7 @@ counted in wei. One function makes a round of anything that draws (`random.Rando
 
 from __future__ import annotations
 
+from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -45,11 +46,12 @@ def decimals_as_text(document: Any) -> Any:
 
 
 def sizes(document: Document) -> float:
-    """Sum of all money of a round: what rounding is measured by."""
+    """Sum of all money of a round, later periods included: what rounding is measured by."""
     claims = [claim for task in document["tasks"] for claim in task.get("claims", [task])]
     found = [float(claim[name]) for claim in claims for name in ("reward", "slashing")]
     found += [float(task.get("unassigned_cost", 0)) for task in document["tasks"]]
     found += [float(each["bid"]) + float(each.get("collateral", 0)) for each in document["offers"]]
+    found += [sizes(period) for period in document.get("periods", [])]
     return sum(found) + sum(float(each["cost"]) for each in document["self_execution"])
 
 
@@ -69,11 +71,12 @@ def counted_whole(document: Document) -> bool:
 class _Maker:
     """Draws the parts of one round."""
 
-    def __init__(self, rng: random.Random, kind: Kind, tasks: int) -> None:
+    def __init__(self, rng: random.Random, kind: Kind, tasks: int, unit: Fraction | int | None) -> None:
         self.rng = rng
         self.kind = kind
         self.count = tasks
-        self.unit = Fraction(rng.choice(UNITS))
+        drawn = rng.choice(UNITS)
+        self.unit = Fraction(drawn if unit is None else unit)
         self.ids = [f"c{i}" for i in range(rng.choice([1, 2, 2, 3, 3, 4]) + tasks // 8)]
         self.operators = [f"o{v}" for v in range(rng.choice([1, 1, 1, 2, 3]))]
         self.resources = rng.choice([[], ["gpu"], ["gpu"], ["gpu", "GB"]])
@@ -272,7 +275,9 @@ class _Maker:
         return found
 
 
-def people_round(rng: random.Random, kind: Kind = "sums", *, tasks: int | None = None) -> Document:
+def people_round(
+    rng: random.Random, kind: Kind = "sums", *, tasks: int | None = None, unit: Fraction | int | None = None
+) -> Document:
     """Make a round as somebody would write it down.
 
     Parameters
@@ -283,8 +288,10 @@ def people_round(rng: random.Random, kind: Kind = "sums", *, tasks: int | None =
         What the round is about.
     tasks
         How many; a handful where left out, few enough to try every plan.
+    unit
+        Of money; drawn where left out.
     """
-    make = _Maker(rng, kind, rng.choice([0, 1, 2, 3, 3, 4]) if tasks is None else tasks)
+    make = _Maker(rng, kind, rng.choice([0, 1, 2, 3, 3, 4]) if tasks is None else tasks, unit)
     some = [make.task(f"t{a}") for a in range(make.count)]
     offers = make.offers(some, 1, min(0.6, 4 / len(make.ids)))
     make.equal(some, offers)
@@ -317,7 +324,32 @@ def people_round(rng: random.Random, kind: Kind = "sums", *, tasks: int | None =
     return document
 
 
+#: Whatever is money wherever it stands in a round as they are made here.
+_OWNERS = ("stake", "free_collateral", "minimum_collateral")
+_WORK = ("reward", "slashing", "unassigned_cost", "bid", "collateral", "cost")
+MONEY = frozenset([*_OWNERS, *_WORK, "budget"])
+
+
+def in_other_money(document: Any, power: int) -> Any:
+    """Write the same round down with all money times 10^power, every digit kept."""
+    if isinstance(document, list):
+        return [in_other_money(each, power) for each in document]
+    if not isinstance(document, dict):
+        return document
+    made = {
+        name: f"{Decimal(repr(each)).scaleb(power):f}" if name in MONEY else in_other_money(each, power)
+        for name, each in document.items()
+    }
+    if "scale" in document:  # of a load curve, which takes numbers alone
+        made["scale"] = float(Decimal(repr(document["scale"])).scaleb(power))
+    if "tasks" in document and "format" in document and power < 0:
+        made["decimals"] = 18  # what was whole is whole units of the ledger still
+    return made
+
+
 @st.composite
-def people_rounds(draw: st.DrawFn, kind: Kind = "sums", *, tasks: int | None = None) -> Document:
+def people_rounds(
+    draw: st.DrawFn, kind: Kind = "sums", *, tasks: int | None = None, unit: Fraction | int | None = None
+) -> Document:
     """Draw a round as people write them; see `people_round`."""
-    return people_round(draw(st.randoms(use_true_random=False)), kind, tasks=tasks)
+    return people_round(draw(st.randoms(use_true_random=False)), kind, tasks=tasks, unit=unit)

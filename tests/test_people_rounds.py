@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 
 import bondwork
 from oracle import Oracle
-from people_rounds import KINDS, Document, Kind, counted_whole, decimals_as_text, people_rounds, sizes
+from people_rounds import (
+    KINDS,
+    Document,
+    Kind,
+    counted_whole,
+    decimals_as_text,
+    in_other_money,
+    people_rounds,
+    sizes,
+)
 from rounds_strategy import examples
 
 AUCTIONS = ("first-price", "second-price", "dutch", "reverse-dutch", "broker")
@@ -86,6 +95,78 @@ def test_a_rescue_that_breaks_even_is_one_for_neither_planner_nor_check(unit: in
         assert not [
             note for note in plan.provenance.notes if "does not verify" in note or "recounted" in note
         ]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@examples(0.3)
+@given(data=st.data(), power=st.integers(-18, 20))
+def test_money_in_another_unit_changes_nothing(kind: Kind, data: st.DataObject, power: int) -> None:
+    document = data.draw(people_rounds(kind, unit=1))
+    strategy = data.draw(
+        st.sampled_from(["extensive", "lagrangian" if kind in ("sums", "tails") else "l-shaped"])
+    )
+    other, factor, size = in_other_money(document, power), 10.0**power, sizes(document)
+    plans = []
+    for each in (document, other):
+        try:
+            plans.append(bondwork.solve(bondwork.load(each), strategy=strategy, mip_rel_gap=0.0))
+        except bondwork.Refusal:
+            plans.append(None)
+    one, two = plans
+    if one is None or two is None:
+        assert one is two
+        return
+    assert one.status == two.status
+    assert (one.objective is None) == (two.objective is None)
+    if one.objective is not None and two.objective is not None:
+        assert two.objective / factor == pytest.approx(one.objective, rel=0.0, abs=1e-9 * size)
+    if one.bound is not None and two.bound is not None:
+        assert two.bound / factor == pytest.approx(one.bound, rel=0.0, abs=1e-6 * size)
+
+
+@pytest.mark.parametrize("power", [-18, 0, 18, 20, 25])
+@pytest.mark.parametrize("limited", [None, "worst_case", "cvar", "chance", "expected"])
+def test_rescues_in_any_money(power: int, limited: str | None) -> None:
+    late = {
+        "stage": 2,
+        "task": "t",
+        "coprocessor": "d",
+        "bid": 1,
+        "collateral": 3,
+        "success_probability": 0.9,
+    }
+    document: Document = {
+        "format": "bondwork.round/1",
+        "operators": [{"id": "o", "stake": 30}],
+        "coprocessors": [{"id": "c", "free_collateral": 4}, {"id": "d", "free_collateral": 3}],
+        "tasks": [{"id": "t", "operator": "o", "reward": 10, "slashing": 20}],
+        "offers": [
+            {"task": "t", "coprocessor": "c", "bid": 2, "collateral": 4, "success_probability": 0.8},
+            late | {"id": "late"},
+        ],
+    }
+    if limited is not None:
+        more = {"worst_case": {}, "cvar": {"level": 0.9}, "chance": {"probability": 0.5}, "expected": {}}
+        document["risk"] = [{"measure": limited, "budget": 25} | more[limited]]
+    # now 0.8 * 10 - 2 - 0.2 * 20; after a failure 0.9 * (10 + 20) - 1 on top
+    best = 8 - 2 - 4 + 0.2 * (27 - 1)
+    instance = bondwork.load(in_other_money(document, power))
+    for strategy in ("extensive", "l-shaped", "saa", "greedy"):
+        try:
+            plan = bondwork.solve(instance, strategy=strategy, mip_rel_gap=0.0, value=strategy == "extensive")
+        except bondwork.Refusal:
+            assert limited is not None and strategy in ("l-shaped", "saa")
+            continue
+        assert plan.objective is not None and plan.verified
+        # samples of two outcomes mislead `saa` to keep the task for later, 9 - 2 - 1, in every money
+        found = 6.0 if strategy == "saa" else best
+        assert plan.objective / 10.0**power == pytest.approx(found, rel=1e-9)
+        if plan.bound is not None and strategy != "saa":
+            assert plan.bound / 10.0**power == pytest.approx(best, rel=1e-6)
+        if plan.stochastic is not None:
+            rp, ws = plan.stochastic["rp"], plan.stochastic["ws"]
+            assert isinstance(rp, float) and rp / 10.0**power == pytest.approx(best, rel=1e-6)
+            assert isinstance(ws, float) and ws >= rp * (1.0 - 1e-9)
 
 
 @pytest.mark.parametrize("unit", ["1e-18", "0.01", "1", "1e18"])

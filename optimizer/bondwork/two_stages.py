@@ -19,7 +19,7 @@ import numpy as np
 from bondwork.base.clock import Clock
 from bondwork.calibration import MOST_CALIBRATIONS, tighter_factors
 from bondwork.contracts import ProgramDecision, Progress
-from bondwork.observing import BoundsOnly, Quiet
+from bondwork.observing import BoundsOnly, Quiet, Told
 from bondwork.plan.conflict import find_conflict
 from bondwork.plan.plan import Conflict, Evaluation, Timing
 from bondwork.plan.two_stage_building import build_two_stage_plan
@@ -280,7 +280,8 @@ class TwoStageRoad:
         read_settings(kind(), self.options.settings, f"strategy {self.strategy}")
         if getattr(kind, "knows_outcomes", False):
             lucky = redelegate(model.instance, model.first, model.outcomes, model.rescues, luck=True)
-            return model, kind().solve_program(lucky.program, self.options, self.observer), None
+            watch = Told(self.observer, unit=lucky.unit)
+            return model, _in_currency(kind().solve_program(lucky.program, self.options, watch), lucky), None
         if hasattr(kind, "solve_program"):
             return self._together(model, kind())
         if not hasattr(kind, "solve"):
@@ -314,6 +315,7 @@ class TwoStageRoad:
                 decision = search(compact, left, watch, write)
             else:
                 decision = strategy.solve_program(model.program, left, watch)
+            decision = _in_currency(decision, model)
             if decision.root is None:
                 return model, decision, None
             x = np.round(decision.root[: model.first.choices])
@@ -340,8 +342,9 @@ class TwoStageRoad:
             return Quiet(self.observer)  # of tightened limits even bounds are those of another round
         calibrated = any(limit.calibrate for limit in self.instance.risk)
         linked = bool(np.any(~model.program.linking.informational))
+        told = Told(self.observer, unit=model.unit)
         # solutions may use what nobody observes, or not hold on fresh scenarios
-        return BoundsOnly(self.observer) if calibrated or linked else self.observer
+        return BoundsOnly(told) if calibrated or linked else told
 
     def _grace(self, ends: float, most: float) -> float:
         """Seconds for something behind the strategy: what it has left, and a little where that is nothing."""
@@ -379,17 +382,21 @@ class TwoStageRoad:
         """WS, RP, EEV, EVPI and VSS of the tree of outcomes."""
         objective = None if plan is None else in_sample_objective(*plan)
         lucky = redelegate(self.instance, model.first, model.outcomes, model.rescues, luck=True)
-        bound = decision.bound if math.isfinite(decision.bound) else None
+        bound = decision.bound / lucky.unit if math.isfinite(decision.bound) else None
         left = dataclasses.replace(self.options, time_limit=self.clock.left(self.later.after))
+        known = _Known(decision.status, None if objective is None else objective / lucky.unit, bound)
         worth = stochastic_value(
-            lucky.program, left, self.observer, _Known(decision.status, objective, bound)  # type: ignore[arg-type]
+            lucky.program, left, Told(self.observer, unit=lucky.unit), known  # type: ignore[arg-type]
         )  # fmt: skip
-        found: dict[str, float | str | None] = {
+        amounts = {
             name: getattr(worth, name)
             for name in ("ws", "ws_bound", "rp", "rp_bound", "ev", "eev", "evpi", "vss")
         }
-        known = "ws knows the outcomes of the tree: those that the second stage could see"
-        found["notes"] = "; ".join([known, *worth.notes])
+        found: dict[str, float | str | None] = {
+            name: None if amount is None else amount * lucky.unit for name, amount in amounts.items()
+        }
+        said = "ws knows the outcomes of the tree: those that the second stage could see"
+        found["notes"] = "; ".join([said, *worth.notes])
         return found
 
     def _conflict(self, model: Redelegation) -> Conflict | None:
@@ -408,6 +415,11 @@ class _Known:
     status: str
     objective: float | None
     bound: float | None
+
+
+def _in_currency(decision: ProgramDecision, model: Redelegation) -> ProgramDecision:
+    """A decision about the program of a model, its bound in currency."""
+    return dataclasses.replace(decision, bound=decision.bound * model.unit)
 
 
 def _chosen(first: Program, x: FloatArray) -> IntArray:

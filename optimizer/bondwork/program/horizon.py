@@ -37,21 +37,12 @@ from bondwork.program.horizon_entries import FORFEITABLE, Entries, entries_of
 from bondwork.program.horizon_values import NodeNumbers
 from bondwork.program.stochastic import StochasticProgram
 from bondwork.program.template import NodeTemplate
+from bondwork.program.units import in_reach, row_units, unit_for
 from bondwork.uncertainty.horizon import ENDED, HorizonTree, unique_names
 
 if TYPE_CHECKING:
     from bondwork.arrays import FloatArray, IntArray
     from bondwork.problem.instance import Instance
-
-#: Numbers from here on are scaled down: HiGHS takes 1e20 for infinite, and wei come close.
-LARGEST_PLAIN = 1e15
-
-#: Objectives whose largest coefficient is smaller are put in a unit of their own too: strategies that stop at
-#: an absolute precision, such as that of cuts, would take all of it for nothing.
-SMALLEST_PLAIN = 1e-6
-
-#: A bound of this size never binds where a row's entries add up to at most `LARGEST_PLAIN`.
-FAR_ABOVE = 1e19
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +58,7 @@ class HorizonProgram:
     columns
         By decision point, the offers its columns decide about.
     unit
-        1, or a power of two where amounts are so large that the solver would take them for infinite.
+        1, or a power of two where amounts are far from 1; see `bondwork.program.units`.
     """
 
     tree: HorizonTree
@@ -113,8 +104,7 @@ def horizon_program(tree: HorizonTree) -> HorizonProgram:
     points = [THIS_ROUND, *horizon.reached]
     gains = {point: _gains(tree, point, columns[point]) for point in points}
     largest = max((float(np.abs(gain).max(initial=0.0)) for gain, _ in gains.values()), default=0.0)
-    plain = largest == 0.0 or SMALLEST_PLAIN <= largest <= LARGEST_PLAIN
-    unit = 1.0 if plain else 2.0 ** np.ceil(np.log2(largest))
+    unit = unit_for(largest)
     templates: list[NodeTemplate] = []
     number: dict[int, int] = {}
     values: list[FloatArray] = [np.zeros(0)] * len(tree.names)
@@ -252,9 +242,8 @@ class _Template:
         hair = np.where(self.limits.kind == LimitKind.TASK, 0.0, HAIR * np.abs(self.limits.budget))
         upper = upper + np.where(upper > 0.0, hair, 0.0)
         row = np.concatenate([found.row for _, found in self.entries]).astype(np.int64)
-        scale = _row_scale(row, np.abs(entries).max(axis=0, initial=0.0), len(self.limits))
-        upper = upper / scale
-        upper[upper >= FAR_ABOVE] = np.inf  # a row's entries add up to much less
+        scale = row_units(row, np.abs(entries).max(axis=0, initial=0.0), len(self.limits))
+        upper = in_reach(upper / scale)
         entries = entries / scale[row]
         mine = self.columns[self.point]
         offers = self.decided.offers
@@ -297,13 +286,6 @@ class _Template:
             table[0].copy(),
         )
         return whole, table
-
-
-def _row_scale(row: IntArray, size: FloatArray, count: int) -> FloatArray:
-    """Power of two by which each row is divided; 1 but for rows of very large numbers. Shape (count,)."""
-    total = np.maximum(np.bincount(row, size, count), 1.0)
-    scale: FloatArray = np.where(total > LARGEST_PLAIN, 2.0 ** np.ceil(np.log2(total)), 1.0)
-    return scale
 
 
 def _changes(

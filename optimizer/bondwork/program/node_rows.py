@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bondwork.program.template import NodeTemplate
+from bondwork.program.units import in_reach, row_units, unit_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +45,7 @@ class Spare:
     """What the first stage leaves of a limit: a column of the root, which all nodes then share out.
 
     ``values @ x[columns] + spare <= upper`` and ``spare >= 0``: written once, where the terms of the first
-    stage would stand in a row of every node.
+    stage would stand in a row of every node. Both sides are in a unit near the amounts.
     """
 
     name: str
@@ -105,8 +106,9 @@ class NodeRows:
             return row
         row = self.add(name, 0.0)
         use = np.broadcast_to(np.asarray(values, dtype=np.float64), (len(columns),))
-        self.root(row, np.array([self.choices + len(self.spares)]), -1.0)
-        self.spares.append(Spare(name, upper, np.asarray(columns, dtype=np.int64), use))
+        unit = unit_for(float(np.abs(use).sum() or abs(upper)))
+        self.root(row, np.array([self.choices + len(self.spares)]), -unit)
+        self.spares.append(Spare(name, upper / unit, np.asarray(columns, dtype=np.int64), use / unit))
         return row
 
     def root(self, row: int, columns: IntArray, values: ArrayLike) -> None:
@@ -166,17 +168,22 @@ class NodeRows:
         upper: FloatArray,
         integer: BoolArray,
     ) -> NodeTemplate:
-        """The template of all nodes: as if nothing failed."""
+        """The template of all nodes: as if nothing failed. Rows are in units near their amounts."""
         none = np.zeros(0)
         self._all_failures = np.concatenate([*self._failure, none]).astype(np.int64)
-        self._all_values = np.concatenate([*self._value, none])
-        others = np.concatenate([*self._otherwise, none])
+        self._all_rows = np.concatenate([*self._row, none]).astype(np.int64)
+        values, others = np.concatenate([*self._value, none]), np.concatenate([*self._otherwise, none])
+        size = np.maximum(np.abs(values), np.abs(others))
+        for at, by_node in self._entry_changes:
+            size[at] = np.abs(by_node).max(initial=0.0)
+        self._unit = row_units(self._all_rows, size, len(self.names))
+        self._all_values, others = values / self._unit[self._all_rows], others / self._unit[self._all_rows]
         return NodeTemplate(
             1,
             tuple(columns),
             tuple(unique_names(self.names)),
             integer,
-            np.concatenate([*self._row, none]).astype(np.int64),
+            self._all_rows,
             np.concatenate([*self._stage, none]).astype(np.int64),
             np.concatenate([*self._column, none]).astype(np.int64),
             np.concatenate(
@@ -186,7 +193,7 @@ class NodeRows:
                     lower,
                     upper,
                     np.full(len(self.names), -np.inf),
-                    self.upper,
+                    in_reach(np.array(self.upper, dtype=np.float64) / self._unit),
                     np.where(self._all_failures < 0, self._all_values, others),
                 ]
             ),
@@ -215,9 +222,12 @@ class NodeRows:
         node, entry = np.nonzero(self.outcomes.failed[:, self._all_failures[random]])
         put(node, template.spans["entries"].start + random[entry], self._all_values[random[entry]])
         every = np.arange(len(self.outcomes))
-        for name, changed in (("row_upper", self._upper_changes), ("entries", self._entry_changes)):
-            for at, by_node in changed:
-                put(every, np.full(len(every), template.spans[name].start + at), by_node)
+        for row, by_node in self._upper_changes:
+            position = np.full(len(every), template.spans["row_upper"].start + row)
+            put(every, position, in_reach(by_node / self._unit[row]))
+        for at, by_node in self._entry_changes:
+            position = np.full(len(every), template.spans["entries"].start + at)
+            put(every, position, by_node / self._unit[self._all_rows[at]])
         whole = np.concatenate(nodes)
         order = np.argsort(whole, kind="stable")
         start = np.concatenate([[0], np.cumsum(np.bincount(whole, minlength=len(every)))])

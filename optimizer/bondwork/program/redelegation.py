@@ -38,6 +38,7 @@ from bondwork.program.node_rows import NodeRows, Spare, unique_names
 from bondwork.program.redelegation_loss import add_losses
 from bondwork.program.stochastic import StochasticProgram
 from bondwork.program.template import NodeTemplate
+from bondwork.program.units import in_reach, row_units, unit_for
 from bondwork.uncertainty.first_stage import draw_first_stage
 
 if TYPE_CHECKING:
@@ -70,6 +71,9 @@ class Redelegation:
         takes up at column Y + j; further columns belong to measures.
     spares
         Columns of the root behind its choices: what the first stage leaves of limits, where compact.
+    unit
+        Currency in a unit of the program's objective: 1, or a power of two where amounts are far from 1. The
+        same for all programs of a round, whatever their outcomes.
     """
 
     instance: Instance
@@ -80,6 +84,7 @@ class Redelegation:
     up: IntArray
     program: StochasticProgram
     spares: tuple[Spare, ...]
+    unit: float = 1.0
 
     def root(self, x: FloatArray) -> FloatArray:
         """Columns of the root for a first stage ``x``, shape (choices,), without thresholds of measures."""
@@ -177,19 +182,21 @@ def redelegate(
     _add_rescue_rows(instance, first, rescues, over, up, rows)
     seen = for_solver(first)
     _add_limit_rows(instance, seen, rescues, over, up, rows)
+    gain = kept * np.concatenate([rescues.after_failure[over], rescues.when_left[up]])
+    unit = _objective_unit(instance, first, gain)
     losses = add_losses(instance, first, rescues, (over, up), outcomes, rows)
+    losses.root_cost, losses.node_cost = losses.root_cost / unit, losses.node_cost / unit
     lower = np.zeros(len(over) + len(up) + len(losses.node_columns))
     if luck:
         lower = np.append(lower, -np.inf)
-        _add_luck(instance, first, outcomes, rows, losses)
-    gain = kept * np.concatenate([rescues.after_failure[over], rescues.when_left[up]])
+        _add_luck(instance, first, outcomes, rows, losses, unit)
     late = [instance.offers.ids[g] for g in rescues.offers.tolist()]
     names = [f"{late[g]} after failure" for g in over.tolist()]
     names += [f"{late[g]} when left" for g in up.tolist()]
     y = _followed(rescues, over, outcomes)
     second = rows.template(
         unique_names([*names, *losses.node_columns]),
-        cost=np.concatenate([gain, losses.node_cost]),
+        cost=np.concatenate([gain / unit, losses.node_cost]),
         lower=lower,
         upper=np.concatenate([np.zeros(len(over)), np.ones(len(up)), losses.node_upper]),
         integer=np.concatenate([np.ones(len(names), dtype=bool), losses.node_integer]),
@@ -200,7 +207,7 @@ def redelegate(
         name=instance.name,
         sense="max",
         stages=("first stage", "second stage"),
-        templates=(_root(instance, seen, rows.spares, losses), second),
+        templates=(_root(instance, seen, rows.spares, losses, unit), second),
         template=np.append(0, np.ones(nodes, dtype=np.int64)),
         parent=np.append(-1, np.zeros(nodes, dtype=np.int64)),
         conditional=np.append(1.0, outcomes.probability),
@@ -211,11 +218,19 @@ def redelegate(
         linking=losses.linking,
         row_tolerance=STAGED_ROW,
     )
-    return Redelegation(instance, rescues, first, outcomes, over, up, program, tuple(rows.spares))
+    return Redelegation(instance, rescues, first, outcomes, over, up, program, tuple(rows.spares), unit)
+
+
+def _objective_unit(instance: Instance, first: Program, gain: FloatArray) -> float:
+    """The unit for whatever may stand in the objective; outcomes play no part."""
+    largest = max(float(np.abs(each).max(initial=0.0)) for each in (first.objective, first.offset, gain))
+    if instance.objective.risk_weight > 0.0:
+        largest = max(largest, float(instance.claims.slashing.max(initial=0.0)))
+    return unit_for(largest)
 
 
 def _add_luck(
-    instance: Instance, first: Program, outcomes: FirstStage, rows: NodeRows, losses: Losses
+    instance: Instance, first: Program, outcomes: FirstStage, rows: NodeRows, losses: Losses, unit: float
 ) -> None:
     """A free column: what the chosen offers earn at a node, less their mean."""
     offers, terms = instance.offers, instance.terms
@@ -229,14 +244,16 @@ def _add_luck(
     column = rows.decisions + len(losses.node_columns)
     row = rows.add("luck", 0.0)
     rows.own(row, np.array([column]), 1.0)
-    rows.luck(row, mine, some, -lost)
+    rows.luck(row, mine, some, -lost / unit)
     losses.node_columns.append("luck")
     losses.node_cost = np.append(losses.node_cost, 1.0 - instance.objective.risk_weight)
     losses.node_upper = np.append(losses.node_upper, np.inf)
     losses.node_integer = np.append(losses.node_integer, False)
 
 
-def _root(instance: Instance, first: Program, spares: Sequence[Spare], losses: Losses) -> NodeTemplate:
+def _root(
+    instance: Instance, first: Program, spares: Sequence[Spare], losses: Losses, unit: float
+) -> NodeTemplate:
     """The first stage with what it leaves of limits, and the thresholds of measures."""
     kept = 1.0 - instance.objective.risk_weight
     matrix = first.matrix.tocoo()
@@ -244,27 +261,31 @@ def _root(instance: Instance, first: Program, spares: Sequence[Spare], losses: L
     offers = [instance.offers.ids[o] for o in first.columns.tolist()]
     names = [f"spare {spare.name}" for spare in spares]
     count, more = len(spares), len(spares) + len(losses.root_columns)
+    spare_upper = np.array([max(s.upper, 0.0) for s in spares])
     rows = [matrix.row, *(np.append(np.full(len(s.columns), m + k), m + k) for k, s in enumerate(spares))]
     columns = [matrix.col, *(np.append(s.columns, n + k) for k, s in enumerate(spares))]
     values = [matrix.data, *(np.append(s.values, 1.0) for s in spares)]
-    entries = np.concatenate(values)
+    row, entries = np.concatenate(rows).astype(np.int64), np.concatenate(values)
+    row_unit = row_units(row, np.abs(entries), m + count)
+    row_lower = np.append(first.row_lower, np.full(count, -np.inf)) / row_unit
+    row_upper = np.concatenate([first.row_upper, [s.upper for s in spares]]) / row_unit
     return NodeTemplate(
         0,
         tuple(unique_names([*offers, *names, *losses.root_columns])),
         tuple(unique_names([*(first.label(row) for row in range(m)), *names])),
         np.append(first.integer, np.zeros(more, dtype=bool)),
-        np.concatenate(rows).astype(np.int64),
+        row,
         np.zeros(len(entries), dtype=np.int64),
         np.concatenate(columns).astype(np.int64),
         np.concatenate(
             [
-                [kept * first.offset],
-                np.concatenate([kept * first.objective, np.zeros(count), losses.root_cost]),
+                [kept * first.offset / unit],
+                np.concatenate([kept * first.objective / unit, np.zeros(count), losses.root_cost]),
                 np.append(first.lower, np.zeros(more)),
-                np.concatenate([first.upper, [max(s.upper, 0.0) for s in spares], losses.root_upper]),
-                np.append(first.row_lower, np.full(count, -np.inf)),
-                np.concatenate([first.row_upper, [s.upper for s in spares]]),
-                entries,
+                np.concatenate([first.upper, in_reach(spare_upper), losses.root_upper]),
+                row_lower,
+                in_reach(row_upper),
+                entries / row_unit[row],
             ]
         ),
     )

@@ -15,6 +15,7 @@ Limits of one coprocessor are refused: a rescued loss is partly of the one and p
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from bondwork.base.statistics import weighted_cvar as cvar
 from bondwork.problem.instance import RiskLimit
 from bondwork.program.linking import Linking
 from bondwork.program.node_rows import unique_names
+from bondwork.program.units import FAR_ABOVE, row_units
 from bondwork.risk.chance import most_allowed
 from bondwork.risk.limits import ceiling_of, members
 from bondwork.risk.losses import unit_of
@@ -275,6 +277,13 @@ class _Losses:
             found.node_upper = np.concatenate(self.upper)
             found.node_integer = np.concatenate(self.integer)
         names = unique_names([name for name, _, _ in self.links])
-        links = [(name, lower, upper) for name, (_, lower, upper) in zip(names, self.links, strict=True)]
-        found.linking = Linking.make(links, self.entries, joint=self.joint)
+        row = np.array([entry[0] for entry in self.entries], dtype=np.int64)
+        size = np.array([abs(entry[3]) for entry in self.entries])
+        unit = row_units(row, size, len(names)).tolist()
+        links = [
+            (name, lower / unit[k], upper / unit[k] if upper / unit[k] < FAR_ABOVE else math.inf)
+            for k, (name, (_, lower, upper)) in enumerate(zip(names, self.links, strict=True))
+        ]
+        entries = [(k, node, column, value / unit[k]) for k, node, column, value in self.entries]
+        found.linking = Linking.make(links, entries, joint=self.joint)
         return found

@@ -7,16 +7,21 @@ of its sample.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from bondwork.problem.faults import Refusal
 from bondwork.problem.rescues import find_rescues, has_rescues, limits_losses
 from bondwork.problem.support import unsupported
+from bondwork.program.program_check import LARGEST_NUMBER
 from bondwork.program.redelegation import observe, redelegate
 from bondwork.registry import find_formulation
 
 if TYPE_CHECKING:
     from bondwork.problem.instance import Instance
+    from bondwork.program.redelegation import Redelegation
     from bondwork.program.resampling import ProgramSampler
     from bondwork.program.stochastic import StochasticProgram
 
@@ -71,6 +76,21 @@ def round_sampler(instance: Instance, formulation: str = "highs") -> ProgramSamp
 
     def draw(scenarios: int, seed: int) -> StochasticProgram:
         outcomes = observe(instance, rescues, seed, scenarios=scenarios, method="monte_carlo")
-        return redelegate(instance, first, outcomes, rescues).program
+        return _in_currency(redelegate(instance, first, outcomes, rescues))
 
     return draw
+
+
+def _in_currency(model: Redelegation) -> StochasticProgram:
+    """The program of a model, its objective in currency: whoever samples reports its values."""
+    if model.unit == 1.0:
+        return model.program
+    templates = []
+    for template in model.program.templates:
+        values = template.values.copy()
+        for name in ("constant", "cost"):
+            values[template.spans[name]] *= model.unit
+            if np.any(np.abs(values[template.spans[name]]) >= LARGEST_NUMBER):
+                raise Refusal(["sampling programs of amounts of 1e20 and more: state them in a larger unit"])
+        templates.append(dataclasses.replace(template, values=values))
+    return dataclasses.replace(model.program, templates=tuple(templates))

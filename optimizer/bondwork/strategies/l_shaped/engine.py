@@ -254,7 +254,7 @@ class Engine:
 
     def _scale(self) -> float:
         """Size of the amounts at hand: a value near 0 is no reason for infinite precision."""
-        return float(max(np.abs(self.first.objective).max(initial=0.0), 1e-9))
+        return float(np.abs(self.first.objective).max(initial=0.0)) or 1e-9
 
     def _box(self, center: FloatArray, radius: float) -> tuple[FloatArray, FloatArray]:
         first = self.first
