@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 import bondwork
-from bondwork import cli
+from bondwork import cli, horizon_solving
 from bondwork.observing import Silence
 from bondwork.plan import building, horizon_building, two_stage_building
 from bondwork.planner.stream import answer
+from bondwork.replay.replaying import replay
 from bondwork.service.work import perform
 from bondwork.strategies.extensive import Extensive
 from bondwork.strategies.greedy import Greedy
@@ -147,6 +148,34 @@ def test_nothing_new_in_periods(monkeypatch: pytest.MonkeyPatch) -> None:
     assert plan.assignments == [] and plan.objective == -1.0
 
 
+def test_what_breaks_a_limit_beside_periods_is_kept_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    later = [{"id": "p", "at": 10, "tasks": [{"id": "n", "operator": "op", "reward": 5}], "offers": []}]
+    later[0]["offers"] = [{"task": "n", "coprocessor": "a", "bid": 1, "success_probability": 1}]
+    coprocessors = [{"id": "a", "free_collateral": 5}, {"id": "b", "free_collateral": 0}]
+    # without it any two of four tasks fit: many pairs to be forbidden
+    instance = market(periods=later, coprocessors=coprocessors, operators=[{"id": "op", "stake": 8}])
+    right = bondwork.solve(instance, mip_rel_gap=0.0)
+    written = horizon_solving.horizon_program
+
+    def unlimited(tree: Any) -> Any:
+        made = written(tree)
+        root = made.program.template_of(0)
+        values = root.values.copy()
+        collateral = [k for k, name in enumerate(root.rows) if name.startswith("collateral")]
+        assert collateral
+        values[root.spans["row_upper"]][collateral] = np.inf
+        templates = (dataclasses.replace(root, values=values), *made.program.templates[1:])
+        return dataclasses.replace(made, program=dataclasses.replace(made.program, templates=templates))
+
+    monkeypatch.setattr(horizon_solving, "horizon_program", unlimited)
+    monkeypatch.setattr("bondwork.repairing.MOST_REPAIRS", 20)
+    plan = bondwork.solve(instance, mip_rel_gap=0.0)
+    assert plan.verified and bondwork.verify(instance, plan)
+    assert "forbidden, and the round solved again" in told(plan)
+    assert plan.objective == pytest.approx(right.objective)
+    assert len(plan.assignments) == len(right.assignments) == 1
+
+
 def test_wrong_numbers_of_the_builder_are_recounted(monkeypatch: pytest.MonkeyPatch) -> None:
     instance = market()
     right = bondwork.solve(instance)
@@ -230,3 +259,35 @@ def test_stream_and_service_reply_with_it(unverified: Path) -> None:
     body = json.loads(told.body)
     assert (told.status, body["error"]) == (500, "unverified")
     assert body["found"]["verified"] is False and body["found"]["assignments"]
+
+
+def test_a_comparison_tells_what_was_found(unverified: Path) -> None:
+    rows = bondwork.compare(unverified, strategies=["extensive", "relaxation"]).rows
+    assert [row.strategy for row in rows] == ["extensive", "relaxation"]
+    assert rows[0].status == "failed" and not rows[0].verified
+    assert rows[0].objective is not None and "does not verify" in (rows[0].refusal or "")
+
+
+def test_rolling_ends_with_what_was_found(unverified: Path) -> None:
+    rolled = bondwork.roll(bondwork.load(unverified), strategy="extensive")
+    assert not rolled.complete and rolled.ledger == []
+    assert [step.status for step in rolled.steps] == ["other_error"]
+    assert rolled.steps[0].assignments
+
+
+def test_a_backtest_goes_on_without_it(unverified: Path) -> None:
+    bad = json.loads(unverified.read_text())
+    offer = {"task": "t", "coprocessor": "a", "success_probability": 0.5}
+    good = {
+        "format": "bondwork.round/1",
+        "operators": [{"id": "op"}],
+        "coprocessors": [{"id": "a"}],
+        "tasks": [{"id": "t", "operator": "op", "reward": 9}],
+        "offers": [offer],
+    }
+    log = b"".join(
+        json.dumps({"format": "bondwork.log/1", "id": name, "round": made}).encode() + b"\n"
+        for name, made in (("one", bad), ("two", good))
+    )
+    played = replay(log, policies=["extensive"], seed=1)
+    assert [(each.unusable, each.tasks) for each in played.policies] == [(1, 1)]

@@ -10,7 +10,7 @@ from bondwork.base.clock import Clock
 from bondwork.observing import Told
 from bondwork.plan.horizon_building import build_horizon_plan, chosen_by_node
 from bondwork.plan.plan import Conflict
-from bondwork.program.horizon import horizon_program
+from bondwork.program.horizon import horizon_program, kept_apart
 from bondwork.program.horizon_luck import with_luck
 from bondwork.program.program_solving import solve_stochastic
 from bondwork.registry import find_formulation
@@ -19,7 +19,7 @@ from bondwork.solver.solving import solve_program
 from bondwork.uncertainty.horizon import horizon_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from bondwork.contracts import Observer, Options
     from bondwork.plan.plan import Plan
@@ -46,6 +46,7 @@ def solve_horizon(
     told: Mapping[str, bool | int | float | str | None],
     value: bool = False,
     clock: Clock | None = None,
+    apart: Sequence[Collection[int]] = (),
 ) -> Plan:
     """Decide a round together with its later periods; the plan is not yet verified.
 
@@ -65,6 +66,8 @@ def solve_horizon(
         Work out WS, EEV, EVPI and VSS as well.
     clock
         From when on the time limit counts; from now on where it is left out.
+    apart
+        Sets of the round's own offers that cannot all be chosen.
 
     Returns
     -------
@@ -81,6 +84,8 @@ def solve_horizon(
     tree = horizon_tree(instance, seed=seed)
     sampled = time.perf_counter()
     made = horizon_program(tree)
+    if apart:
+        made = kept_apart(made, apart)
     built = time.perf_counter()
     # explaining and verifying draw the tree, and write what follows from it, again
     later = _BESIDES + _AGAIN * (built - start + instance.read_seconds) if clock.limited else 0.0

@@ -13,6 +13,7 @@ from bondwork.problem.advance import Due, advance, due
 from bondwork.problem.faults import Refusal
 from bondwork.problem.horizon_support import unsupported_horizon
 from bondwork.problem.instance import NOBODY
+from bondwork.repairing import VerificationFailure
 from bondwork.rolling_report import Rolled, RollStep, Settlement
 from bondwork.solving import solve
 from bondwork.uncertainty.dependence import Dependence
@@ -124,8 +125,9 @@ def roll(
     Returns
     -------
     Rolled
-        Every step with what was carried out, and the ledger. It ends early where a step finds no plan, or is
-        interrupted: what was decided then is not carried out.
+        Every step with what was carried out, and the ledger. It ends early where a step finds no plan, finds
+        one that does not verify (``other_error``), or is interrupted: what was decided then is not carried
+        out.
 
     Raises
     ------
@@ -159,9 +161,13 @@ def roll(
     current, complete = instance, False
     while True:
         name = THIS_ROUND if not steps else current.name
-        plan = solve(current, seed=seed, **options)
+        try:
+            plan = solve(current, seed=seed, **options)
+        except VerificationFailure as failure:
+            # a step like any other, and the last: what was found does not verify, and is not carried out
+            plan = failure.plan.model_copy(update={"status": "other_error"})
         steps.append(_step(name, current, plan))
-        if not plan.is_usable() or plan.status == "interrupted":
+        if not plan.verified or not plan.is_usable() or plan.status == "interrupted":
             break
         chosen = chosen_offers(current, plan)
         book.agree(current, plan, name, chosen)

@@ -216,9 +216,7 @@ def _decide(instance: Instance, asked: _Asked, apart: Sequence[Apart] = ()) -> P
     ``apart`` are sets of offers that cannot all be chosen.
     """
     if is_staged(instance):
-        if apart:
-            raise Refusal(["further rows in a round with later periods"])
-        return _with_periods(instance, asked)
+        return _with_periods(instance, asked, apart)
     written: Formulation = find_formulation(asked.formulation)
     if apart:
         written = KeptApart(written, apart)
@@ -309,7 +307,7 @@ def _rehearsed_with_rescues(road: TwoStageRoad, asked: _Asked) -> Plan | None:
     return plan if early else None
 
 
-def _with_periods(instance: Instance, asked: _Asked) -> Plan:
+def _with_periods(instance: Instance, asked: _Asked, apart: Sequence[Apart]) -> Plan:
     """Decide a round together with its later periods (MODEL 4, many stages)."""
     from bondwork.horizon_solving import solve_horizon  # what most rounds do not need
 
@@ -324,6 +322,7 @@ def _with_periods(instance: Instance, asked: _Asked) -> Plan:
             told=asked.told,
             value=asked.value,
             clock=asked.clock,
+            apart=apart,
         )
 
 

@@ -16,7 +16,7 @@ from bondwork.comparison.row import FAILED, REFUSED, Row, Worth
 from bondwork.contracts import Options
 from bondwork.observing import Silence
 from bondwork.plan.plan import Plan
-from bondwork.problem.faults import InvalidInput, Refusal
+from bondwork.problem.faults import InvalidInput, Refusal, Unverified
 from bondwork.problem.instance import Instance
 from bondwork.problem.periods import is_staged
 from bondwork.problem.reading import load
@@ -107,6 +107,9 @@ def run_cell(study: Study, cell: tuple[int, int, int], observer: Observer | None
         raise
     except Refusal as refusal:
         return replace(row, status=REFUSED, refusal=str(refusal))
+    except Unverified as error:
+        found = row if error.outcome is None else _told(row, error.outcome, recorder, study)
+        return replace(found, status=FAILED, refusal=str(error))
     except Exception as error:  # a strategy that breaks down is a result of the comparison, not its end
         return replace(row, refusal=f"{type(error).__name__}: {error}")
     return row

@@ -208,9 +208,9 @@ def _summary(name: str, rows: list[Row], best: dict[tuple[str, int], float | Non
     short = [
         _relative(row.sign * (top - row.objective), top, row.objective)
         for row in rows
-        if row.objective is not None and (top := best[row.problem]) is not None
+        if row.objective is not None and row.verified and (top := best[row.problem]) is not None
     ]
-    gaps = [row.gap for row in rows if row.gap is not None]
+    gaps = [row.gap for row in rows if row.gap is not None and row.verified]
     seconds = [max(row.solve, 1e-3) for row in rows if row.status not in (REFUSED, FAILED)]
     memory = [row.memory for row in rows if row.memory is not None]
     targets = [gap for gap, _ in next((row.to_gap for row in rows if row.to_gap), ())]

@@ -21,6 +21,7 @@ exact (the demand criterion of Baruah, Mok & Rosier 1990); it is MODEL 2.9 where
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,8 @@ from bondwork.program.units import in_reach, row_units, unit_for
 from bondwork.uncertainty.horizon import ENDED, HorizonTree, unique_names
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
     from bondwork.arrays import FloatArray, IntArray
     from bondwork.problem.instance import Instance
 
@@ -136,6 +139,43 @@ def horizon_program(tree: HorizonTree) -> HorizonProgram:
         row_tolerance=STAGED_ROW,
     )
     return HorizonProgram(tree, program, columns, unit)
+
+
+def kept_apart(made: HorizonProgram, apart: Sequence[Collection[int]]) -> HorizonProgram:
+    """Forbid sets of offers to be chosen all together in the round itself.
+
+    Parameters
+    ----------
+    apart
+        Offers of the round, by position, each set at least one.
+    """
+    root = made.program.template_of(0)
+    names = [f"kept apart {k + 1}" for k in range(len(apart))]
+    members = [np.flatnonzero(np.isin(made.columns[THIS_ROUND], sorted(each))) for each in apart]
+    size, rows = sum(map(len, members)), len(root.rows)
+    part = root.part
+    new = NodeTemplate(
+        root.stage,
+        root.columns,
+        tuple(unique_names([*root.rows, *names])),
+        root.integer,
+        np.concatenate([root.entry_row, *(np.full(len(m), rows + k) for k, m in enumerate(members))]),
+        np.append(root.entry_stage, np.zeros(size, dtype=np.int64)),
+        np.concatenate([root.entry_column, *members]),
+        np.concatenate(
+            [
+                *(part(name) for name in ("constant", "cost", "lower", "upper", "row_lower")),
+                np.full(len(apart), -np.inf),
+                part("row_upper"),
+                [len(each) - 1.0 for each in apart],
+                part("entries"),
+                np.ones(size),
+            ]
+        ),
+    )
+    place = int(made.program.template[0])  # of the root alone: no other node has its numbers
+    templates = tuple(new if k == place else each for k, each in enumerate(made.program.templates))
+    return dataclasses.replace(made, program=dataclasses.replace(made.program, templates=templates))
 
 
 def _gains(tree: HorizonTree, point: int, columns: IntArray) -> tuple[FloatArray, FloatArray]:

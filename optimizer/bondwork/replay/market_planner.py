@@ -9,6 +9,7 @@ import numpy as np
 
 from bondwork.market.locking import best_lock
 from bondwork.planner.planner import Planner
+from bondwork.repairing import VerificationFailure
 from bondwork.replay.market_learning import Durations, Failures, RivalRates, proved
 
 if TYPE_CHECKING:
@@ -85,7 +86,10 @@ class MarketPlanner:
         document = self._document(view, places, provers, success, seconds, bid)
         self._round += 1
         name = str(self._round)
-        plan = self.planner.plan(document, name)
+        try:
+            plan = self.planner.plan(document, name)
+        except VerificationFailure:
+            return []  # nothing is given away by a plan that does not verify
         found = []
         for each in plan.assignments:
             order, prover = int(each.task), int(each.executor)

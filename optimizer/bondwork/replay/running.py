@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
@@ -13,6 +14,7 @@ from bondwork.market.priorities import MODES
 from bondwork.planner.planner import Planner
 from bondwork.problem.faults import Fault, InvalidInput
 from bondwork.registry import strategy_names
+from bondwork.repairing import VerificationFailure
 from bondwork.replay.accounting import Account, Carried, account_of
 from bondwork.uncertainty.sampling import sample_round
 from bondwork.uncertainty.seeds import child, seed_sequence
@@ -158,8 +160,10 @@ class _Run:
         self.settle(entry.instance.now if self.log.has_clock else float(number))
         if self.observer is not None and self.observer.should_stop():
             raise KeyboardInterrupt
-        plan = self.planner.plan(_without(entry.document, self.taken), entry.id, observer=self.observer)
-        if not plan.is_usable():
+        plan: Plan | None = None
+        with suppress(VerificationFailure):  # nothing is given away by a plan that does not verify
+            plan = self.planner.plan(_without(entry.document, self.taken), entry.id, observer=self.observer)
+        if plan is None or not plan.is_usable():
             self.unusable += 1
             self.accounts.append(Account())
             return
