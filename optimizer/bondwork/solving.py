@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from bondwork.base.clock import Clock
+from bondwork.base.tolerances import LARGEST_GAP
 from bondwork.contracts import Observer, Options
 from bondwork.observing import Silence, Told, interruptible
 from bondwork.plan.certifying import certify
@@ -44,9 +45,6 @@ LARGEST_RANDOM_SEED = 2**31
 
 #: Offers from which on plans have a certificate only where it is asked for.
 MOST_CERTIFIED = 100_000
-
-#: A gap of this size asks for nothing.
-LARGEST_GAP = 1e6
 
 
 def solve(

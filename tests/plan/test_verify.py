@@ -145,7 +145,7 @@ TAMPERINGS: dict[str, tuple[str, Callable[[Plan], None]]] = {
     "no solution after all": ("assignments", claim_nothing_was_found),
     "assignment dropped": ("objective", lambda plan: plan["assignments"].pop()),
     "required task dropped": ("task t-1", leave_required_task),
-    "assignment twice": ("task t-1", duplicate_assignment),
+    "assignment twice": ("assignments[4].offer", duplicate_assignment),
     "second executor": ("task t-1", give_task_to_two),
     "executor swapped": ("assignments[0].executor", put("assignments", 0, "executor", value="cp-2")),
     "offer swapped": ("assignments[0].executor", put("assignments", 0, "offer", value="t-1/cp-2")),

@@ -31,3 +31,6 @@ SUM: Final = 1e-9
 #: What a choice earns is nothing where it is within this share of the sum of the sizes of its terms: rewards,
 #: costs and slashing that cancel on paper leave about 1e-16 of their size in binary.
 WORTH_NOISE: Final = 1e-9
+
+#: The largest relative gap that a solve may be asked for: one of this size asks for nothing.
+LARGEST_GAP: Final = 1e6

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bondwork.problem.faults import Fault, InvalidInput, preview
 from bondwork.risk.assessment import fresh_seed
 from bondwork.uncertainty.sampling import fresh_method, sample_round
 
@@ -122,7 +123,13 @@ def out_of_sample(
 
 
 def find_offers(instance: Instance, plan: Plan) -> IntArray:
-    """Offers of the instance that a plan's assignments name, in their order."""
+    """Offers of the instance that a plan's assignments name, in their order.
+
+    Raises
+    ------
+    InvalidInput
+        An assignment names none of the round.
+    """
     offers = instance.offers
     operator = {name: v for v, name in enumerate(instance.operators.ids)}
     number = {
@@ -131,7 +138,15 @@ def find_offers(instance: Instance, plan: Plan) -> IntArray:
             zip(offers.ids, offers.operator.tolist(), offers.is_self.tolist(), strict=True)
         )
     }
-    found = [number[each.offer, operator[each.operator], each.kind == "self"] for each in plan.assignments]
+    keys = [(each.offer, operator.get(each.operator, -1), each.kind == "self") for each in plan.assignments]
+    unknown = [
+        Fault(f"$.assignments[{n}].offer", preview(plan.assignments[n].offer), "an offer of the round")
+        for n, key in enumerate(keys)
+        if key not in number
+    ]
+    if unknown:
+        raise InvalidInput(unknown)
+    found = [number[key] for key in keys]
     return np.array(found, dtype=np.int64)
 
 

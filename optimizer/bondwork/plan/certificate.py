@@ -16,6 +16,7 @@ What is not listed is 0. The rows of tasks need no multipliers: their best ones 
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
@@ -45,6 +46,10 @@ POSITIONS: Final = {
 
 #: Words whose entries go on with scenarios (or offers) and weights.
 WEIGHTED: Final = frozenset({"mean_risk", "cvar", "worst_case", "chance", "solvency", "ambiguous"})
+
+
+#: Whole numbers of JSON may have more digits than a double has.
+_LARGEST: Final = sys.float_info.max
 
 
 class BadCertificate(ValueError):
@@ -119,6 +124,8 @@ def _entry(tokens: Sequence[Token], place: int) -> Entry:
         raise BadCertificate(f"the entry at {place} has {len(tokens) - 1} numbers that do not fit {word}")
     if len(rest) % 2:
         raise BadCertificate(f"the last weight of the entry at {place} is missing")
+    if not all(-_LARGEST <= number <= _LARGEST for number in numbers):
+        raise BadCertificate(f"the entry at {place} has a number that is beyond all others")
     about, y = tuple(numbers[:size]), float(numbers[size])
     whole = about[:1] if word == "deadline" else about
     places, weights = rest[::2], rest[1::2]

@@ -233,7 +233,7 @@ class Provenance(PlanRecord):
     history_sha256: str | None = Field(
         None, description="Digest of the history that outcomes were resampled from, where there was one."
     )
-    seed: int
+    seed: int = Field(ge=0)
     options: dict[str, bool | int | float | str | None] = {}
     notes: list[str] = Field([], description="Fallbacks and choices made on the way.")
 

@@ -7,8 +7,8 @@ member by member; outcomes that depend on each other given what they share.
 from __future__ import annotations
 
 import math
-from functools import cache, cached_property
-from itertools import combinations
+from functools import cached_property
+from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,23 +29,23 @@ Team = tuple[int, ...]
 
 
 def chance_of(p: Sequence[float], needed: int) -> float:
-    """Probability that at least ``needed`` of independent trials succeed, outcome by outcome.
+    """Probability that at least ``needed`` of independent trials succeed, trial by trial.
 
     Examples
     --------
     >>> chance_of([0.5, 0.75], 1)
     0.875
     """
-
-    @cache
-    def from_(trial: int, missing: int) -> float:
-        if missing <= 0:
-            return 1.0
-        if missing > len(p) - trial:
-            return 0.0
-        return p[trial] * from_(trial + 1, missing - 1) + (1.0 - p[trial]) * from_(trial + 1, missing)
-
-    return from_(0, needed)
+    if needed <= 0:
+        return 1.0
+    # by how many are still missing, from the last trial back to the first
+    chance = [1.0] + [0.0] * needed
+    for each in reversed(p):
+        chance = [
+            1.0,
+            *(each * less + (1.0 - each) * same for less, same in pairwise(chance)),
+        ]
+    return chance[needed]
 
 
 def fall_together(sample: OutcomeSample, places: Sequence[int], needed: int) -> BoolArray:

@@ -40,6 +40,8 @@ class Verification:
         The violations, each with what would set it right.
     certified
         Bound that the plan's certificate proves, in currency; ``None`` without one.
+    refuted
+        Whether the certificate proves that no plan keeps every limit.
     """
 
     violations: tuple[Violation, ...]
@@ -47,6 +49,7 @@ class Verification:
     unchecked: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = field(default=(), repr=False)
     certified: float | None = None
+    refuted: bool = False
 
     def __bool__(self) -> bool:
         """Whether the plan is what it says."""
@@ -88,9 +91,10 @@ def verify(
 
     Notes
     -----
-    A bound cannot be checked without solving; that it is not below the objective, and that gap and status
-    agree with it, can. Collateral and stake are compared in whole units of the
-    ledger, other limits may be exceeded by 1e-9 of their largest term.
+    What a certificate proves is recomputed; of a bound without one only that it is not below the objective,
+    and that gap and status agree with it. Others than the prices must not prove a lower bound. Of
+    limits that are said to conflict a plan is sought that keeps them. Collateral and stake are compared in
+    whole units of the ledger, other limits may be exceeded by 1e-9 of their largest term.
 
     Examples
     --------
@@ -108,7 +112,8 @@ def verify(
     check.needs_history()
     check.run()
     unchecked, found = tuple(check.unchecked), tuple(check.found)
-    return Verification(tuple(check.violations), check.objective, unchecked, found, check.certified)
+    violations = tuple(check.violations)
+    return Verification(violations, check.objective, unchecked, found, check.certified, check.refuted)
 
 
 def _check_of(instance: Instance, plan: Plan) -> PlanCheck:

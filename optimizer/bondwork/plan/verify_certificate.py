@@ -66,13 +66,16 @@ def _read(check: StatusCheck, given: Certificate) -> None:
         _check(check, given)
     except BadCertificate as fault:
         check.wrong("certificate.multipliers", str(fault), "multipliers of limits of the round", _NONE)
+    except OverflowError:
+        expected = "multipliers whose sums are within the range of numbers"
+        check.wrong("certificate.multipliers", "larger ones", expected, _NONE)
     except Uncheckable as reason:
         check.unchecked.append(f"certificate: {reason}")
 
 
 def _check(check: StatusCheck, given: Certificate) -> None:
     entries = read_entries(given.multipliers)
-    recount = BoundRecount(check.round, _ceilings(check))
+    recount = BoundRecount(check.round, ceilings_of_plan(check))
     if given.kind == "infeasibility":
         if check.plan.solution != "none":
             check.wrong("certificate", "a proof that nothing is feasible", "none beside a solution", _NONE)
@@ -115,7 +118,7 @@ def _compare(check: StatusCheck, given: Certificate, proven: float) -> None:
     check.unchecked.append(f"bound {stated:.12g} by {given.vouched_by}{share}")
 
 
-def _ceilings(check: StatusCheck) -> dict[tuple[int, int], float]:
+def ceilings_of_plan(check: StatusCheck) -> dict[tuple[int, int], float]:
     """Budgets that calibration tightened: the bound is about those."""
     instance, found, place = check.instance, {}, 0
     for number, limit in enumerate(instance.risk):

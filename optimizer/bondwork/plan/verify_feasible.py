@@ -10,11 +10,15 @@ import time
 from typing import TYPE_CHECKING
 
 from bondwork.base.tolerances import ROW
+from bondwork.plan.recount import label
 from bondwork.plan.recount_risk import TailRecount
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from bondwork.plan.recount import Account, Key, Recount
     from bondwork.plan.recount_teams import Team
+    from bondwork.problem.instance import RiskLimit
 
 #: Choices tried, teams of one task looked at, and seconds after which the search gives up.
 MOST_CHOICES, MOST_TEAMS, SECONDS = 20_000, 500, 5.0
@@ -30,22 +34,40 @@ class FeasibleSearch:
     ----------
     recount
         The round.
+    only
+        Names of limits, required tasks among them, as a conflict has them; all others are left aside.
+    choices, seconds
+        After which the search gives up.
     """
 
-    def __init__(self, recount: Recount) -> None:
+    def __init__(
+        self,
+        recount: Recount,
+        only: Collection[str] | None = None,
+        *,
+        choices: int = MOST_CHOICES,
+        seconds: float = SECONDS,
+    ) -> None:
         self.round = recount
+        self.only = only
         instance = recount.instance
-        self.accounts: dict[Key, Account] = recount.accounts([])
+        self.accounts: dict[Key, Account] = {
+            key: account for key, account in recount.accounts([]).items() if self._counts(label(key))
+        }
         self.used = {key: sum(account.terms) for key, account in self.accounts.items()}
         self.tails = [
             (limit, member)
             for limit in instance.risk
             if limit.measure != "expected"
             for member in recount.members(limit.scope, limit.member)
+            if self._counts(f"{limit.measure} of {member}")
         ]
         self.losses = TailRecount(recount, []) if self.tails else None
-        self.tried = 0
-        self.ends = time.perf_counter() + SECONDS
+        self.tried, self.most = 0, choices
+        self.ends = time.perf_counter() + seconds
+
+    def _counts(self, name: str) -> bool:
+        return self.only is None or name in self.only
 
     def run(self) -> list[int] | None:
         """Return offers that do all required tasks within every limit; ``None`` where none were found."""
@@ -54,6 +76,7 @@ class FeasibleSearch:
             task
             for task in range(len(instance.tasks))
             if instance.tasks.required[task] and task not in self.round.committed
+            if self._counts(f"task {instance.tasks.ids[task]} required")
         ]
         offers: dict[int, list[int]] = {task: [] for task in open_}
         for offer, can in enumerate(self.round.eligible):
@@ -132,7 +155,7 @@ class FeasibleSearch:
                 return None
 
     def _is_over(self) -> bool:
-        return self.tried >= MOST_CHOICES or time.perf_counter() > self.ends
+        return self.tried >= self.most or time.perf_counter() > self.ends
 
     def _take(self, chosen: list[Team], team: Team, takes: list[tuple[Key, float]]) -> None:
         chosen.append(team)
@@ -148,15 +171,26 @@ class FeasibleSearch:
     def _holds(self, found: list[int]) -> bool:
         """Whether a choice keeps every limit, checked as a plan is."""
         self.tried += 1
-        if any(each.excess() > each.tolerance() for each in self.round.accounts(found).values()):
+        accounts = self.round.accounts(found)
+        if any(accounts[key].excess() > accounts[key].tolerance() for key in self.accounts):
             return False
         losses = self.losses
         if losses is None:
             return True
         for limit, member in self.tails:
-            ceiling = limit.probability if limit.measure in ("chance", "solvency") else limit.budget
+            ceiling = ceiling_of(limit)
             # what commitments alone lose makes nothing infeasible
             most = max(ceiling, losses.value_of(limit, member, []))
             if losses.value_of(limit, member, found) > most + ROW * abs(most):
                 return False
         return True
+
+    def tail_value(self, limit: RiskLimit, member: str, found: list[int]) -> float:
+        """What a limit on the tail measures of a choice, kept or not."""
+        losses = self.losses or TailRecount(self.round, [])
+        return losses.value_of(limit, member, found)
+
+
+def ceiling_of(limit: RiskLimit) -> float:
+    """What a limit on the tail may be."""
+    return limit.probability if limit.measure in ("chance", "solvency") else limit.budget

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +17,16 @@ from bondwork.plan.recount_horizon import HorizonRecount
 from bondwork.plan.recount_loads import LoadRecount, incentive
 from bondwork.plan.recount_risk import TailRecount
 from bondwork.plan.verify_certificate import check_certificate
+from bondwork.plan.verify_conflict import check_conflict
+from bondwork.plan.verify_prices import PriceCheck
+from bondwork.plan.verify_provenance import check_options
 from bondwork.plan.verify_reasons import ReasonCheck
 from bondwork.plan.verify_status import StatusCheck
+from bondwork.plan.verify_stochastic import check_stochastic
 from bondwork.problem.faults import Refusal
 
 if TYPE_CHECKING:
-    from bondwork.plan.findings import Amendment, Place
+    from bondwork.plan.findings import Place
     from bondwork.plan.plan import Assignment, RiskValue
     from bondwork.problem.instance import RiskLimit
 
@@ -42,8 +45,8 @@ class PlanCheck(StatusCheck):
             self.wrong("provenance.history_sha256", plan.provenance.history_sha256, expected)
         if not self.is_staged:
             self.check_one_stage()
-        if plan.conflict is not None and plan.status != "infeasible":
-            self.doubt("conflict", "a value", f"none beside status {plan.status}", (("conflict",), None))
+        elif plan.evaluation is not None:
+            self.doubt("evaluation", "a value", "none: of rescues", (("evaluation",), None))
         self.check_ineligible_count()
         offer_of = {
             (name, operator, coprocessor < 0): offer
@@ -73,8 +76,12 @@ class PlanCheck(StatusCheck):
         self.check_load_error()
         self.check_risk()
         self.check_overcommitted()
-        self.check_prices(accounts)
-        check_certificate(self, one_stage=not self.is_staged and type(self) is PlanCheck)
+        one_stage = not self.is_staged and type(self) is PlanCheck
+        PriceCheck(self, accounts).run(one_stage=one_stage)
+        check_stochastic(self)
+        check_options(self)
+        check_certificate(self, one_stage=one_stage)
+        check_conflict(self, one_stage=one_stage)
         self.check_status()
         self.check_verdict()
 
@@ -128,6 +135,10 @@ class PlanCheck(StatusCheck):
         if offer is None:
             self.wrong(f"{where}.offer", f"{given.offer} of {given.operator}", "an offer of the round")
             return
+        if offer in self.taken:
+            self.wrong(f"{where}.offer", f"{given.offer} of {given.operator}", "each offer once")
+            return
+        self.taken.add(offer)
         self.chosen.append(offer)
         facts: dict[str, Any] = {
             "task": self.instance.tasks.ids[self.round.task[offer]],
@@ -394,34 +405,6 @@ class PlanCheck(StatusCheck):
         check.run()
         self.found += check.found
         self.unchecked += check.unchecked
-
-    def check_prices(self, accounts: dict[Key, Account]) -> None:
-        """Check the shadow prices: their limits, signs and number."""
-        measured = Counter(map(label, accounts))
-        measured.update(
-            f"expected loss of {member}" if limit.measure == "expected" else f"{limit.measure} of {member}"
-            for limit in self.instance.risk
-            for member in self.round.members(limit.scope, limit.member)
-        )
-        names = {*measured, *(f"task {name}" for name in self.instance.tasks.ids)}
-        # explanations are reckoned at the prices: where these are not so, those mean nothing
-        nothing: Amendment = (
-            (("prices",), []),
-            (("prices_from",), None),
-            *((("assignments", n, "explanation"), None) for n in range(len(self.plan.assignments))),
-        )
-        for each in self.plan.prices:
-            if each.limit not in names:
-                self.doubt("prices", each.limit, "a limit of the round", *nothing)
-            elif each.price is not None and each.price < 0.0 and not each.limit.startswith("task "):
-                self.doubt(f"price of {each.limit}", each.price, "a price >= 0", *nothing)
-        named = Counter(each.limit for each in self.plan.prices)
-        for name, count in named.items():
-            most = max(measured[name], 1)  # a risk may be limited twice
-            if count > most:
-                self.doubt(f"price of {name}", f"{count} prices", f"at most {most}", *nothing)
-        if (self.plan.prices_from is None) and self.plan.prices:
-            self.doubt("prices_from", None, "where the prices come from", *nothing)
 
 
 def unmeasured(limit: RiskLimit, name: str) -> dict[str, object]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-from bondwork.base.tolerances import PROGRAM_ROW
+from bondwork.base.tolerances import LARGEST_GAP, PROGRAM_ROW
 from bondwork.plan.findings import Findings
-from bondwork.plan.recount import SUM_TOLERANCE, Recount, label
+from bondwork.plan.recount import SUM_TOLERANCE, Recount
 
 if TYPE_CHECKING:
     from bondwork.plan.findings import Amendment, Place
@@ -35,6 +35,8 @@ class StatusCheck(Findings):
         #: Whether it is proven that nothing is feasible.
         self.refuted = False
         self.chosen: list[int] = []
+        #: The same, to be looked up.
+        self.taken: set[int] = set()
 
     def check_sum(self, what: str, place: Place, given: float | None, terms: list[float]) -> None:
         """Check a stated sum of the decision against its terms."""
@@ -68,23 +70,6 @@ class StatusCheck(Findings):
             self.wrong(
                 "status", "infeasible", "a plan: no task is required, and doing nothing breaks no limit"
             )
-        known = {
-            *map(label, self.round.accounts([])),
-            *(f"task {name} required" for name in self.instance.tasks.ids),
-        }
-        known |= {
-            f"{limit.measure} of {member}"
-            for limit in self.instance.risk
-            for member in self.round.members(limit.scope, limit.member)
-        }
-        known |= {
-            f"task {name} required in {period.id}"
-            for period in self.instance.periods
-            for name in period.tasks.ids
-        }
-        for name in [] if plan.conflict is None else plan.conflict.limits:
-            if name not in known:
-                self.doubt("conflict", name, "limits of the round", (("conflict",), None))
 
     def check_status(self) -> None:
         """Check that status and solution go together, and with what the plan holds."""
@@ -125,10 +110,10 @@ class StatusCheck(Findings):
         expected = (plan.bound - objective) / size if size else 0.0
         if plan.gap is None or abs(plan.gap - expected) > SUM_TOLERANCE:
             self.wrong("gap", plan.gap, expected, (("gap",), expected))
-        asked = plan.provenance.options.get("mip_rel_gap") or 0.0
+        asked = asked_gap(plan)
         # a solver measures its gap by the objective alone; and where rewards and costs nearly cancel, by the
         # size of the amounts
-        allowed = 2.0 * float(asked) * size + PROGRAM_ROW * max(size, self.largest_amount())
+        allowed = 2.0 * asked * size + PROGRAM_ROW * max(size, self.largest_amount())
         allowed += self.plan.load_error
         if plan.solution == "optimal" and plan.bound - objective > allowed:
             self.wrong(
@@ -154,6 +139,14 @@ class StatusCheck(Findings):
             self.wrong("verified", "false", "true: nothing is wrong with this plan", (("verified",), True))
         if self.plan.violations:
             self.wrong("violations", f"{len(self.plan.violations)} violations", "none")
+
+
+def asked_gap(plan: Plan) -> float:
+    """Relative gap that a solve was asked for; 0 where the plan says none that can be asked for."""
+    asked = plan.provenance.options.get("mip_rel_gap")
+    if isinstance(asked, (int, float)) and not isinstance(asked, bool) and 0 <= asked <= LARGEST_GAP:
+        return float(asked)
+    return 0.0
 
 
 def is_sum(given: float | None, terms: list[float]) -> bool:

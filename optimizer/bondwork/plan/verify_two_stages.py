@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -13,14 +14,21 @@ from bondwork.plan.recount_contingency import FreshRescues
 from bondwork.plan.recount_rescues import Outcome, RescueRecount, tail_value
 from bondwork.plan.verify_plan import PlanCheck, unmeasured
 from bondwork.plan.verify_reasons import Worth, all_unexplained, unexplained
+from bondwork.plan.verify_status import asked_gap
 from bondwork.risk.assessment import FRESH_SCENARIOS
 
 if TYPE_CHECKING:
     from bondwork.plan.findings import Place
-    from bondwork.plan.plan import Assignment, NodeDecision, Plan, RiskValue
+    from bondwork.plan.plan import Assignment, Evaluation, NodeDecision, Plan, RiskValue
     from bondwork.plan.recount import Account, Key
     from bondwork.plan.recount_rescues import Seen
     from bondwork.problem.instance import Instance, RiskLimit
+
+#: Fresh scenarios beyond which nobody has drawn any.
+MOST_FRESH = 10**9
+
+#: Standard errors beyond which an average on fresh scenarios is none.
+FAR = 10.0
 
 _FRESH_FIELDS = ("out_of_sample", "standard_error", "scenarios")
 
@@ -195,13 +203,52 @@ class TwoStageCheck(PlanCheck):
         if given.in_sample != self.plan.objective:
             right = (("evaluation", "in_sample"), self.objective)
             self.doubt("evaluation.in_sample", given.in_sample, self.plan.objective, right)
-        if self.rescues.measured and self.is_complete():
+        if not self.is_complete():
+            self.unchecked.append("evaluation: the plan does not say what is done in every outcome")
+        elif self.rescues.measured:
             fresh = self.fresh.objective(first_stage)
             facts = (fresh.value, fresh.standard_error, FRESH_SCENARIOS)
             stated = (given.out_of_sample, given.standard_error, given.scenarios)
             for name, one, other in zip(_FRESH_FIELDS, stated, facts, strict=True):
                 if not _near(one, other, abs(fresh.value)):
                     self.doubt(f"evaluation.{name}", one, other, (("evaluation", name), other))
+        else:
+            self.check_anew(given)
+
+    def check_anew(self, given: Evaluation) -> None:
+        """Check a value that a solver found on fresh scenarios, as far as that goes without one.
+
+        Where the outcomes of the plan are all there are, it is an average of what rescues bring in each.
+        """
+        none = (("evaluation",), None)
+        value, error, count = given.out_of_sample, given.standard_error, given.scenarios
+        if (value is None) != (error is None) or (error is not None and error < 0.0):
+            self.doubt("evaluation.standard_error", error, "one >= 0 beside a value, none else", none)
+            return
+        if count > MOST_FRESH:
+            self.doubt("evaluation.scenarios", f"{count:.6g}" if count < 2**60 else "more", "fewer", none)
+            return
+        if value is None or error is None:
+            return
+        self.unchecked.append("evaluation.out_of_sample: decided anew on fresh scenarios")
+        if not self.rescues.is_exact or self.objective is None:
+            return
+        terms = [(outcome.probability, self._gain_terms(outcome)) for outcome in self.outcomes.values()]
+        gains = [(chance, math.fsum(each)) for chance, each in terms]
+        mean = math.fsum(chance * gain for chance, gain in gains)
+        spread = math.sqrt(math.fsum(chance * (gain - mean) ** 2 for chance, gain in gains) / count)
+        size = math.fsum(chance * math.fsum(map(abs, each)) for chance, each in terms)
+        near = (asked_gap(self.plan) + PROGRAM_ROW) * (abs(self.objective) + size)
+        if abs(value - self.objective) > FAR * spread + near:
+            expected = f"within {FAR:g} standard errors of {self.objective:.12g}"
+            self.doubt("evaluation.out_of_sample", value, expected, none)
+        elif error > FAR * spread + near:
+            self.doubt("evaluation.standard_error", error, f"about {spread:.6g}", none)
+
+    def _gain_terms(self, outcome: Outcome) -> list[float]:
+        """What the rescues of one outcome are expected to add."""
+        pairs = [(offer, True) for offer in outcome.over] + [(offer, False) for offer in outcome.up]
+        return [term for offer, failed in pairs for term in self.rescues.terms(offer, failed=failed)]
 
     def is_complete(self) -> bool:
         """Whether the plan says what is done in every outcome: without that, nobody can follow it."""
@@ -340,4 +387,6 @@ def _near(found: float | None, fact: float | None, size: float) -> bool:
     """Whether a stated number is the recounted one, but for sums of numbers of about ``size``."""
     if found is None or fact is None:
         return found is fact
+    if max(found, -found) > sys.float_info.max:  # a whole number of more digits than a double has
+        return False
     return abs(found - fact) <= SUM_TOLERANCE * max(abs(found), abs(fact), size)

@@ -1,0 +1,67 @@
+"""What a plan says of how it was made: options that a solve takes. Part of `bondwork.plan.verify`.
+
+Versions, seconds and notes say nothing about the round, and nobody can check them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Final
+
+from bondwork.base.tolerances import LARGEST_GAP
+
+if TYPE_CHECKING:
+    from bondwork.plan.verify_status import StatusCheck
+
+#: Least and largest value of numbers, and whether they are whole. ``None`` is no number: no limit of time.
+_NUMBERS: Final = {
+    "time_limit": (0.0, math.inf, False),
+    "mip_rel_gap": (0.0, LARGEST_GAP, False),
+    "threads": (0, 2**31 - 1, True),
+    "random_seed": (0, 2**31 - 1, True),
+}
+
+#: Options that are text, and what they may be; empty where that depends on what is installed.
+_TEXTS: Final[dict[str, tuple[str, ...]]] = {
+    "strategy": (),
+    "risk_form": ("auto", "rows", "cuts"),
+}
+
+#: Names of HiGHS's options, and of settings of strategies.
+_OTHER: Final = re.compile(r"(settings\.)?[A-Za-z][A-Za-z0-9_.-]*")
+
+
+def check_options(check: StatusCheck) -> None:
+    """Check that the options are such as a solve takes."""
+    options = check.plan.provenance.options
+    wrong = {name: _expected(name, value) for name, value in options.items()}
+    kept = {name: value for name, value in options.items() if wrong[name] is None}
+    for name, expected in wrong.items():
+        if expected is not None:
+            what, found = f"provenance.options.{name[:80]}", options[name]
+            check.doubt(what, found, expected, (("provenance", "options"), kept))
+
+
+def _expected(name: str, value: bool | int | float | str | None) -> str | None:
+    """What an option should be instead; ``None`` where it is such."""
+    if name in _NUMBERS:
+        least, most, whole = _NUMBERS[name]
+        if value is None and name == "time_limit":
+            return None
+        kinds = (int,) if whole else (int, float)
+        if isinstance(value, kinds) and not isinstance(value, bool) and least <= value <= most:
+            return None
+        return f"a{' whole' if whole else ''} number from {least:g}" + (
+            f" to {most:g}" if math.isfinite(most) else ""
+        )
+    if name in _TEXTS:
+        known = _TEXTS[name]
+        if isinstance(value, str) and value and (not known or value in known):
+            return None
+        return " or ".join(known) or "a name"
+    if not _OTHER.fullmatch(name):
+        return "the name of an option"
+    if name.startswith("settings."):
+        return None if isinstance(value, str) else "text"
+    return "a value" if value is None else None

@@ -1,0 +1,198 @@
+"""Claims that are not so, each in a plan that is otherwise right: every one is refused."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import bondwork
+from plan_kinds import KINDS, instance_of, plan_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Plan = dict[str, Any]
+
+
+def document_of(kind: str) -> Plan:
+    """A plan's document, to be changed."""
+    return json.loads(plan_of(kind).to_json())
+
+
+def refusals(kind: str, change: Callable[[Plan], None]) -> list[str]:
+    """What is wrong with a plan after a change, in words."""
+    plan = document_of(kind)
+    before = copy.deepcopy(plan)
+    change(plan)
+    assert plan != before, "nothing was changed"
+    return [str(each) for each in bondwork.verify(instance_of(kind), plan).violations]
+
+
+def scaled(factor: float, only: int | None = None) -> Callable[[Plan], None]:
+    def change(plan: Plan) -> None:
+        for n, each in enumerate(plan["prices"]):
+            if only in (None, n):
+                each["price"] *= factor
+
+    return change
+
+
+def set_(*path: str, value: Any) -> Callable[[Plan], None]:
+    def change(plan: Plan) -> None:
+        place = plan
+        for step in path[:-1]:
+            place = place[step]
+        place[path[-1]] = value
+
+    return change
+
+
+def worth(**values: Any) -> Callable[[Plan], None]:
+    def change(plan: Plan) -> None:
+        plan["stochastic"] |= values
+
+    return change
+
+
+def conflict(**values: Any) -> Callable[[Plan], None]:
+    def change(plan: Plan) -> None:
+        plan["conflict"] |= values
+
+    return change
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_plans_as_they_are_made_are_accepted(kind: str):
+    verdict = bondwork.verify(instance_of(kind), document_of(kind))
+    assert verdict, verdict.violations
+
+
+@pytest.mark.parametrize("kind", ["market", "lagrangian"])
+@pytest.mark.parametrize("factor", [10.0, 2.0, 0.5, 0.1])
+def test_prices_that_are_not_what_a_unit_is_worth(kind: str, factor: float):
+    assert any("price" in each for each in refusals(kind, scaled(factor)))
+    for n in range(len(plan_of(kind).prices)):
+        assert any("price" in each for each in refusals(kind, scaled(factor, n)))
+
+
+def test_a_price_of_a_limit_that_nothing_reaches():
+    def change(plan: Plan) -> None:
+        plan["prices"].append({"limit": "collateral of cp-1", "price": 3.0})
+
+    free = instance_of("market").coprocessors.free_collateral[0]
+    assert math.isfinite(free)
+    assert any("price" in each for each in refusals("market", change))
+
+
+@pytest.mark.parametrize("kind", ["two stages", "periods"])
+@pytest.mark.parametrize(
+    ("what", "change"),
+    [
+        ("evpi", worth(evpi=1e6)),
+        ("vss", worth(vss=1.0)),
+        ("rp", worth(rp=12.0)),
+        ("ws", lambda plan: worth(ws=1.0, evpi=1.0 - plan["objective"])(plan)),
+        ("ws_bound", worth(ws_bound=0.0)),
+        ("rp_bound", worth(eev=1e4, vss=None)),
+        ("rp_bound", worth(rp_bound=1e4)),
+        ("ws", worth(ws="much")),
+        ("notes", worth(notes=1.0)),
+        ("evpi", worth(ws=None)),
+    ],
+)
+def test_values_of_the_model_that_contradict_each_other_or_the_plan(
+    kind: str, what: str, change: Callable[[Plan], None]
+):
+    assert any(f"stochastic.{what}" in each for each in refusals(kind, change))
+
+
+def test_optima_of_other_problems_are_left_unchecked():
+    verdict = bondwork.verify(instance_of("two stages"), plan_of("two stages"))
+    assert any("ws, ev, eev" in each for each in verdict.unchecked)
+    assert any("evaluation.out_of_sample" in each for each in verdict.unchecked)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        set_("evaluation", "in_sample", value=1.0),
+        set_("evaluation", "out_of_sample", value=1e3),
+        set_("evaluation", "out_of_sample", value=None),
+        set_("evaluation", "standard_error", value=-1.0),
+        set_("evaluation", "standard_error", value=50.0),
+        set_("evaluation", "standard_error", value=None),
+        set_("evaluation", "scenarios", value=10**400),
+    ],
+)
+def test_a_made_up_evaluation(change: Callable[[Plan], None]):
+    assert any("evaluation" in each for each in refusals("two stages", change))
+
+
+def test_an_evaluation_where_nothing_is_evaluated():
+    made_up = {"in_sample": 17.5, "out_of_sample": 17.0, "standard_error": 0.1, "scenarios": 1000}
+    assert any("evaluation" in each for each in refusals("periods", set_("evaluation", value=made_up)))
+    assert any("evaluation" in each for each in refusals("market", set_("evaluation", value=made_up)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("crowded", conflict(limits=["task t required", "capacity gpu of a"])),
+        ("crowded", conflict(limits=[])),
+        ("crowded", conflict(limits=["task t required", "task u required", "collateral of a"])),
+        ("crowded", conflict(limits=["task t required"] * 2 + ["task u required", "capacity gpu of a"])),
+        ("crowded", conflict(least={"capacity gpu of a": 3.0})),
+        ("impossible", conflict(limits=["task t required", "task u required"], least={})),
+        ("impossible", conflict(least={"cvar of network": 5.0})),
+        ("impossible", conflict(least={"cvar of network": 1e6})),
+        ("impossible", conflict(least={"cvar of network": -1.0})),
+        ("impossible", conflict(least={"cvar of b": 100.0})),
+    ],
+)
+def test_a_conflict_that_is_none(kind: str, change: Callable[[Plan], None]):
+    assert any("conflict" in each for each in refusals(kind, change))
+
+
+def test_a_conflict_is_proven_where_the_certificate_is_about_its_limits():
+    for kind in ("crowded", "impossible"):
+        verdict = bondwork.verify(instance_of(kind), plan_of(kind))
+        assert verdict.refuted
+        assert not any("not proven" in each for each in verdict.unchecked)
+    plan = document_of("crowded") | {"certificate": None}
+    assert any("not proven" in each for each in bondwork.verify(instance_of("crowded"), plan).unchecked)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("time_limit", -1.0),
+        ("time_limit", "long"),
+        ("mip_rel_gap", -0.1),
+        ("mip_rel_gap", 10**400),
+        ("mip_rel_gap", None),
+        ("threads", 1.5),
+        ("threads", -1),
+        ("random_seed", -1),
+        ("random_seed", True),
+        ("risk_form", "columns"),
+        ("strategy", 3),
+        ("settings.rounds", 3),
+        ("\n", 3),
+        ("presolve", None),
+    ],
+)
+def test_options_that_no_solve_takes(name: str, value: Any):
+    found = refusals("market", set_("provenance", "options", name, value=value))
+    assert any("provenance.options" in each for each in found)
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "1", True, None, -(10**30)])
+def test_a_seed_that_is_none_is_a_fault_of_the_plan(seed: Any):
+    plan = document_of("tails")
+    plan["provenance"]["seed"] = seed
+    with pytest.raises(bondwork.InvalidInput, match=r"provenance\.seed"):
+        bondwork.verify(instance_of("tails"), plan)
