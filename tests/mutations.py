@@ -66,7 +66,7 @@ SHAPES: dict[str, dict[str, str]] = {
     "coprocessor": {
         "id": "id!",
         "capacity": "resources",
-        "free_collateral": "amount?",
+        "free_collateral": "balance?",
         "outage_probability": "probability",
         "serial": "boolean",
         "free_at": "number?",
@@ -174,6 +174,7 @@ _NO_TEXT = ("abc", "1e5", "-1", "1,5", " 1", "1 ", "1\n", "+1", "0x10", "1.", ".
 #: What is surely no value of a kind, null aside.
 WRONG: dict[str, tuple[Any, ...]] = {
     "amount": (*_NO_NUMBER, *_NO_FINITE, *_TOO_SMALL, *_NO_TEXT),
+    "balance": (*_NO_NUMBER, *_NO_FINITE, *(text for text in _NO_TEXT if text != "-1")),
     "quantity": (*_NO_NUMBER, *_NO_FINITE, *_TOO_SMALL, "1"),
     "positive": (*_NO_NUMBER, *_NO_FINITE, *_TOO_SMALL, "1", 0),
     "number": (*_NO_NUMBER, *_NO_FINITE, "1"),

@@ -143,6 +143,7 @@ def faults_of_schema(
     """
     hints = _Hints(field_names)
     expected: dict[tuple[str, str], list[str]] = {}
+    other_forms: dict[tuple[str, str], list[str]] = {}
     for error in errors[:MOST_FAULTS]:
         kind = error["type"]
         steps, value, at_form = _place(document, error["loc"], names_field=kind in _ABOUT_A_FIELD)
@@ -150,14 +151,21 @@ def faults_of_schema(
             tag = error["ctx"]["discriminator"].strip("'")
             steps = [*steps, tag]
             found = preview(value[tag]) if tag in value else "nothing"
-        elif at_form and isinstance(value, dict):
-            continue  # the object was meant as another form: a number's or a string's error about it is noise
         else:
             found = "nothing" if kind == "missing" else preview(error["input"])
-        texts = expected.setdefault((json_path(steps), found), [])
+        # an object was meant as another form, if there is one: a number's or a string's error is noise then
+        is_noise = at_form and isinstance(value, dict) and not kind.startswith("union_tag")
+        told = other_forms if is_noise else expected
+        texts = told.setdefault((json_path(steps), found), [])
         text = _expectation(error, hints)
         if text not in texts:
             texts.append(text)
+    paths = tuple(path for path, _ in expected)
+    expected |= {
+        (path, found): texts
+        for (path, found), texts in other_forms.items()
+        if not any(each == path or each.startswith((f"{path}.", f"{path}[")) for each in paths)
+    }
     faults = [Fault(path, found, " or ".join(texts)) for (path, found), texts in expected.items()]
     if len(errors) > MOST_FAULTS:
         faults.append(Fault("$", f"{len(errors) - MOST_FAULTS} more faults", "none"))
