@@ -278,16 +278,14 @@ def print_verdict(verdict: Verification) -> None:
     out = text_console(sys.stdout)
     for violation in verdict.violations:
         print_line(out, str(violation))
-    if verdict.certified is not None:
-        print_line(out, f"certified: no plan earns more than {verdict.certified:.12g}")
-    elif verdict.refuted:
-        print_line(out, "certified: no plan keeps every limit")
     if verdict.unchecked:
         more = len(verdict.unchecked) - MOST_ROWS
         named = ", ".join(verdict.unchecked[:MOST_ROWS]) + (f" and {more} more" if more > 0 else "")
         print_line(out, f"not checked: {named}")
     objective = "" if verdict.objective is None else f", objective {verdict.objective:.12g}"
     proven = "" if verdict.certified is None else f", no plan above {verdict.certified:.12g} (certified)"
+    if verdict.refuted:
+        proven = ", no plan keeps every limit (certified)"
     print_line(out, f"{'verified' if verdict else 'rejected'}{objective}{proven}")
 
 
