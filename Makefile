@@ -76,7 +76,7 @@ test-newest: | .venv-newest/bin/python
 	.venv-newest/bin/python -m pytest -n 2 $(FOREIGN_WARNINGS) $(if $(FAST),$(FAST_TESTS)) $(PYTEST_ARGS)
 
 soak: $(VENV)/.installed-dev
-	$(BIN)/python benchmarks/soak.py --minutes $(MINUTES)
+	$(BIN)/python benchmarks/whole_numbers.py --seconds $$(($(MINUTES) * 60))
 
 lock: .venv-lock/.installed
 	$(COMPILE) --universal -o locks/demo.txt
