@@ -27,7 +27,9 @@ mount --make-rprivate /
 for each in / /tmp /var/tmp "$2"; do
     mount --bind "$each" "$each" && mount -o remount,ro,bind "$each"
 done
-if [ "$1" = writable ]; then mount -t tmpfs -o mode=1777 none /dev/shm; else mount --bind /dev/shm /dev/shm && mount -o remount,ro,bind /dev/shm; fi
+if [ "$1" = writable ]; then mount -t tmpfs -o mode=1777 none /dev/shm; else
+    mount --bind /dev/shm /dev/shm && mount -o remount,ro,bind /dev/shm
+fi
 shift 2
 cd /
 exec setpriv --reuid=65534 --regid=65534 --clear-groups env -i PATH=/usr/bin:/bin OMP_NUM_THREADS=1 "$@"
