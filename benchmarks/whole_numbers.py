@@ -7,8 +7,8 @@
 Each round has a seed, printed where something is wrong with it: ``--from SEED --rounds 1`` makes it again.
 What counts: a plan that is not verified, an exception that is no refusal, commentary that was left out,
 numbers that had to be recounted, a plan that does not verify once read back, and on small rounds of one stage
-without tail limits an objective above, or a bound below, what trying every plan finds. The exit code is 1
-where any of these happened.
+without tail limits, of two stages and of periods an objective above, or a bound below, what trying every plan
+or policy finds. The exit code is 1 where any of these happened.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import bondwork
 from oracle import Oracle
+from people_oracles import Unanswered, best_with_periods, best_with_rescues, is_listed
 from people_rounds import KINDS, Document, Kind, counted_whole, decimals_as_text, people_round, sizes
 
 AUCTIONS = ("first-price", "second-price", "dutch", "reverse-dutch", "broker")
@@ -38,7 +39,7 @@ STRATEGIES: dict[Kind, tuple[str, ...]] = {
 }
 
 #: Strategies that prove what they find to be the best.
-EXACT = ("auto", "extensive")
+EXACT = ("auto", "extensive", "l-shaped")
 
 #: Why a solve of such a round may stop.
 SOUND = ("optimal", "locally_solved", "infeasible", "locally_infeasible", "time_limit")
@@ -51,6 +52,21 @@ def is_summed(document: Document) -> bool:
     """Whether trying every plan in exact numbers answers the round."""
     curves = any(each.get("load_curve", {}).get("weight") for each in document["coprocessors"])
     return len(document["tasks"]) <= 4 and not curves and counted_whole(document)
+
+
+def best_of(kind: Kind, document: Document) -> Any:
+    """What trying every plan or policy finds: ``None`` where there is none, ``False`` where nobody tries."""
+    if kind == "sums" and is_summed(document):
+        found = Oracle(decimals_as_text(document)).best()
+        return None if found is None else found.objective
+    try:
+        if kind == "second stage":
+            return best_with_rescues(document)
+        if kind == "periods":
+            return best_with_periods(document)
+    except Unanswered:
+        pass
+    return False
 
 
 def faults_of(document: Document, strategy: str, best: Any, tally: Counter[str], limit: float) -> list[str]:
@@ -72,9 +88,14 @@ def faults_of(document: Document, strategy: str, best: Any, tally: Counter[str],
     verdict = bondwork.verify(instance, json.loads(plan.to_json()))
     if not verdict:
         told.append(f"read back: {'; '.join(map(str, verdict.violations))[:300]}")
-    if best is not False:
+    if best is not False and (is_listed(plan) or not _has_stages(document)):
+        tally["compared with brute force"] += 1
         told += _against(best, plan, strategy, ROUNDING * sizes(document))
     return told
+
+
+def _has_stages(document: Document) -> bool:
+    return "periods" in document or any("stage" in each for each in document["offers"])
 
 
 def _against(best: Any, plan: bondwork.Plan, strategy: str, slack: float) -> list[str]:
@@ -117,9 +138,7 @@ def main() -> int:
             document = people_round(rng, kind, tasks=rng.choice([None, None, None, *more]))
             if asked.show:
                 print(json.dumps(document, indent=1))
-            brute = kind == "sums" and is_summed(document)
-            found = Oracle(decimals_as_text(document)).best() if brute else None
-            best = False if not brute else None if found is None else found.objective
+            best = best_of(kind, document)
             tally[f"rounds of {kind}"] += 1
             for strategy in asked.strategy or STRATEGIES[kind]:
                 for fault in faults_of(document, strategy, best, tally, asked.time_limit):
