@@ -84,6 +84,9 @@ def report_plan(instance: Instance, plan: Plan, *, scenarios: int = SCENARIOS) -
                 )
             ]
         )
+    if plan.operators and [each.id for each in plan.operators] != list(instance.operators.ids):
+        found = f"{len(plan.operators)} operators"
+        raise InvalidInput([Fault("$.operators", found, "the operators of the round, in its order")])
     unit = printable(instance.currency)
     sections = [
         Section("Why there is no plan", _conflict(plan, unit)),
