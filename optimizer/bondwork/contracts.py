@@ -229,6 +229,9 @@ class ProgramDecision:
         The strategy that decided, where one chose another.
     build
         Seconds of it all that went into writing matrices down.
+    row_duals
+        Multipliers of the rows of `bondwork.program.extensive.extensive_form`, in their order, where they are
+        known and prove the bound: they save the certificate another solve.
     """
 
     status: Status
@@ -238,6 +241,7 @@ class ProgramDecision:
     notes: tuple[str, ...] = ()
     strategy: str = ""
     build: float = 0.0
+    row_duals: FloatArray | None = None
 
 
 class ProgramStrategy(Protocol):

@@ -96,6 +96,7 @@ def solve_horizon(
         strategy=strategy,
         formulation=formulation,
         all_nodes=True,
+        certificate="none",
         value=value,
         informed=lambda: with_luck(made),
         clock=_for_strategy(clock, later),

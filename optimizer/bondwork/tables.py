@@ -273,8 +273,8 @@ def print_summary(summary: Mapping[str, Any]) -> None:
         print_line(out, f"a solve will refuse this round: {reason}")
 
 
-def print_verdict(verdict: Verification) -> None:
-    """Show what the check of a plan found."""
+def print_verdict(verdict: Verification, sense: str | None = None) -> None:
+    """Show what the check of a plan found, or of a solution of a program of some sense."""
     out = text_console(sys.stdout)
     for violation in verdict.violations:
         print_line(out, str(violation))
@@ -283,9 +283,11 @@ def print_verdict(verdict: Verification) -> None:
         named = ", ".join(verdict.unchecked[:MOST_ROWS]) + (f" and {more} more" if more > 0 else "")
         print_line(out, f"not checked: {named}")
     objective = "" if verdict.objective is None else f", objective {verdict.objective:.12g}"
-    proven = "" if verdict.certified is None else f", no plan above {verdict.certified:.12g} (certified)"
+    what = "plan" if sense is None else "solution"
+    side = "below" if sense == "min" else "above"
+    proven = "" if verdict.certified is None else f", no {what} {side} {verdict.certified:.12g} (certified)"
     if verdict.refuted:
-        proven = ", no plan keeps every limit (certified)"
+        proven = f", no {what} keeps every limit (certified)"
     print_line(out, f"{'verified' if verdict else 'rejected'}{objective}{proven}")
 
 

@@ -33,7 +33,8 @@ class CertificateForm(StrEnum):
 CertificateOption = Annotated[
     CertificateForm | None,
     typer.Option(
-        help="Proof of the bound in the plan. [default: full below 100,000 offers]", show_default=False
+        help="Proof of the bound in the plan. [default: full below 100,000 offers, or entries of a program]",
+        show_default=False,
     ),
 ]
 TimeLimitOption = Annotated[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -92,7 +92,8 @@ def solve(
             time_limit, mip_rel_gap, threads, seed or 0, highs_options(highs), strategy_settings(set_)
         )
         how = {"strategy": strategy, "formulation": formulation}
-        _solve_program(document, options, output, how, value=value, as_json=as_json)
+        proof: Literal["full", "none"] | None = None if certificate is None else certificate.value
+        _solve_program(document, options, output, how, proof, value=value, as_json=as_json)
     instance = beside_history(instance, history)
     if value and not (is_staged(instance) or has_rescues(instance)):
         raise typer.BadParameter("--value is for programs and rounds with recourse; this has one stage")
@@ -142,6 +143,7 @@ def _solve_program(
     options: Options,
     output: Path | None,
     how: Mapping[str, str],
+    proof: Literal["full", "none"] | None,
     *,
     value: bool,
     as_json: bool,
@@ -159,6 +161,7 @@ def _solve_program(
             strategy=how["strategy"],
             formulation=how["formulation"],
             value=value,
+            certificate=proof,
         )
     text = solution.to_json()
     if output is not None:

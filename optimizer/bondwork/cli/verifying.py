@@ -8,7 +8,7 @@ import typer
 
 from bondwork import tables
 from bondwork.cli.app import app
-from bondwork.cli.documents import beside_history, load_round, print_json, read_bytes
+from bondwork.cli.documents import beside_history, load_round, print_json, read_bytes, read_either
 from bondwork.cli.parameters import HistoryOption, JsonOption, RoundArgument
 
 
@@ -34,18 +34,30 @@ def check(round_: RoundArgument, as_json: JsonOption = False) -> None:
 @app.command()
 def verify(
     round_: RoundArgument,
-    plan: Annotated[str, typer.Argument(metavar="PLAN.json", help="A plan; - reads standard input.")],
+    plan: Annotated[
+        str,
+        typer.Argument(metavar="PLAN.json", help="A plan, or a program's solution; - reads standard input."),
+    ],
     history: HistoryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check a plan against its round, without a solver; exit code 2 where anything is not so."""
+    """Check a plan against its round, or a solution against its program: exit code 2 where it is not so."""
     from bondwork.plan.plan import load_plan
     from bondwork.plan.verify import verify as verify_plan
 
     if round_ == plan == "-":
         raise typer.BadParameter("only one of the two can come from standard input")
-    instance = beside_history(load_round(round_), history)
-    verdict = verify_plan(instance, load_plan(read_bytes(plan)))
+    document, instance = read_either(round_)
+    if instance is None:
+        from bondwork.program.program_schema import load_program
+        from bondwork.program.program_verify import verify_solution
+
+        if history is not None:
+            raise typer.BadParameter("--history is for rounds: a program holds its scenarios itself")
+        program = load_program(document)
+        verdict, sense = verify_solution(program, read_bytes(plan)), program.sense
+    else:
+        verdict, sense = verify_plan(beside_history(instance, history), load_plan(read_bytes(plan))), None
     if as_json:
         violations = [each.model_dump() for each in verdict.violations]
         print_json(
@@ -59,5 +71,5 @@ def verify(
             }
         )
     else:
-        tables.print_verdict(verdict)
+        tables.print_verdict(verdict, sense)
     raise SystemExit(0 if verdict else 2)

@@ -164,6 +164,7 @@ def _solve(
         strategy=chosen.strategy,
         formulation=chosen.formulation,
         value=study.value,
+        certificate="none",
     )
 
 

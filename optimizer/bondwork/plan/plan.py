@@ -31,7 +31,12 @@ Reason: TypeAlias = Literal[
 _MULTIPLIERS = re.compile(r'^ {4}"multipliers": \[[^\]]*\]', re.MULTILINE)
 
 
-def _on_one_line(found: re.Match[str]) -> str:
+def on_one_line(text: str) -> str:
+    """Write the multipliers of a document's certificate one beside the other."""
+    return _MULTIPLIERS.sub(_joined, text, count=1)
+
+
+def _joined(found: re.Match[str]) -> str:
     return '    "multipliers": [' + re.sub(r"\s+", " ", found[0].split("[", 1)[1]).strip().lstrip()
 
 
@@ -286,7 +291,7 @@ class Plan(PlanRecord):
     def to_json(self) -> str:
         """Write the plan as one JSON document; the same plan gives the same text."""
         text = self.model_dump_json(indent=2) + "\n"
-        return _MULTIPLIERS.sub(_on_one_line, text, count=1) if self.certificate else text
+        return on_one_line(text) if self.certificate else text
 
     def to_frame(self) -> pd.DataFrame:
         """Assignments as a table, one row each. Needs pandas: ``pip install 'bondwork[frame]'``.

@@ -32,10 +32,13 @@ class Recount:
         Expected value, in the unit and sense of the program.
     violations
         Rows, bounds and whole columns that do not hold, at most `MOST_VIOLATIONS`.
+    size
+        Sum of the sizes of the terms of the objective.
     """
 
     objective: float
     violations: tuple[Violation, ...]
+    size: float = 0.0
 
 
 def recount(program: StochasticProgram, values: Sequence[FloatArray]) -> Recount:
@@ -63,28 +66,40 @@ def recount(program: StochasticProgram, values: Sequence[FloatArray]) -> Recount
     for node, own in enumerate(values):
         template = program.template_of(node)
         numbers = program.values(node)
-        part = {name: numbers[span] for name, span in template.spans.items()}
         weight = float(program.probability[node])
-        terms += (weight * np.append(part["constant"], part["cost"] * own)).tolist()
-        if len(violations) >= MOST_VIOLATIONS:
-            continue
-        at = f"of node {program.nodes[node]}"
-        path = [values[ancestor] for ancestor in program.ancestors[node] if ancestor >= 0]
-        offsets = np.cumsum([0] + [len(each) for each in path])
-        along = np.concatenate(path)
-        products = part["entries"] * along[offsets[template.entry_stage] + template.entry_column]
-        count = len(template.rows)
-        activity = sum_by_owner(template.entry_row, products, count)
-        size = sum_by_owner(template.entry_row, np.abs(products), count)
-        np.maximum.at(size, template.entry_row, np.abs(part["entries"]))
-        rows = (f"row {name} {at}" for name in template.rows)
-        violations += _outside(list(rows), activity, part["row_lower"], part["row_upper"], size)
-        columns = [f"column {name} {at}" for name in template.columns]
-        violations += _outside(columns, own, part["lower"], part["upper"], np.abs(own))
-        for k in np.flatnonzero(template.integer & (own != np.round(own))).tolist():
-            violations.append(Violation(what=columns[k], found=f"{own[k]:.12g}", expected="a whole number"))
+        costs = np.append(numbers[template.spans["constant"]], numbers[template.spans["cost"]] * own)
+        terms += (weight * costs).tolist()
+        if len(violations) < MOST_VIOLATIONS:
+            violations += broken_at(program, node, values)
     violations += _links_broken(program, values)
-    return Recount(math.fsum(terms), tuple(violations[:MOST_VIOLATIONS]))
+    return Recount(math.fsum(terms), tuple(violations[:MOST_VIOLATIONS]), math.fsum(map(abs, terms)))
+
+
+def broken_at(program: StochasticProgram, node: int, values: Sequence[FloatArray]) -> Iterator[Violation]:
+    """Rows, bounds and whole columns of a node that do not hold.
+
+    Parameters
+    ----------
+    values
+        Of all nodes up to this one at least.
+    """
+    template, own, numbers = program.template_of(node), values[node], program.values(node)
+    part = {name: numbers[span] for name, span in template.spans.items()}
+    at = f"of node {program.nodes[node]}"
+    path = [values[ancestor] for ancestor in program.ancestors[node] if ancestor >= 0]
+    offsets = np.cumsum([0] + [len(each) for each in path])
+    along = np.concatenate(path)
+    products = part["entries"] * along[offsets[template.entry_stage] + template.entry_column]
+    count = len(template.rows)
+    activity = sum_by_owner(template.entry_row, products, count)
+    size = sum_by_owner(template.entry_row, np.abs(products), count)
+    np.maximum.at(size, template.entry_row, np.abs(part["entries"]))
+    rows = [f"row {name} {at}" for name in template.rows]
+    yield from _outside(rows, activity, part["row_lower"], part["row_upper"], size)
+    columns = [f"column {name} {at}" for name in template.columns]
+    yield from _outside(columns, own, part["lower"], part["upper"], np.abs(own))
+    for k in np.flatnonzero(template.integer & (own != np.round(own))).tolist():
+        yield Violation(what=columns[k], found=f"{own[k]:.12g}", expected="a whole number")
 
 
 def _links_broken(program: StochasticProgram, values: Sequence[FloatArray]) -> Iterator[Violation]:

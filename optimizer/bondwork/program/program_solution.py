@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from bondwork.contracts import Status  # noqa: TC001 - pydantic reads it when it makes the class
-from bondwork.plan.plan import Provenance, Timing, Violation
+from bondwork.plan.plan import Certificate, Provenance, Timing, Violation, on_one_line
 from bondwork.problem.records import Record, Source, read_record
 
 
@@ -60,6 +60,9 @@ class ProgramSolution(Record):
     first_stage: dict[str, float] = Field({}, description="Decision of the root, by the name of the column.")
     nodes: list[NodeValues] | None = Field(None, description="Decision of every node, when asked for.")
     stochastic: StochasticValue | None = Field(None, description="When asked for.")
+    certificate: Certificate | None = Field(
+        None, description="Proof of the bound, or that nothing is feasible; see docs/certificates.md."
+    )
     timing: Timing = Timing()
     provenance: Provenance
     verified: bool = Field(False, description="Whether a recount of every row agrees with the solver.")
@@ -67,7 +70,8 @@ class ProgramSolution(Record):
 
     def to_json(self) -> str:
         """Write the solution as one JSON document; the same solution gives the same text."""
-        return self.model_dump_json(indent=2) + "\n"
+        text = self.model_dump_json(indent=2) + "\n"
+        return on_one_line(text) if self.certificate else text
 
     def is_usable(self) -> bool:
         """Whether there is something to carry out."""

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import time
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -35,9 +35,10 @@ if TYPE_CHECKING:
 FINE_TOLERANCE = 1e-9
 
 
-#: Shares of the time limit that are kept for WS, EEV and what follows from them, and for what follows the
-#: decision of a strategy that decides the root alone; seconds that the latter has in any case.
-VALUE_SHARE, RECOURSE_SHARE, LEAST_RECOURSE = 0.5, 0.15, 0.1
+#: Shares of the time limit that are kept for WS, EEV and what follows from them, for what follows the
+#: decision of a strategy that decides the root alone, and for the proof of the bound; seconds that what
+#: follows the root has in any case.
+VALUE_SHARE, RECOURSE_SHARE, PROOF_SHARE, LEAST_RECOURSE = 0.5, 0.15, 0.05, 0.1
 
 
 class UnverifiedSolution(Unverified):
@@ -57,6 +58,7 @@ def solve_stochastic(
     formulation: str = "highs",
     all_nodes: bool = False,
     value: bool = False,
+    certificate: Literal["full", "none"] | None = None,
     informed: Callable[[], StochasticProgram] | None = None,
     clock: Clock | None = None,
 ) -> ProgramSolution:
@@ -82,6 +84,9 @@ def solve_stochastic(
         call on where it is left out.
     value
         Work out WS, EEV, EVPI and VSS as well; see `bondwork.program.stochastic_value`.
+    certificate
+        Whether the solution carries the proof of its bound; by default where the extensive form has fewer
+        than `program_certifying.MOST_CERTIFIED` entries. A share of the time limit is kept for it.
     informed
         Makes the same program with scenarios that know what perfect information would, for values and for
         strategies that decide with what nobody knows; the program itself if left out.
@@ -115,6 +120,7 @@ def solve_stochastic(
     (6.0, {'x': 6.0}, 2.0, 1.0)
     """
     from bondwork.observing import Silence, Told
+    from bondwork.program.program_certifying import MOST_CERTIFIED, certify_solution, entries_of
     from bondwork.program.stochastic_value import stochastic_value
 
     options, watch = options or Options(), Told(observer or Silence(), sense=program.sense)
@@ -126,21 +132,32 @@ def solve_stochastic(
     if informed is not None and (value or getattr(chosen, "knows_outcomes", False)):
         knowing = informed()
     asked = knowing if getattr(chosen, "knows_outcomes", False) else program
+    proven = certificate == "full" or (certificate is None and entries_of(program) < MOST_CERTIFIED)
     reserve = clock.limit * (VALUE_SHARE if value else 0.0) if clock.limited else 0.0
+    if clock.limited and proven:
+        reserve += PROOF_SHARE * (clock.limit - reserve)
     if clock.limited and getattr(chosen, "decides_root_only", False):
         reserve += RECOURSE_SHARE * (clock.limit - reserve)
     decision = chosen.solve_program(asked, _within(options, clock.left(reserve)), watch)
     how, seconds = (strategy, formulation), time.perf_counter() - start
     left = max(clock.left(), LEAST_RECOURSE)
     solution = carry_out(program, decision, options, watch, how, seconds, all_nodes=all_nodes, left=left)
+    if proven:
+        concluded = time.perf_counter()
+        solution = certify_solution(program, solution, _within(options, clock.left()), decision.row_duals)
+        solution = _longer(solution, time.perf_counter() - concluded)
     watch.report(_reached(solution))
     if value:
         concluded = time.perf_counter()
         worth: StochasticValue = stochastic_value(knowing, _within(options, clock.left()), watch, solution)
-        solved = solution.timing.solve + time.perf_counter() - concluded
-        took = solution.timing.model_copy(update={"solve": solved})
-        solution = solution.model_copy(update={"stochastic": worth, "timing": took})
+        solution = solution.model_copy(update={"stochastic": worth})
+        solution = _longer(solution, time.perf_counter() - concluded)
     return solution
+
+
+def _longer(solution: ProgramSolution, seconds: float) -> ProgramSolution:
+    took = solution.timing.model_copy(update={"solve": solution.timing.solve + seconds})
+    return solution.model_copy(update={"timing": took})
 
 
 def _reached(solution: ProgramSolution) -> Progress:

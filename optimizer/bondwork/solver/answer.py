@@ -70,6 +70,11 @@ def read_answer(
     x = None
     if info.primal_solution_status == _FEASIBLE:
         x = _rounded(np.array(highs.getSolution().col_value), program, scaled, integer)
+    elif status == "optimal":
+        # with amounts of 1e11 the last bits of a sum are more than HiGHS's absolute tolerance
+        x = _rounded(np.array(highs.getSolution().col_value), program, scaled, integer)
+        size = abs(program.matrix) @ np.abs(x)
+        x = x if np.all(program.excess(x) <= program.row_tolerance * size) else None
     elif incumbent is not None and status not in ("infeasible", "dual_infeasible"):
         x = _rounded(incumbent, program, scaled, integer)
         # what presolve undid wrongly is reported like any other solution

@@ -89,7 +89,9 @@ class Extensive:
         x = None if answer.status == "dual_infeasible" else answer.x
         nodes = None if x is None else split(form, x)
         root = None if nodes is None else nodes[0]
-        return ProgramDecision(answer.status, answer.bound, root, nodes, notes, build=build)
+        known = answer.row_duals if answer.status == "optimal" and not added else None
+        duals = known if self.write is extensive_form else None  # others have rows in an order of their own
+        return ProgramDecision(answer.status, answer.bound, root, nodes, notes, build=build, row_duals=duals)
 
 
 class _Search:

@@ -1,0 +1,255 @@
+"""Whether a solution of a stochastic program is what it says, without a solver."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from bondwork.base.tolerances import SUM
+from bondwork.plan.certificate import BadCertificate
+from bondwork.plan.findings import Findings
+from bondwork.plan.recount_exact import round_up
+from bondwork.plan.verify import Verification
+from bondwork.program.program_bound import ProgramBound
+from bondwork.program.program_multipliers import read_multipliers
+from bondwork.program.program_recount import broken_at, recount
+from bondwork.program.program_solution import ProgramSolution, load_solution
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bondwork.arrays import FloatArray
+    from bondwork.plan.plan import Certificate
+    from bondwork.problem.records import Source
+    from bondwork.program.stochastic import StochasticProgram
+
+#: Share by which a stated number may miss the recomputed one: a digit that another writer of JSON lost.
+DIGITS: Final = 1e-12
+
+#: Words of a status under which nothing is decided.
+_NOTHING: Final = ("infeasible", "dual_infeasible", "infeasible_or_unbounded")
+
+
+def verify_solution(program: StochasticProgram, solution: ProgramSolution | Source) -> Verification:
+    """Check a solution against its program.
+
+    Rows and columns of every node whose decision the solution holds, the objective where it holds all of
+    them, status, gap, and what its certificate proves. What cannot be checked is listed as ``unchecked``.
+
+    Parameters
+    ----------
+    solution
+        The solution, or where to read it.
+
+    Returns
+    -------
+    Verification
+        True in a boolean context when nothing is wrong. Its ``certified`` is in the sense of the program.
+
+    Raises
+    ------
+    InvalidInput
+        The solution cannot be read.
+    """
+    read = solution if isinstance(solution, ProgramSolution) else load_solution(solution)
+    check = _SolutionCheck(program, read)
+    check.run()
+    violations, unchecked, found = tuple(check.violations), tuple(check.unchecked), tuple(check.found)
+    return Verification(violations, check.objective, unchecked, found, check.certified, check.refuted)
+
+
+class _SolutionCheck(Findings):
+    """The program, the solution, and what was found wrong so far."""
+
+    def __init__(self, program: StochasticProgram, solution: ProgramSolution) -> None:
+        super().__init__()
+        self.program = program
+        self.solution = solution
+        self.sign = 1.0 if program.sense == "max" else -1.0
+        self.objective: float | None = None
+        self.certified: float | None = None
+        self.refuted = False
+
+    def run(self) -> None:
+        program, solution = self.program, self.solution
+        if solution.provenance.input_sha256 != program.sha256:
+            self.wrong("provenance.input_sha256", solution.provenance.input_sha256, program.sha256)
+        for name in ("name", "sense"):
+            if getattr(solution, name) != getattr(program, name):
+                self.wrong(name, getattr(solution, name), getattr(program, name))
+        if not solution.verified and solution.solution != "none":
+            self.unchecked.append("verified: the solution says that it was not")
+        self._check_status()
+        self._check_values()
+        if solution.certificate is None:
+            if solution.bound is not None:
+                self.unchecked.append("bound: no certificate")
+        else:
+            self._check_certificate(solution.certificate)
+        if solution.status == "infeasible" and not self.refuted:
+            self.unchecked.append("infeasibility: not proven")
+        elif solution.status in _NOTHING and not self.refuted:
+            self.unchecked.append(f"status {solution.status}: nothing proves it")
+        self._check_stochastic()
+
+    def _check_status(self) -> None:
+        solution = self.solution
+        if solution.solution == "none":
+            told = {
+                "objective": solution.objective,
+                "gap": solution.gap,
+                "first_stage": solution.first_stage or None,
+                "nodes": solution.nodes or None,
+            }
+            for name, value in told.items():
+                if value is not None:
+                    self.wrong(name, "a value", "none, as solution is none")
+        else:
+            if solution.status in _NOTHING:
+                self.wrong("status", solution.status, f"another status beside solution {solution.solution}")
+            if solution.objective is None:
+                self.wrong("objective", None, f"a value beside solution {solution.solution}")
+        if (solution.status == "optimal") != (solution.solution == "optimal"):
+            self.wrong("solution", solution.solution, f"what status {solution.status} means")
+        self._check_gap()
+
+    def _check_gap(self) -> None:
+        """The bound must not be on the worse side of the objective, and the gap is their distance."""
+        solution = self.solution
+        objective, bound = solution.objective, solution.bound
+        if objective is None or bound is None:
+            if solution.gap is not None:
+                self.wrong("gap", solution.gap, "none: there is no solution or no bound")
+            return
+        size = max(abs(objective), abs(bound))
+        if self.sign * (objective - bound) > SUM * size:
+            side = "at least" if self.sign > 0 else "at most"
+            self.wrong("bound", bound, f"{side} the objective {objective:.12g}")
+        gap = self.sign * (bound - objective) / size if size else 0.0
+        if solution.gap is None or abs(solution.gap - gap) > SUM:
+            self.wrong("gap", solution.gap, gap)
+
+    def _check_values(self) -> None:
+        solution, program = self.solution, self.program
+        if solution.solution == "none":
+            return
+        root = self._values(0, solution.first_stage, "first_stage")
+        if solution.nodes is None:
+            if len(program) > 1:
+                self.unchecked.append("objective: the decisions of later nodes are not in the solution")
+                if root is not None:
+                    for violation in broken_at(program, 0, [root]):
+                        self.wrong(violation.what, violation.found, violation.expected)
+                return
+            values = [root]
+        else:
+            values = self._values_of_nodes(root)
+        if any(each is None for each in values):
+            return
+        known = [each for each in values if each is not None]
+        counted = recount(program, known)
+        for violation in counted.violations:
+            self.wrong(violation.what, violation.found, violation.expected)
+        self.objective = counted.objective
+        stated = solution.objective
+        if stated is not None and abs(stated - counted.objective) > SUM * counted.size:
+            self.wrong("objective", stated, counted.objective)
+
+    def _values_of_nodes(self, root: FloatArray | None) -> list[FloatArray | None]:
+        assert self.solution.nodes is not None
+        given: dict[str, Mapping[str, float]] = {}
+        for each in self.solution.nodes:
+            if each.node in given:
+                self.wrong("nodes", f"node {each.node} twice", "every node once")
+            given[each.node] = each.values
+        for name in given.keys() - set(self.program.nodes):
+            self.wrong("nodes", f"node {name}", "nodes of the program")
+        found = []
+        for node, name in enumerate(self.program.nodes):
+            if name not in given:
+                self.wrong("nodes", f"no node {name}", "every node once")
+                return [None]
+            found.append(self._values(node, given[name], f"nodes: {name}"))
+        if root is not None and found[0] is not None and not np.array_equal(root, found[0]):
+            self.wrong("first_stage", "not what the root decides", "the values of the root among nodes")
+        return found
+
+    def _values(self, node: int, given: Mapping[str, float], where: str) -> FloatArray | None:
+        columns = self.program.template_of(node).columns
+        if given.keys() != set(columns):
+            odd = sorted(given.keys() ^ set(columns))[:3]
+            self.wrong(where, f"columns that differ: {', '.join(odd)}", "every column of the node once")
+            return None
+        return np.array([given[name] for name in columns], dtype=np.float64)
+
+    def _check_certificate(self, given: Certificate) -> None:
+        try:
+            multipliers = read_multipliers(given.multipliers)
+            recount_ = ProgramBound(self.program)
+            if given.kind == "infeasibility":
+                self._check_refutation(recount_.is_refuted(multipliers))
+            else:
+                self._check_bound(recount_, multipliers, given)
+        except BadCertificate as fault:
+            self.wrong("certificate.multipliers", str(fault), "multipliers of limits of the program")
+
+    def _check_refutation(self, refuted: bool) -> None:
+        if self.solution.solution != "none" or self.solution.bound is not None:
+            self.wrong("certificate", "a proof that nothing is feasible", "none beside a solution or a bound")
+        elif not refuted:
+            self.wrong("certificate", "multipliers that prove nothing", "a proof that nothing is feasible")
+        elif self.solution.status != "infeasible":
+            self.wrong("status", self.solution.status, "infeasible, as the certificate proves")
+        else:
+            self.refuted = True
+
+    def _check_bound(
+        self, recount_: ProgramBound, multipliers: Mapping[tuple[int, int], float], given: Certificate
+    ) -> None:
+        found = recount_.proven(multipliers)
+        if found.bound is None:
+            self.wrong("certificate.bound", given.bound, "none: a column without a bound earns without end")
+            return
+        proven = round_up(found.bound)
+        told = None if given.bound is None else self.sign * given.bound
+        if told is None or not abs(told - proven) <= DIGITS * abs(proven):
+            expected = f"{self.sign * proven!r}, what the multipliers prove"
+            self.wrong("certificate.bound", given.bound, expected)
+            return
+        if math.isfinite(proven):
+            self.certified = self.sign * proven
+        own = self.solution.objective
+        if own is not None and found.is_beaten(self.sign * own):
+            side = "at most" if self.sign > 0 else "at least"
+            self.wrong("objective", own, f"{side} {self.sign * proven:.12g}, which the certificate proves")
+        self._compare(given, proven)
+
+    def _compare(self, given: Certificate, proven: float) -> None:
+        """The stated bound beside the proven one: what is better than that, somebody vouches for."""
+        if self.solution.bound is None:
+            return
+        stated = self.sign * self.solution.bound
+        if stated >= proven - SUM * max(abs(stated), abs(proven)):
+            return
+        if not given.vouched_by:
+            self.wrong(
+                "certificate.vouched_by", None, f"who vouches for a bound of {self.solution.bound:.12g}"
+            )
+        self.unchecked.append(
+            f"bound {self.solution.bound:.12g} by {given.vouched_by}, {self.sign * proven:.12g} certified"
+        )
+
+    def _check_stochastic(self) -> None:
+        worth = self.solution.stochastic
+        if worth is None:
+            return
+        for name, better, other in (("evpi", "ws", "rp"), ("vss", "rp", "eev")):
+            stated, high, low = getattr(worth, name), getattr(worth, better), getattr(worth, other)
+            if stated is None or high is None or low is None:
+                continue
+            difference = self.sign * (high - low)
+            if abs(stated - difference) > SUM * (abs(high) + abs(low)):
+                self.doubt(f"stochastic.{name}", stated, difference)
+        self.unchecked.append("stochastic: ws, rp, ev and eev are optima of other programs")

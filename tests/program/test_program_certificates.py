@@ -1,0 +1,408 @@
+"""What the certificate of a solution proves, against brute force and against whoever claims too much."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from typer.testing import CliRunner
+
+from bondwork.cli import app
+from bondwork.contracts import Options
+from bondwork.importers.smps import read_smps
+from bondwork.program import program_certifying
+from bondwork.program.extensive import extensive_form
+from bondwork.program.program_bound import ProgramBound
+from bondwork.program.program_multipliers import read_multipliers
+from bondwork.program.program_solution import ProgramSolution, load_solution
+from bondwork.program.program_solving import solve_stochastic
+from bondwork.program.program_verify import verify_solution
+from bondwork.program.stochastic import StochasticProgram
+from bondwork.program.template import NodeTemplate
+from program.open_programs import open_program
+from program.stochastic_programs import best, programs, toy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+EXACT = Options(threads=1, mip_rel_gap=0.0)
+SMPS = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "smps"
+
+
+def solved(program: StochasticProgram, **how: Any) -> ProgramSolution:
+    return solve_stochastic(program, EXACT, all_nodes=True, **how)
+
+
+def proven_densely(program: StochasticProgram, solution: ProgramSolution) -> Fraction | None:
+    """The bound in fractions from the extensive form's matrix; ``None`` where a column lacks a bound."""
+    assert solution.certificate is not None
+    form, sign = extensive_form(program), 1 if program.sense == "max" else -1
+    matrices = form.matrices
+    y = [Fraction(0)] * len(matrices.row_lower)
+    for (node, row), value in read_multipliers(solution.certificate.multipliers).items():
+        y[int(form.row_start[node]) + row] = sign * Fraction(value)  # -1 finds where linking rows begin
+    bound = Fraction(0)
+    for number, value in enumerate(y):
+        limit = matrices.row_upper[number] if value > 0 else matrices.row_lower[number]
+        bound += value * Fraction(float(limit)) if value else 0
+    chance = [Fraction(float(program.conditional[0]))]
+    for node, above in enumerate(program.parent.tolist()[1:], 1):
+        chance.append(chance[above] * Fraction(float(program.conditional[node])))
+    dense = matrices.matrix.toarray()
+    for node in range(len(program)):
+        bound += sign * chance[node] * Fraction(program.node(node).constant)
+        for k, cost in enumerate(program.node(node).cost.tolist()):
+            column = int(form.column_start[node]) + k
+            left = sign * chance[node] * Fraction(cost)
+            left -= sum(y[i] * Fraction(float(dense[i, column])) for i in np.flatnonzero(dense[:, column]))
+            if left:
+                at = float((matrices.upper if left > 0 else matrices.lower)[column])
+                if not math.isfinite(at):
+                    return None
+                if matrices.integer[column]:
+                    at = math.floor(at) if left > 0 else math.ceil(at)
+                bound += left * Fraction(at)
+    return sign * bound
+
+
+@given(programs(whole=True))
+def test_no_decision_beats_the_certified_bound(program: StochasticProgram) -> None:
+    optimum, solution = best(program), solved(program)
+    verdict = verify_solution(program, solution)
+    assert verdict, verdict.violations
+    if optimum is None:
+        assert solution.certificate is None or solution.certificate.kind == "infeasibility"
+        return
+    assert solution.certificate is not None and verdict.certified is not None
+    sign = 1.0 if program.sense == "max" else -1.0
+    assert sign * (verdict.certified - optimum) >= -1e-9 * max(abs(optimum), 1.0)
+    densely = proven_densely(program, solution)
+    assert densely is not None
+    assert sign * (Fraction(verdict.certified) - densely) >= 0
+    assert verdict.certified == pytest.approx(float(densely), rel=1e-15, abs=1e-300)
+
+
+@pytest.mark.parametrize("sound", [True, False])
+@pytest.mark.parametrize("scale", [1.0, 1e-3, 1e9])
+@pytest.mark.parametrize("whole", [True, False])
+def test_programs_without_bounds_on_columns(scale: float, *, whole: bool, sound: bool) -> None:
+    kinds: dict[str, int] = {}
+    for seed in range(30):
+        program = open_program(seed, scale=scale, whole=whole, sound=sound)
+        solution = solved(program)
+        verdict = verify_solution(program, solution)
+        assert verdict, (seed, verdict.violations)
+        kind = solution.certificate.kind if solution.certificate else f"none, {solution.status}"
+        kinds[kind] = kinds.get(kind, 0) + 1
+        if kind != "bound":
+            continue
+        assert solution.objective is not None and verdict.certified is not None
+        sign = 1.0 if program.sense == "max" else -1.0
+        size = abs(solution.objective) + scale
+        assert sign * (verdict.certified - solution.objective) >= -1e-6 * size
+        if not whole:
+            assert verdict.certified == pytest.approx(solution.objective, abs=1e-6 * size)
+        densely = proven_densely(program, solution)
+        if densely is not None:
+            assert sign * (Fraction(verdict.certified) - densely) >= 0
+    assert kinds["bound"] >= 6 and kinds.get("none, optimal", 0) <= 3, kinds
+    assert sound or kinds["infeasibility"] >= 5, kinds
+
+
+def chained(sense: str = "max") -> StochasticProgram:
+    """x <= 10 bounds y, and y bounds z, neither of which has a bound of its own; duals are thirds."""
+    sign = 1.0 if sense == "max" else -1.0
+    root = NodeTemplate.make(0, ["x"], ["most"], cost=-0.1 * sign, row_upper=10.0, entries=[(0, 0, 0, 3.0)])
+    later = NodeTemplate.make(
+        1,
+        ["y", "z"],
+        ["first", "then"],
+        cost=[0.0, 0.7 * sign],
+        row_upper=0.0,
+        entries=[(0, 0, 0, -1.0), (0, 1, 0, 3.0), (1, 1, 0, -1.0), (1, 1, 1, 0.3)],
+    )
+    return StochasticProgram.from_changes(
+        "chain",
+        sense,
+        [root, later],
+        parent=[-1, 0, 0],
+        template=[0, 1, 1],
+        conditional=[1.0, 0.3, 0.7],
+        changes=[{}, {}, {}],
+    )
+
+
+@pytest.mark.parametrize("sense", ["max", "min"])
+def test_bounds_of_columns_follow_from_rows(sense: str) -> None:
+    program = chained(sense)
+    found = ProgramBound(program)
+    # nothing multiplied: x is at 0, and z at what the rows leave it, (10/3) / 3 / 0.3
+    bound = found.proven({}).bound
+    assert bound is not None
+    z = Fraction(10, 3) / 3 / Fraction(0.3)
+    cost = sum(Fraction(each) for each in (0.3, 0.7)) * Fraction(0.7)
+    assert bound == cost * z
+    solution = solved(program)
+    verdict = verify_solution(program, solution)
+    assert verdict and not verdict.unchecked
+    assert verdict.certified == pytest.approx(solution.objective, rel=1e-12)
+
+
+def test_multipliers_are_moved_where_no_row_bounds_a_column() -> None:
+    # buy at 238 or sell at 170, as much as one likes: only the right signs prove anything
+    buy = NodeTemplate.make(
+        0,
+        ["grown", "bought", "sold"],
+        ["needed", "land"],
+        cost=[150.0, 238.0, -170.0],
+        row_lower=[200.0, -math.inf],
+        row_upper=[math.inf, 500.0],
+        entries=[(0, 0, 0, 2.7), (0, 0, 1, 1.0), (0, 0, 2, -1.0), (1, 0, 0, 1.0)],
+    )
+    program = StochasticProgram.from_changes(
+        "farm", "min", [buy], parent=[-1], template=[0], conditional=[1.0], changes=[{}]
+    )
+    solution = solved(program)
+    assert solution.objective == pytest.approx(150 * 500 - 170 * (2.7 * 500 - 200))
+    verdict = verify_solution(program, solution)
+    assert verdict and verdict.certified == pytest.approx(solution.objective, rel=1e-12)
+    wrong = {(0, 0): 169.0, (0, 1): -300.0}  # what is sold would earn 1 each, without end
+    assert ProgramBound(program).proven(wrong).loose == [2]
+
+
+def needing(least: float, *, whole: bool = False) -> StochasticProgram:
+    """y of the second stage: 2 y at most 2 and at least so much."""
+    root = NodeTemplate.make(0, ["x"], cost=1.0, upper=1.0)
+    later = NodeTemplate.make(
+        1,
+        ["y"],
+        ["most", "least"],
+        cost=1.0,
+        integer=whole,
+        row_lower=[-math.inf, least],
+        row_upper=[2.0, math.inf],
+        entries=[(0, 1, 0, 2.0), (1, 1, 0, 1.0)],
+    )
+    return StochasticProgram.from_changes(
+        "needing",
+        "max",
+        [root, later],
+        parent=[-1, 0],
+        template=[0, 1],
+        conditional=[1.0, 1.0],
+        changes=[{}, {}],
+    )
+
+
+def test_infeasibility_is_proven() -> None:
+    program = needing(1.5)
+    solution = solved(program)
+    assert solution.status == "infeasible"
+    assert solution.certificate is not None and solution.certificate.kind == "infeasibility"
+    verdict = verify_solution(program, solution)
+    assert verdict and not verdict.unchecked
+    feasible = needing(0.5)
+    sha = solution.provenance.model_copy(update={"input_sha256": feasible.sha256})
+    claim = solution.model_copy(update={"provenance": sha})
+    refused = verify_solution(feasible, claim)
+    assert [each.what for each in refused.violations] == ["certificate"]
+    # without its proof it is somebody's word
+    silent = verify_solution(program, solution.model_copy(update={"certificate": None}))
+    assert silent and silent.unchecked == ("infeasibility: not proven",)
+
+
+def test_no_whole_number_between_bounds_needs_no_multipliers() -> None:
+    column = NodeTemplate.make(0, ["x"], cost=1.0, lower=0.2, upper=0.8, integer=True)
+    program = StochasticProgram.from_changes(
+        "between", "max", [column], parent=[-1], template=[0], conditional=[1.0], changes=[{}]
+    )
+    solution = solved(program)
+    assert solution.certificate is not None and solution.certificate.multipliers == []
+    assert verify_solution(program, solution).unchecked == ()
+
+
+def test_rows_within_their_tolerance_refute_nothing() -> None:
+    # 1e-7 is less than a row may be exceeded by: a proof would contradict solutions that verify
+    assert not ProgramBound(needing(1.0 + 1e-7)).is_refuted({(1, 0): 0.5, (1, 1): -1.0})
+    assert ProgramBound(needing(1.0 + 1e-4)).is_refuted({(1, 0): 0.5, (1, 1): -1.0})
+
+
+def _set(name: str, value: object) -> Callable[[dict[str, Any]], None]:
+    def change(document: dict[str, Any]) -> None:
+        *path, last = name.split(".")
+        for each in path:
+            document = document[each]
+        document[last] = value
+
+    return change
+
+
+FALSE_CLAIMS = {
+    "a bound too good": (_set("certificate.bound", 6.0 - 1e-6), "certificate.bound"),
+    "a bound too bad": (_set("certificate.bound", 7.0), "certificate.bound"),
+    "no bound": (_set("certificate.bound", None), "certificate.bound"),
+    "other multipliers": (_set("certificate.multipliers", ["rows", 1, 0, 0.5]), "certificate.bound"),
+    "a limit that is not there": (
+        _set("certificate.multipliers", ["rows", 1, 0, -0.5]),
+        "certificate.multipliers",
+    ),
+    "a row that is not there": (
+        _set("certificate.multipliers", ["rows", 1, 2, 1.0]),
+        "certificate.multipliers",
+    ),
+    "a node that is not there": (
+        _set("certificate.multipliers", ["rows", 9, 0, 1.0]),
+        "certificate.multipliers",
+    ),
+    "no linking rows": (_set("certificate.multipliers", ["linking", 0, 1.0]), "certificate.multipliers"),
+    "a row twice": (
+        _set("certificate.multipliers", ["rows", 1, 0, 1.0, "rows", 1, 0, 1.0]),
+        "certificate.multipliers",
+    ),
+    "half a pair": (_set("certificate.multipliers", ["rows", 1, 0]), "certificate.multipliers"),
+    "another word": (_set("certificate.multipliers", ["capacity", 1, 0, 1.0]), "certificate.multipliers"),
+    "a number first": (_set("certificate.multipliers", [1.0]), "certificate.multipliers"),
+    "a row by a fraction": (
+        _set("certificate.multipliers", ["rows", 1, 0.5, 1.0]),
+        "certificate.multipliers",
+    ),
+    "a number of 400 digits": (
+        _set("certificate.multipliers", ["rows", 1, 0, 10**400]),
+        "certificate.multipliers",
+    ),
+    "infeasible beside a solution": (_set("certificate.kind", "infeasibility"), "certificate"),
+    "a better bound by nobody": (_set("certificate.vouched_by", None), "certificate.vouched_by"),
+    "a better objective": (_set("objective", 6.5), "objective"),
+    "another gap": (_set("gap", 0.5), "gap"),
+    "a bound below the objective": (_set("bound", 5.0), "bound"),
+    "no solution": (_set("solution", "none"), "solution"),
+    "another sense": (_set("sense", "min"), "sense"),
+    "another program": (_set("provenance.input_sha256", "0" * 64), "provenance.input_sha256"),
+    "a decision outside": (_set("first_stage.x", 11.0), "column x of node 0"),
+    "a column too many": (_set("first_stage.u", 1.0), "first_stage"),
+}
+
+
+@pytest.mark.parametrize("name", FALSE_CLAIMS)
+def test_false_claims_are_refused(name: str) -> None:
+    program = toy()
+    change, what = FALSE_CLAIMS[name]
+    document = json.loads(solve_stochastic(program, EXACT).to_json())
+    if name == "a better bound by nobody":
+        # nothing multiplied proves 12, three units at most for each of the two demands
+        document["certificate"] |= {"multipliers": [], "bound": None}
+        weak = ProgramBound(program).proven({}).bound
+        assert weak is not None
+        document["certificate"]["bound"] = float(weak)
+    change(document)
+    verdict = verify_solution(program, document)
+    assert what in [each.what for each in verdict.violations], verdict.violations
+
+
+@pytest.mark.parametrize("sense", ["max", "min"])
+def test_no_weights_of_the_toy_prove_less_than_its_optimum(sense: str) -> None:
+    program, sign = toy(sense), 1 if sense == "max" else -1
+    rng = np.random.default_rng(7)
+    for _ in range(200):
+        y = {(node, row): sign * float(rng.exponential()) for node in (1, 2) for row in (0, 1)}
+        bound = ProgramBound(program).proven(y).bound
+        assert bound is not None and bound >= 6
+
+
+def test_values_of_all_nodes_are_recounted() -> None:
+    program = toy()
+    document = json.loads(solved(program).to_json())
+    assert verify_solution(program, document).objective == 6.0
+    document["nodes"][2]["values"]["y"] = 7.0
+    found = {each.what for each in verify_solution(program, document).violations}
+    assert {"row stock of node 2", "row demand of node 2", "objective"} <= found
+    del document["nodes"][1]
+    assert "nodes" in {each.what for each in verify_solution(program, document).violations}
+
+
+def test_what_the_model_is_worth_adds_up() -> None:
+    program = toy("min")
+    solution = solved(program, value=True)
+    assert solution.stochastic is not None and verify_solution(program, solution)
+    other = solution.stochastic.model_copy(update={"evpi": 3.0})
+    verdict = verify_solution(program, solution.model_copy(update={"stochastic": other}))
+    assert [(each.what, each.kind) for each in verdict.violations] == [("stochastic.evpi", "commentary")]
+
+
+def test_large_programs_have_one_only_where_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(program_certifying, "MOST_CERTIFIED", 1)
+    program = toy()
+    silent = solved(program)
+    assert silent.certificate is None
+    assert "bound: no certificate" in verify_solution(program, silent).unchecked
+    assert solved(program, certificate="full").certificate is not None
+    assert solved(program, certificate="none").certificate is None
+
+
+def test_whatever_breaks_costs_the_certificate_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("of a test")
+
+    monkeypatch.setattr(ProgramBound, "proven", broken)
+    solution = solved(toy())
+    assert solution.objective == 6.0 and solution.certificate is None
+    assert "no certificate: ZeroDivisionError: of a test" in solution.provenance.notes
+
+
+def test_a_better_bound_than_the_strategys_is_taken() -> None:
+    program = toy()
+    plain = solved(program, certificate="none")
+    loose = plain.model_copy(
+        update={"bound": 9.0, "gap": 1 / 3, "status": "time_limit", "solution": "feasible"}
+    )
+    better = program_certifying.certify_solution(program, loose, EXACT)
+    assert better.bound == pytest.approx(6.0, rel=1e-12) and better.bound >= 6.0
+    assert better.gap == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("strategy", ["extensive", "l-shaped", "auto", "highs-simplex"])
+def test_every_strategys_solution_carries_one(strategy: str) -> None:
+    program = dataclasses.replace(open_program(0), name="by any means")
+    solution = solve_stochastic(program, EXACT, strategy=strategy)
+    verdict = verify_solution(program, solution)
+    assert verdict and verdict.certified is not None
+
+
+def test_command_line(tmp_path: Path) -> None:
+    program, answer = tmp_path / "program.json", tmp_path / "solution.json"
+    program.write_text(toy("min").to_json())
+    run = CliRunner().invoke
+    assert run(app, ["solve", str(program), "-o", str(answer)]).exit_code == 0
+    told = run(app, ["verify", str(program), str(answer)])
+    assert told.exit_code == 0 and "no solution below -6" in told.stdout
+    assert '"multipliers": ["rows"' in answer.read_text().replace("\n", "")
+    assert load_solution(answer).certificate is not None
+    document = json.loads(answer.read_text())
+    document["certificate"]["bound"] = -5.9
+    answer.write_text(json.dumps(document))
+    told = run(app, ["verify", str(program), str(answer), "--json"])
+    assert told.exit_code == 2
+    assert [each["what"] for each in json.loads(told.stdout)["violations"]] == ["certificate.bound"]
+    assert run(app, ["solve", str(program), "-o", str(answer), "--certificate", "none"]).exit_code == 0
+    assert load_solution(answer).certificate is None
+
+
+@pytest.mark.skipif(not SMPS.exists(), reason="published instances are not there")
+def test_published_farmer() -> None:
+    folder = SMPS / "farmer"
+    stem = next(folder.glob("*.cor"), None)
+    if stem is None:
+        pytest.skip("the farmer's problem is not there")
+    program = read_smps(*(stem.with_suffix(f".{end}") for end in ("cor", "tim", "sto")))
+    solution = solved(program)
+    verdict = verify_solution(program, solution)
+    assert verdict and verdict.certified is not None and solution.objective is not None
+    sign = 1.0 if program.sense == "max" else -1.0
+    assert sign * (verdict.certified - solution.objective) >= -1e-9 * abs(solution.objective)
