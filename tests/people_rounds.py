@@ -51,6 +51,8 @@ def sizes(document: Document) -> float:
     found = [float(claim[name]) for claim in claims for name in ("reward", "slashing")]
     found += [float(task.get("unassigned_cost", 0)) for task in document["tasks"]]
     found += [float(each["bid"]) + float(each.get("collateral", 0)) for each in document["offers"]]
+    curves = [each["load_curve"] for each in document.get("coprocessors", []) if "load_curve" in each]
+    found += [float(curve["scale"]) for curve in curves]
     found += [sizes(period) for period in document.get("periods", [])]
     return sum(found) + sum(float(each["cost"]) for each in document["self_execution"])
 
