@@ -50,8 +50,9 @@ def test_the_farmer_on_three_ranks():
     assert solution.bound == pytest.approx(OPTIMUM, rel=2e-3)
     seen = [each for each in watch.reports if each.phase == "hedging"]
     assert seen[-1].objective is not None
-    assert all(each.bound >= -OPTIMUM - 0.01 for each in seen)
-    assert all(each.objective is None or each.objective <= -OPTIMUM + 0.01 for each in seen)
+    assert all(each.sense == "min" for each in seen)
+    assert all(each.bound <= OPTIMUM + 0.01 for each in seen)
+    assert all(each.objective is None or each.objective >= OPTIMUM - 0.01 for each in seen)
     assert set(descendants(os.getpid())) <= others
 
 
