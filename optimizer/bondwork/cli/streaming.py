@@ -101,7 +101,7 @@ def stream(
             sys.stdout.flush()
             signals.is_busy = False
             if signals.should_stop():
-                raise KeyboardInterrupt
+                raise SystemExit(INTERRUPTED)
 
 
 def _breaker(loss: str | None, failures: int | None, over: int) -> Breaker | None:
@@ -110,6 +110,10 @@ def _breaker(loss: str | None, failures: int | None, over: int) -> Breaker | Non
     from bondwork.planner.breaker import Breaker
 
     return Breaker(loss=loss, failures=failures, over=over)
+
+
+#: How a stream ends at a signal: as it should, and with nothing to say about it.
+INTERRUPTED = 130
 
 
 class _Signals:
@@ -129,7 +133,7 @@ class _Signals:
 
     def _note(self, _signal: int, _frame: FrameType | None) -> None:
         if not self.is_busy or self._is_asked:
-            raise KeyboardInterrupt
+            raise SystemExit(INTERRUPTED)
         self._is_asked = True
 
     def report(self, progress: Progress) -> None:
