@@ -122,7 +122,9 @@ def test_the_drawn_loss_is_the_one_that_the_limits_were_measured_on():
     assert loss is not None
     assert loss.level == 0.9
     assert loss.budget == 120.0
-    assert loss.cvar == pytest.approx(plan.risk[0].out_of_sample, rel=1e-12)
+    # the limit is measured exactly, what is drawn are fresh scenarios
+    assert plan.risk[0].standard_error == 0.0
+    assert loss.cvar == pytest.approx(plan.risk[0].out_of_sample, rel=0.05)
     # the quantile is below the mean of what is beyond it, and is exceeded no more often than it may be
     assert loss.var <= loss.cvar
     assert float(loss.probability[loss.losses > loss.var].sum()) <= 1 - loss.level + 1e-9

@@ -131,10 +131,10 @@ class RiskValue(PlanRecord):
     budget: float = Field(description="What the value may be; for chance and solvency the probability.")
     in_sample: float = Field(description="On the scenarios of the solve; expected losses exactly.")
     out_of_sample: float | None = Field(
-        description="On fresh scenarios; null where nothing is estimated: expected losses of one stage, and "
-        "rescues whose every outcome is listed."
+        description="Exact where the losses can be listed, else on fresh scenarios; null for expected losses "
+        "of one stage, and rescues whose every outcome is listed."
     )
-    standard_error: float | None = Field(description="Of out_of_sample.")
+    standard_error: float | None = Field(description="Of out_of_sample; 0 where that is exact.")
     holds: bool = Field(description="Whether the fresh value is within two standard errors of the limit.")
     calibrated: float | None = Field(None, description="In-sample budget, where it was tightened.")
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bondwork.base.tolerances import SUM
+from bondwork.plan.recount_exact_tails import ExactRecount
 from bondwork.plan.recount_teams import fall_together
 from bondwork.risk.assessment import FRESH_SCENARIOS, STANDARD_ERRORS, fresh_seed
 from bondwork.uncertainty.sampling import fresh_method, sample_round
@@ -102,16 +105,19 @@ class TailRecount:
         self.teams = recount.teams.group(chosen)
         instance = recount.instance
         self.sample = recount.teams.sample
-        fresh = sample_round(
-            instance,
+        self.positions = {offer: offer for offer in range(len(instance.offers))}
+        self.fresh_positions = {offer: place for place, offer in enumerate(self.chosen)}
+
+    @cached_property
+    def fresh(self) -> RoundSample:
+        """Fresh scenarios of the chosen offers, drawn where something is measured on them."""
+        return sample_round(
+            self.round.instance,
             scenarios=FRESH_SCENARIOS,
-            seed=fresh_seed(recount.teams.seed),
-            method=fresh_method(instance),
+            seed=fresh_seed(self.round.teams.seed),
+            method=fresh_method(self.round.instance),
             offers=np.array(self.chosen, dtype=np.int64),
         )
-        self.positions = {offer: offer for offer in range(len(instance.offers))}
-        self.fresh = fresh
-        self.fresh_positions = {offer: place for place, offer in enumerate(self.chosen)}
 
     def network_cvar(self, level: float, added: Team | None = None) -> float:
         """CVaR of the network's loss in the sample, for the mean-risk objective; with one more team."""
@@ -119,15 +125,33 @@ class TailRecount:
         losses = self._losses(self.sample, self.positions, teams, "network", "network")
         return mean_of_worst(losses, 1.0 - level)
 
-    def read(self, limit: RiskLimit, member: str) -> Reading:
-        """Measure a limit for one member, in the sample and on fresh scenarios."""
+    def read(self, limit: RiskLimit, member: str, stated: tuple[float | None, float | None]) -> Reading:
+        """Measure a limit for one member, in the sample and on the law behind it.
+
+        Parameters
+        ----------
+        stated
+            Value and standard error that a plan states: where the error is 0 and the value the exact one,
+            it is exact; else fresh scenarios are drawn, as those do who do not know better.
+        """
         ceiling = limit.probability if limit.measure in ("chance", "solvency") else limit.budget
+        value, error = stated
+        exact = None
+        if value is not None and error == 0.0:
+            exact = ExactRecount(self.round, self.teams).value(limit, member)
+            if exact is not None and abs(exact - value) > SUM * max(abs(exact), abs(value)):
+                exact = None
+        if exact is None:
+            value = self._value(self.fresh, self.fresh_positions, self.teams, limit, member)
+            error = self._standard_error(limit, member)
+        else:
+            value, error = exact, 0.0
         return Reading(
             f"{limit.measure} of {member}",
             ceiling,
             self._value(self.sample, self.positions, self.teams, limit, member),
-            self._value(self.fresh, self.fresh_positions, self.teams, limit, member),
-            self._standard_error(limit, member),
+            value,
+            error,
             self.committed(limit, member),
         )
 

@@ -369,7 +369,8 @@ class PlanCheck(StatusCheck):
         self, number: int, given: RiskValue, limit: RiskLimit, name: str
     ) -> tuple[float, float | None, float | None, bool]:
         """Measure a tail limit again; return what the plan should state."""
-        reading, what = self.tails.read(limit, name), f"{given.measure} of {name}"
+        what, fresh = f"{given.measure} of {name}", (given.out_of_sample, given.standard_error)
+        reading = self.tails.read(limit, name, fresh)
         if not _agree(given.in_sample, reading.in_sample):
             right = (("risk", number, "in_sample"), reading.in_sample)
             self.wrong(f"in_sample of {what}", given.in_sample, reading.in_sample, right)

@@ -6,6 +6,7 @@ In-sample tails flatter: a plan made on a thousand scenarios has been fitted to 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,12 +17,11 @@ from bondwork.problem.teams import (
     team_slashing,
     teams_of_offers,
 )
+from bondwork.risk.exact_tails import ExactTails
 from bondwork.risk.limits import committed_value, is_tail_limit, members, tail_measures
 from bondwork.uncertainty.sampling import fresh_method, sample_round
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from bondwork.arrays import IntArray
     from bondwork.problem.instance import Instance, RiskLimit
     from bondwork.problem.teams import Teams
@@ -53,7 +53,7 @@ class Assessment:
     in_sample
         Value on the sample of the solve; for expected losses the exact value.
     out_of_sample, standard_error
-        Value on fresh scenarios, for tail limits.
+        For tail limits: the exact value, with an error of 0, or the value on fresh scenarios.
     committed, committed_fresh
         The same two values for the commitments alone.
     """
@@ -113,47 +113,79 @@ def assess(instance: Instance, sample: RoundSample | None, chosen: IntArray, see
     """
     teams = teams_of_offers(instance, chosen)
     nobody = teams.select(np.zeros(0, dtype=np.int64))
-    x = np.ones(len(teams))
     # chances of dependent teams are integrals, no estimates: an error of 0 says so
     integrated = instance.uncertainty.common > 0.0 and instance.uncertainty.sampling != "bootstrap"
     integrated = integrated and not (teams.is_single and held_teams(instance).is_single)
     found: list[Assessment] = []
-    inside: Iterator[Measure] = iter(())
-    outside: Iterator[Measure] = iter(())
-    if sample is not None and any(map(is_tail_limit, instance.risk)):
-        fresh = sample_round(
-            instance,
-            scenarios=FRESH_SCENARIOS,
-            seed=fresh_seed(seed),
-            method=fresh_method(instance),
-            offers=chosen,
-        )
-        places = np.argsort(chosen, kind="stable")[np.searchsorted(np.sort(chosen), teams.member)]
-        inside = iter(tail_measures(instance, sample, teams))
-        outside = iter(tail_measures(instance, fresh, teams, places))
+    tails = _Tails(instance, sample, chosen, seed, teams, nobody)
     for number, limit in enumerate(instance.risk):
-        for _scope, member, name in members(instance, limit):
+        for scope, member, name in members(instance, limit):
             if is_tail_limit(limit):
-                old, new = next(inside), next(outside)
-                error = new.standard_error(x)
-                found.append(
-                    Assessment(
-                        number,
-                        name,
-                        old.ceiling,
-                        old.value(x),
-                        new.value(x),
-                        error if np.isfinite(error) else None,
-                        committed_value(old),
-                        committed_value(new),
-                    )
-                )
+                found.append(tails.measure(number, limit, scope, member, name))
             else:
                 loss = _expected_loss(instance, limit, member, teams)
                 held = _expected_loss(instance, limit, member, nobody)
                 zero = 0.0 if integrated else None
                 found.append(Assessment(number, name, limit.budget, loss, None, zero, held))
     return found
+
+
+class _Tails:
+    """Tail limits of a choice in the order of the round: in the sample, and on the law behind it.
+
+    Where the law of the loss can be listed the latter is exact; else fresh scenarios are drawn, once.
+    """
+
+    def __init__(
+        self,
+        instance: Instance,
+        sample: RoundSample | None,
+        chosen: IntArray,
+        seed: int,
+        teams: Teams,
+        nobody: Teams,
+    ) -> None:
+        self.instance, self.chosen, self.seed, self.teams = instance, chosen, seed, teams
+        self.inside: list[Measure] = []
+        if sample is not None and any(map(is_tail_limit, instance.risk)):
+            self.inside = tail_measures(instance, sample, teams)
+            self.exact, self.exact_held = ExactTails(instance, teams), ExactTails(instance, nobody)
+        self.measured = 0
+
+    @cached_property
+    def outside(self) -> list[Measure]:
+        """Measures of the same limits on fresh scenarios of the chosen offers."""
+        fresh = sample_round(
+            self.instance,
+            scenarios=FRESH_SCENARIOS,
+            seed=fresh_seed(self.seed),
+            method=fresh_method(self.instance),
+            offers=self.chosen,
+        )
+        order = np.argsort(self.chosen, kind="stable")
+        places = order[np.searchsorted(np.sort(self.chosen), self.teams.member)]
+        return tail_measures(self.instance, fresh, self.teams, places)
+
+    def measure(self, number: int, limit: RiskLimit, scope: str, member: int, name: str) -> Assessment:
+        """Measure the next limit."""
+        x = np.ones(len(self.teams))
+        old, place = self.inside[self.measured], self.measured
+        self.measured += 1
+        value, held = self.exact.value(limit, scope, member), self.exact_held.value(limit, scope, member)
+        error = 0.0
+        if value is None or held is None:
+            new = self.outside[place]
+            value, held, error = new.value(x), committed_value(new), new.standard_error(x)
+        return Assessment(
+            number,
+            name,
+            old.ceiling,
+            old.value(x),
+            value,
+            error if np.isfinite(error) else None,
+            committed_value(old),
+            held,
+        )
 
 
 def _expected_loss(instance: Instance, limit: RiskLimit, member: int, teams: Teams) -> float:
