@@ -282,7 +282,8 @@ FALSE_CLAIMS = {
     "a better objective": (_set("objective", 6.5), "objective"),
     "another gap": (_set("gap", 0.5), "gap"),
     "a bound below the objective": (_set("bound", 5.0), "bound"),
-    "no solution": (_set("solution", "none"), "solution"),
+    "no solution": (_set("solution", "none"), "objective"),
+    "no optimum": (_set("solution", "feasible"), "solution"),
     "another sense": (_set("sense", "min"), "sense"),
     "another program": (_set("provenance.input_sha256", "0" * 64), "provenance.input_sha256"),
     "a decision outside": (_set("first_stage.x", 11.0), "column x of node 0"),
@@ -314,6 +315,12 @@ def test_no_weights_of_the_toy_prove_less_than_its_optimum(sense: str) -> None:
         y = {(node, row): sign * float(rng.exponential()) for node in (1, 2) for row in (0, 1)}
         bound = ProgramBound(program).proven(y).bound
         assert bound is not None and bound >= 6
+
+
+def test_wait_and_see_bounds_another_program() -> None:
+    seen = solve_stochastic(toy(), EXACT, strategy="wait-and-see")
+    assert (seen.bound, seen.certificate) == (8.0, None)
+    assert verify_solution(toy(), seen).unchecked == ("bound: no certificate",)
 
 
 def test_values_of_all_nodes_are_recounted() -> None:

@@ -132,7 +132,9 @@ def solve_stochastic(
     if informed is not None and (value or getattr(chosen, "knows_outcomes", False)):
         knowing = informed()
     asked = knowing if getattr(chosen, "knows_outcomes", False) else program
-    proven = certificate == "full" or (certificate is None and entries_of(program) < MOST_CERTIFIED)
+    # what a strategy that knows the outcomes bounds is wait and see, which is not this program's bound
+    asks = certificate is None and not getattr(chosen, "knows_outcomes", False)
+    proven = certificate == "full" or (asks and entries_of(program) < MOST_CERTIFIED)
     reserve = clock.limit * (VALUE_SHARE if value else 0.0) if clock.limited else 0.0
     if clock.limited and proven:
         reserve += PROOF_SHARE * (clock.limit - reserve)
