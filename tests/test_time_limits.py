@@ -207,3 +207,87 @@ def test_rounds_with_periods_keep_their_limit():
     plan = bondwork.solve(bondwork.load(document), time_limit=10.0)
     assert plan.verified
     assert plan.provenance.options["time_limit"] == 10.0
+
+
+def with_periods(document, required=False):
+    """The same tasks again, in one later period and in one behind that."""
+    periods = []
+    for at in (10.0, 20.0):
+        tasks = [{**task, "id": f"{task['id']}@{at:g}"} for task in document["tasks"]]
+        offers = [{**offer, "task": f"{offer['task']}@{at:g}"} for offer in document["offers"]]
+        before = {"parent": periods[-1]["id"]} if periods else {}
+        periods.append({"id": f"at {at:g}", "at": at, "tasks": tasks, "offers": offers, **before})
+    tasks = [{**task, "required": required} for task in document["tasks"]]
+    return {**document, "tasks": tasks, "periods": periods}
+
+
+def small():
+    """A round whose best plan of three periods is found in a second."""
+    return generate_round(tasks=4, coprocessors=3, offers=3, seed=3)
+
+
+@pytest.mark.parametrize("limit", [0.0, 1e-3])
+@pytest.mark.parametrize("strategy", ["auto", "extensive"])
+def test_too_short_a_limit_gets_a_greedy_plan_of_all_periods(limit, strategy):
+    instance = bondwork.load(with_periods(small()))
+    plan = bondwork.solve(instance, strategy=strategy, time_limit=limit)
+    assert plan.verified
+    assert plan.status == "time_limit"
+    assert plan.strategy == "greedy"
+    assert plan.assignments
+    assert plan.bound is None
+    assert "greedy plan" in notes(plan)
+    assert bondwork.verify(instance, plan)
+    best = bondwork.solve(instance, mip_rel_gap=0.01)
+    assert 0.0 < plan.objective <= best.bound * (1 + 1e-9)
+
+
+def test_a_strategy_that_ends_with_periods_undecided_leaves_a_greedy_plan_with_its_bound(monkeypatch):
+    from bondwork.contracts import ProgramDecision
+    from bondwork.strategies.extensive import Extensive
+
+    instance = bondwork.load(with_periods(small()))
+    best = bondwork.solve(instance, mip_rel_gap=0.0).objective
+    ended = ProgramDecision("time_limit", 2.0 * best, None)
+    monkeypatch.setattr(Extensive, "solve_program", lambda *_: ended)
+    plan = bondwork.solve(instance, strategy="extensive")
+    assert plan.verified
+    assert plan.assignments
+    assert plan.status == "time_limit"
+    assert plan.bound >= best
+    assert plan.objective <= best * (1 + 1e-9)
+    assert "this one is greedy" in notes(plan)
+
+
+def test_what_is_required_comes_first_where_the_limit_is_too_short():
+    document = small()
+    for offer in document["offers"]:
+        offer["bid"] = 1e6  # nobody would take it who need not
+    instance = bondwork.load(with_periods(document, required=True))
+    plan = bondwork.solve(instance, time_limit=0.0)
+    assert plan.solution == "none" or len(plan.assignments) == 4
+    assert plan.solution == "none" or plan.verified
+
+
+def test_a_run_of_highs_that_overlooks_the_clock_is_left_to_itself(monkeypatch):
+    import threading
+
+    import numpy as np
+    from scipy.sparse import csr_array
+
+    from bondwork.contracts import Options
+    from bondwork.program.matrices import Matrices
+    from bondwork.solver import solving, watching
+
+    released = threading.Event()
+    monkeypatch.setattr(watching, "run", lambda highs: released.wait(60.0))
+    one = np.ones(3)
+    rows = csr_array(np.ones((1, 3)))
+    program = Matrices(one, 0.0, rows, np.array([-np.inf]), np.array([2.0]), 0 * one, one, one > 0.0)
+    began = time.perf_counter()
+    answer = solving.solve_program(program, Options(time_limit=0.1), Silence())
+    released.set()
+    assert answer.status == "time_limit"
+    assert answer.x is None
+    assert answer.bound == float("inf")
+    assert time.perf_counter() - began < 30.0

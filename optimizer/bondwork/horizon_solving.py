@@ -3,36 +3,50 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from typing import TYPE_CHECKING
 
 from bondwork.base.clock import Clock
+from bondwork.contracts import ProgramDecision
 from bondwork.observing import Told
 from bondwork.plan.horizon_building import build_horizon_plan, chosen_by_node
 from bondwork.plan.plan import Conflict
 from bondwork.program.horizon import horizon_program, kept_apart
+from bondwork.program.horizon_greedy import decide_greedily
 from bondwork.program.horizon_luck import with_luck
-from bondwork.program.program_solving import solve_stochastic
-from bondwork.registry import find_formulation
+from bondwork.program.program_solving import carry_out, solve_stochastic
+from bondwork.registry import find_formulation, find_program_strategy
+from bondwork.rehearsing import TOO_SHORT
 from bondwork.risk.assessment import assess
+from bondwork.settings import read_settings
 from bondwork.solver.solving import solve_program
 from bondwork.uncertainty.horizon import horizon_tree
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from bondwork.contracts import Observer, Options
+    from bondwork.contracts import Observer, Options, Status
     from bondwork.plan.plan import Plan
     from bondwork.problem.instance import Instance
+    from bondwork.program.horizon import HorizonProgram
     from bondwork.program.program import Program
+    from bondwork.program.program_solution import ProgramSolution
 
 
 #: Seconds, and times the seconds of reading, drawing and writing, kept for what follows the strategy.
-_BESIDES, _AGAIN = 0.05, 1.5
+_BESIDES, _AGAIN = 0.05, 1.3
 
-#: Share of what is left that this may be at most, and share of the limit that the strategy has in any case:
-#: there is no greedy plan of all periods.
+#: Share of what is left that this may be at most, and share of the limit that a strategy has in any case.
 _MOST, _LEAST = 0.4, 0.25
+
+#: Share of what is left for greedy choices of later nodes.
+_GREEDY = 0.1
+
+#: Why a strategy may end without a decision although there is one.
+_CUT_SHORT = ("time_limit", "interrupted", "iteration_limit", "numerical_error", "other_error")
+
+_FOUND_NONE = "the strategy ended without a decision: this one is greedy, period by period"
 
 
 def solve_horizon(
@@ -88,19 +102,26 @@ def solve_horizon(
         made = kept_apart(made, apart)
     built = time.perf_counter()
     # explaining and verifying draw the tree, and write what follows from it, again
-    later = _BESIDES + _AGAIN * (built - start + instance.read_seconds) if clock.limited else 0.0
-    solution = solve_stochastic(
-        made.program,
-        options,
-        Told(observer, unit=made.unit),
-        strategy=strategy,
-        formulation=formulation,
-        all_nodes=True,
-        certificate="none",
-        value=value,
-        informed=lambda: with_luck(made),
-        clock=_for_strategy(clock, later),
-    )
+    again = _BESIDES + built - start + instance.read_seconds
+    watch = Told(observer, unit=made.unit)
+    solution = None
+    if clock.limited and clock.elapsed + again > 0.5 * clock.limit:
+        solution = _greedy(made, options, watch, (strategy, formulation), clock)
+    if solution is None:
+        solution = solve_stochastic(
+            made.program,
+            options,
+            watch,
+            strategy=strategy,
+            formulation=formulation,
+            all_nodes=True,
+            certificate="none",
+            value=value,
+            informed=lambda: with_luck(made),
+            clock=_for_strategy(clock, _AGAIN * again),
+        )
+    if solution.solution == "none" and solution.status in _CUT_SHORT:
+        solution = _greedy(made, options, watch, (strategy, formulation), clock, solution) or solution
     if solution.stochastic is not None:
         known = "ws knows the amounts and outcomes of the tree: those that a later decision could see"
         worth = solution.stochastic.model_copy(update={"notes": [known, *solution.stochastic.notes]})
@@ -138,6 +159,39 @@ def _for_strategy(clock: Clock, later: float) -> Clock:
         return clock
     least = clock.elapsed + _LEAST * clock.limit
     return Clock(max(clock.limit - min(later, _MOST * clock.left()), least), clock.begun)
+
+
+def _greedy(
+    made: HorizonProgram,
+    options: Options,
+    observer: Observer,
+    how: tuple[str, str],
+    clock: Clock,
+    cut_short: ProgramSolution | None = None,
+) -> ProgramSolution | None:
+    """A greedy decision in place of a strategy's, with the bound that this had proved, if any.
+
+    ``None`` where there is none, or where the strategy asked for decides nothing that could be carried out.
+    """
+    start = time.perf_counter()
+    chosen = find_program_strategy(how[0])
+    read_settings(chosen, options.settings, f"strategy {how[0]}")
+    find_formulation(how[1])
+    if getattr(chosen, "knows_outcomes", False):
+        return None
+    nodes = decide_greedily(made.program, start + _GREEDY * clock.left())
+    if nodes is None:
+        return None
+    status: Status
+    notes: tuple[str, ...]
+    if cut_short is None:
+        status, bound, notes = "time_limit", math.inf, (TOO_SHORT,)
+    else:
+        bound = math.inf if cut_short.bound is None else cut_short.bound
+        status, notes = cut_short.status, (*cut_short.provenance.notes, _FOUND_NONE)
+    decision = ProgramDecision(status, bound, nodes[0], nodes, notes, strategy="greedy")
+    seconds = time.perf_counter() - start + (0.0 if cut_short is None else cut_short.timing.solve)
+    return carry_out(made.program, decision, options, observer, how, seconds, all_nodes=True)
 
 
 def _conflict(instance: Instance, now: Program, options: Options, observer: Observer) -> Conflict | None:

@@ -93,7 +93,7 @@ def solve(
         )
         how = {"strategy": strategy, "formulation": formulation}
         proof: Literal["full", "none"] | None = None if certificate is None else certificate.value
-        _solve_program(document, options, output, how, proof, value=value, as_json=as_json)
+        _solve_program(document, options, output, how, proof, begun, value=value, as_json=as_json)
     instance = beside_history(instance, history)
     if value and not (is_staged(instance) or has_rescues(instance)):
         raise typer.BadParameter("--value is for programs and rounds with recourse; this has one stage")
@@ -144,11 +144,13 @@ def _solve_program(
     output: Path | None,
     how: Mapping[str, str],
     proof: Literal["full", "none"] | None,
+    begun: float,
     *,
     value: bool,
     as_json: bool,
 ) -> NoReturn:
-    """Solve a stochastic program and end the command."""
+    """Solve a stochastic program and end the command; its time limit counts from ``begun`` on."""
+    from bondwork.base.clock import Clock
     from bondwork.program.program_schema import load_program
     from bondwork.program.program_solving import solve_stochastic
 
@@ -162,6 +164,7 @@ def _solve_program(
             formulation=how["formulation"],
             value=value,
             certificate=proof,
+            clock=Clock(options.time_limit, begun),
         )
     text = solution.to_json()
     if output is not None:

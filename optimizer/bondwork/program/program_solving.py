@@ -40,6 +40,9 @@ FINE_TOLERANCE = 1e-9
 #: follows the root has in any case.
 VALUE_SHARE, RECOURSE_SHARE, PROOF_SHARE, LEAST_RECOURSE = 0.5, 0.15, 0.05, 0.1
 
+#: Seconds for each node that are kept for the recount, and the share of what is left that it is at most.
+RECOUNT_NODE, RECOUNT_SHARE = 1e-4, 0.25
+
 
 class UnverifiedSolution(Unverified):
     """The solver's solution does not stand a recount: a bug. ``solution`` holds it with its violations."""
@@ -140,6 +143,8 @@ def solve_stochastic(
         reserve += PROOF_SHARE * (clock.limit - reserve)
     if clock.limited and getattr(chosen, "decides_root_only", False):
         reserve += RECOURSE_SHARE * (clock.limit - reserve)
+    if clock.limited:
+        reserve += min(RECOUNT_NODE * len(program), RECOUNT_SHARE * clock.left(reserve))
     decision = chosen.solve_program(asked, _within(options, clock.left(reserve)), watch)
     how, seconds = (strategy, formulation), time.perf_counter() - start
     left = max(clock.left(), LEAST_RECOURSE)

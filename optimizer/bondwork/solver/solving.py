@@ -135,6 +135,10 @@ def _solve_once(
         found.append(read_answer(highs, program, scaled, watch.incumbent, relaxed=relaxed))
 
     watch.run(highs, read)
+    if not watch.done.is_set():  # and so nothing was read, nor may be
+        x = watch.incumbent
+        x = None if x is None else np.where(program.integer, np.round(x), x)
+        return Answer("interrupted" if watch.stopping else "time_limit", x, math.inf)
     return dataclasses.replace(found[0], status=watch.tell_apart(found[0].status))
 
 

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 _NEARLY = 0.02
 
 
+#: Seconds, and share of its time limit, by which a run may be late before it is left to itself.
+OVERRUN, OVERRUN_SHARE = 0.15, 0.01
+
+
 class Watch:
     """Runs HiGHS in a thread of its own, passes progress on, and lets an interrupt end it gracefully.
 
@@ -73,11 +77,17 @@ class Watch:
         highs.cbIpmInterrupt += self._interrupt
 
     def run(self, highs: highspy.Highs, then: Callable[[], None]) -> None:
-        """Run HiGHS to its end or to the first interrupt, ``then`` read what it has found."""
+        """Run HiGHS to its end or to the first interrupt, ``then`` read what it has found.
+
+        A run that overlooks its deadline is left to itself, to end at the next interrupt that it heeds:
+        nothing is read then, and nobody may touch ``highs`` any more.
+        """
         arguments = (highs, then)
         threading.Thread(target=self._run, args=arguments, name="bondwork-highs", daemon=True).start()
         # not join: up to Python 3.12 an interrupted join takes the thread for dead (bpo-45274)
-        while not self.done.is_set():
+        # long phases of HiGHS look neither at its clock nor for interrupts
+        late = self.deadline + max(OVERRUN, OVERRUN_SHARE * (self.deadline - self.started))
+        while not self.done.is_set() and time.perf_counter() < late:
             try:
                 self.done.wait(0.1)
             except KeyboardInterrupt:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +33,8 @@ class Family:
     def __init__(self, batch: Batch, options: Options) -> None:
         self.batch, self.options = batch, options
         self.lp = warm_lp(options)
+        #: When a solve must end, on the clock of `time.perf_counter`.
+        self.deadline = math.inf
         self.last: int | None = None
         #: Where each scenario ended last: from there it is a few pivots, from another scenario's many.
         self.ends: dict[int, Basis] = {}
@@ -52,16 +56,19 @@ class Family:
         self.last = at
         if at in self.ends:
             self.lp.set_basis(self.ends[at])
-        status = self.lp.solve()
-        if status not in ("optimal", "infeasible", "dual_infeasible"):
-            status = self.lp.solve_afresh()  # a warm start that went astray
+        status = self.lp.solve(self._left())
+        if status not in ("optimal", "infeasible", "dual_infeasible", "time_limit"):
+            status = self.lp.solve_afresh(self._left())  # a warm start that went astray
         return status
 
     def solve_loosely(self) -> Status:
         """Solve the last scenario again, with more tolerance for what the first stage was rounded by."""
         if not self.batch.columns or self.last is None:
             return "infeasible"
-        return self.lp.solve_within(_LOOSE_TOLERANCE)
+        return self.lp.solve_within(_LOOSE_TOLERANCE, self.deadline)
+
+    def _left(self) -> float:
+        return self.deadline - time.perf_counter()
 
     def _load(self, at: int, low: FloatArray, high: FloatArray) -> None:
         batch = self.batch

@@ -23,7 +23,7 @@ def main() -> None:
             what, x, seconds = receive(questions)
             ends = time.perf_counter() + seconds if math.isfinite(seconds) else math.inf
             quiet = _Quiet(Silence(), ends)
-            send(answers, [(at, shard.call(what, x, quiet.stop, quiet)) for at, shard in shards])
+            send(answers, [(at, shard.call(what, x, quiet)) for at, shard in shards])
     except (ProcessFailure, BrokenPipeError):
         return
 

@@ -51,8 +51,10 @@ class Shard:
         self.recourse = Recourse(batch, options)
         self.whole = WholeRecourse(batch, first, options) if batch.integer.any() else None
 
-    def call(self, what: str, x: FloatArray, stop: Callable[[], Status | None], observer: Observer) -> Any:
-        """Do one of ``evaluate``, ``decide``, ``whole`` and ``tighten``; see `Shards`."""
+    def call(self, what: str, x: FloatArray, quiet: _Quiet) -> Any:
+        """Do one of ``evaluate``, ``decide``, ``whole`` and ``tighten`` before a deadline; see `Team`."""
+        stop, observer = quiet.stop, quiet
+        self.recourse.family.deadline = quiet.deadline
         if what == "whole" and self.whole is not None:
             return self.whole.evaluate(x, stop, observer)
         if what == "tighten" and self.whole is not None:
@@ -100,7 +102,7 @@ class Here:
     def ask(self, what: str, x: FloatArray, deadline: float) -> list[Any]:
         """See `Team`."""
         quiet = _Quiet(self.observer if what != "decide" else Silence(), deadline)
-        return [each.call(what, x, quiet.stop, quiet) for each in self.shards]
+        return [each.call(what, x, quiet) for each in self.shards]
 
     def close(self) -> None:
         """See `Team`."""
