@@ -1,6 +1,6 @@
 """How often 1.96 standard errors cover the exact value: a few hundred samples of laws known exactly.
 
-`benchmarks/errors.py` does the same with whole plans.
+`benchmarks/errors.py` does the same with the limits of rounds.
 """
 
 from __future__ import annotations
