@@ -278,7 +278,7 @@ def test_lagrangian_refuses_and_auto_falls_back():
     with pytest.raises(bondwork.Refusal, match="load incentives"):
         bondwork.solve(bondwork.load(document), strategy="lagrangian")
     many = 1001
-    document["tasks"] += [{"id": f"m-{i}", "operator": "op", "reward": 1.0} for i in range(many)]
+    document["tasks"] += [{"id": f"m-{i}", "operator": "op", "reward": 1.0 + i / many} for i in range(many)]
     document["offers"] += [offer(f"m-{i}", c, 0.5) for i in range(many) for c in ("cp-0", "cp-1")]
     plan = bondwork.solve(bondwork.load(document), strategy="auto", threads=1, mip_rel_gap=0.01)
     assert plan.strategy == "extensive"

@@ -122,11 +122,7 @@ class RowCuts:
             left = {column: value >> DIGIT for column, value in left.items()}
             if low:
                 carry = width + len(carries)
-                most = sum(
-                    value * (carries[column - width] if column >= width else 1)
-                    for column, value in low.items()
-                )
-                carries.append(float(most // base + 1))
+                carries.append(float(_most(low, carries, width) // base + 1))
                 low[carry] = -base
                 left[carry] = 1
                 lines.append(low)
@@ -134,8 +130,14 @@ class RowCuts:
             limit >>= DIGIT
             left = {column: value for column, value in left.items() if value}
         lines.append(left)
-        bounds.append(min(limit, sum(value for value in left.values() if value > 0)))
+        bounds.append(min(limit, int(_most(left, carries, width))))
         return _block(lines, bounds, carries, width)
+
+
+def _most(line: dict[int, int], carries: list[float], width: int) -> float:
+    """What a line comes to at most: choices are at most 1, carries at most what they have to be."""
+    bounds = ((value, carries[column - width] if column >= width else 1.0) for column, value in line.items())
+    return sum(value * bound for value, bound in bounds if value > 0)
 
 
 def _block(lines: list[dict[int, int]], bounds: list[int], carries: list[float], width: int) -> Block:
