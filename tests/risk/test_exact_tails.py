@@ -41,7 +41,6 @@ def draw_document(shape, seed):
     members = ["network", "operator", "coprocessor"]
     risk = [{"measure": "cvar", "level": 0.9, "budget": 500 * unit, "of": of} for of in members]
     risk += [{"measure": "chance", "budget": 20 * unit, "probability": 1, "of": of} for of in members]
-    risk += [{"measure": "worst_case", "budget": 500 * unit, "of": of} for of in members]
     risk += [{"measure": "solvency", "probability": 1, "of": "coprocessor"}]
     return {
         "format": "bondwork.round/1",
@@ -113,8 +112,6 @@ def test_exact_tails(shape, seed):
             match limit["measure"]:
                 case "cvar":
                     right = cvar_of(losses, chances, limit["level"])
-                case "worst_case":
-                    right = max(losses)
                 case _:
                     right = excess_probability(losses, chances, budget)
             assert (told.measure, told.of, told.standard_error) == (limit["measure"], of, 0.0)

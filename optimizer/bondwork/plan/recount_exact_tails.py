@@ -82,7 +82,7 @@ class ExactRecount:
         uncertainty = self.round.instance.uncertainty
         if uncertainty.sampling == "bootstrap" or uncertainty.history is not None:
             return None
-        if limit.measure == "ambiguous":
+        if limit.measure in ("ambiguous", "worst_case"):  # both are about a sample
             return None
         pieces = list(self._forfeits(member) if limit.measure == "solvency" else self._pieces(limit, member))
         if any(
@@ -92,9 +92,6 @@ class ExactRecount:
         parts = self._parts(pieces)
         if parts is None:
             return None
-        if limit.measure == "worst_case":
-            most = [max(sum(a for a, f in case if f > 0.0) for _, case in _cases(*part)) for part in parts]
-            return float(sum(most, Fraction(0)))
         unit = _unit([each.amount for each in pieces])
         total = sum(each.amount for each in pieces) / unit
         cells = total * len(pieces)

@@ -135,7 +135,7 @@ class ExactTails:
 
     def value(self, limit: RiskLimit, scope: str, member: int) -> float | None:
         """Value of a tail limit for one member of its scope; ``None`` where it can only be sampled."""
-        if not self.is_known or limit.measure == "ambiguous":
+        if not self.is_known or limit.measure in ("ambiguous", "worst_case"):  # both are about a sample
             return None
         if limit.measure == "solvency":
             stakes = self.forfeits.get(member, [])
@@ -152,8 +152,6 @@ class ExactTails:
             return None
         amounts, unit = _whole([stake.amount for stake in stakes])
         whole = dict(zip(map(id, stakes), amounts, strict=True))
-        if limit.measure == "worst_case":
-            return float(sum(group.largest(whole) for group in groups) * unit)
         if sum(amounts) > _LARGEST:
             return None
         try:
@@ -203,13 +201,6 @@ class _Group:
             if weight > 0.0:
                 found.append((weight, [stake.failure(known) for stake in self.stakes]))
         return found
-
-    def largest(self, whole: dict[int, int]) -> int:
-        """Largest loss that may happen."""
-        return max(
-            sum(whole[id(stake)] for stake, f in zip(self.stakes, fails, strict=True) if f > 0.0)
-            for _, fails in self.cases()
-        )
 
 
 def _tied(stakes: Sequence[_Stake], outages: dict[int, float]) -> list[_Group]:
