@@ -79,12 +79,12 @@ soak: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/whole_numbers.py --seconds $$(($(MINUTES) * 60))
 
 lock: .venv-lock/.installed
-	$(COMPILE) --universal -o locks/demo.txt
-	$(COMPILE) --universal --extra dev -o locks/dev.txt
+	$(COMPILE) --universal --constraints locks/constraints.in -o locks/demo.txt
+	$(COMPILE) --universal --constraints locks/constraints.in --extra dev -o locks/dev.txt
 	$(COMPILE) --resolution lowest-direct --extra test -o locks/lowest.txt
 	@locks/platforms.sh .venv-lock/bin/uv locks/demo.txt locks/dev.txt
 
-COMPILE := .venv-lock/bin/uv pip compile pyproject.toml locks/build.in --constraints locks/constraints.in \
+COMPILE := .venv-lock/bin/uv pip compile pyproject.toml locks/build.in \
 	--quiet --upgrade --python-version 3.11 --only-binary :all: --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --custom-compile-command "make lock"
 
