@@ -19,7 +19,8 @@ from bondwork.contracts import Options
 from bondwork.observing import Silence
 from bondwork.problem.generate import generate_round
 from bondwork.program.matrices import Matrices
-from bondwork.solver import construction
+from bondwork.solver import construction, solving
+from bondwork.solver.answer import Answer
 from bondwork.solver.solving import solve_program
 from hand_made import make_round, market, offer
 from observers import Breakdown, Notebook
@@ -327,3 +328,31 @@ def test_unbounded_and_infeasible_are_told_apart():
         assert solve_program(apart, options, Silence()).status == "infeasible"
         open_end = dataclasses.replace(apart, row_lower=np.full(2, -np.inf))
         assert solve_program(open_end, options, Silence()).status == "dual_infeasible"
+
+
+def test_a_start_that_comes_back_as_the_optimum_is_not_believed(monkeypatch):
+    program = Matrices(
+        objective=np.array([2.0, 3.0]),
+        offset=0.0,
+        matrix=csr_array(np.array([[1.0, 1.0]])),
+        row_lower=np.array([-np.inf]),
+        row_upper=np.array([1.0]),
+        lower=np.zeros(2),
+        upper=np.ones(2),
+        integer=np.ones(2, dtype=bool),
+    )
+    honest = solving._solve_once
+    starts = []
+
+    def lying(*arguments, start=None, **told):
+        starts.append(start)
+        if start is not None:
+            return Answer("optimal", start, 3.0)
+        return honest(*arguments, start=start, **told)
+
+    monkeypatch.setattr(solving, "_solve_once", lying)
+    start = np.array([1.0, 0.0])
+    answer = solving.solve_program(program, Options(mip_rel_gap=0.0), Silence(), start=start)
+    assert (answer.status, answer.bound) == ("optimal", pytest.approx(3.0))
+    assert answer.x == pytest.approx([0.0, 1.0])
+    assert len(starts) == 2

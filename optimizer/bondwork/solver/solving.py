@@ -79,7 +79,7 @@ def solve_program(
         program = with_whole_bounds(program)
     deadline = time.perf_counter() + options.time_limit
     told: dict[str, Any] = {"phase": phase, "worth": worth}
-    answer = _solve_once(program, options, observer, relaxed=relaxed, start=start, **told)
+    answer = _solve_from(start, program, deadline, options, observer, relaxed=relaxed, **told)
     sharp = np.zeros(len(program.row_upper), dtype=np.int64)
     while not relaxed and (loose := _loose_rows(program, answer) & (sharp < SHARPEST)).any():
         sharp += np.where(loose, SHARPER, 0)
@@ -96,6 +96,38 @@ def solve_program(
 
 def _until(deadline: float, options: Options) -> Options:
     return dataclasses.replace(options, time_limit=max(deadline - time.perf_counter(), 0.0))
+
+
+def _solve_from(
+    start: FloatArray | None,
+    program: Matrices,
+    deadline: float,
+    options: Options,
+    observer: Observer,
+    *,
+    relaxed: bool,
+    **told: Any,
+) -> Answer:
+    """Solve from a start, and without it where the start came back as an optimum that it is not.
+
+    HiGHS 1.16 does that where presolve alone solves the program: the bound is that of the optimum.
+    """
+    answer = _solve_once(program, options, observer, relaxed=relaxed, start=start, **told)
+    if start is None or relaxed or not _falls_short(program, answer, options):
+        return answer
+    again = _solve_once(program, _until(deadline, options), observer, relaxed=relaxed, **told)
+    if again.x is None:
+        return dataclasses.replace(answer, status=again.status)
+    return again
+
+
+def _falls_short(program: Matrices, answer: Answer, options: Options) -> bool:
+    """Whether an answer is called optimal although its own bound is beyond it."""
+    if answer.status != "optimal" or answer.x is None or not math.isfinite(answer.bound):
+        return False
+    size = float(np.abs(program.objective) @ np.abs(answer.x)) + abs(answer.bound)
+    allowed = (1.5 * options.mip_rel_gap + PROGRAM_ROW) * size
+    return answer.bound - program.value(answer.x) > allowed
 
 
 def _solve_once(
@@ -179,7 +211,7 @@ def _sharper(
         if left.time_limit <= 0.0:
             break
         start = answer.x
-        found = _solve_once(program, left, observer, relaxed=False, start=start, sharp=sharp, **told)
+        found = _solve_from(start, program, deadline, left, observer, relaxed=False, sharp=sharp, **told)
         if found.status in ("other_error", "numerical_error"):
             break
         # presolve calls programs infeasible that only just are not
