@@ -179,6 +179,7 @@ class TwoStageRoad:
         """Decide the first stage greedily, as ``note`` says; and the seconds that all behind it took."""
         quick = copy.copy(self)
         quick.strategy, quick.calibrates, quick.value, quick.later = "greedy", False, False, Later()
+        quick.options = dataclasses.replace(self.options, settings={})  # those of another strategy
         share = QUICK_SHARE * self.clock.limit
         quick.most = Later(share, share)
         found = quick.decide()
