@@ -25,7 +25,8 @@ PYTHON
 if [ "$lock" = "-" ]; then
     "$bin/python" -m pip install --quiet --upgrade --upgrade-strategy eager --editable "$project$extra"
 elif [ "$cover" = yes ]; then
-    "$bin/python" -m pip install --quiet --require-hashes --only-binary :all: --requirement "$project/locks/$lock"
+    # a lock is complete: older versions of pip stumble over extras that it names without them
+    "$bin/python" -m pip install --quiet --require-hashes --no-deps --only-binary :all: --requirement "$project/locks/$lock"
     "$bin/python" -m pip install --quiet --no-deps --no-build-isolation --editable "$project"
 else
     echo "note: the lock does not cover $cover; versions are chosen from the ranges in pyproject.toml" >&2
