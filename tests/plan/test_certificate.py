@@ -123,6 +123,12 @@ def test_a_better_bound_than_the_proven_one_needs_somebody_who_vouches_for_it():
         ["collateral", 0.5, 1.0],
         ["load", 0, 1.0],
         ["mean_risk", 0.0, 3],
+        ["node", 1, "capacity", 0, 0, 1.0],
+        ["node"],
+        ["node", 1.0],
+        ["node", -1],
+        ["node", 1, 2],
+        ["node", 10**400],
     ],
 )
 def test_multipliers_of_nothing_are_refused_and_raise_nothing(multipliers):
@@ -215,8 +221,8 @@ def test_a_plan_that_claims_infeasibility_of_a_feasible_round_is_refused_with_a_
     st.lists(
         st.one_of(
             st.builds(
-                lambda a, b, y: Entry("capacity", (a, b), y),
-                st.integers(0, 9), st.integers(0, 9), st.floats(0, 1e300),
+                lambda a, b, y, n: Entry("capacity", (a, b), y, (), n),
+                st.integers(0, 9), st.integers(0, 9), st.floats(0, 1e300), st.sampled_from([0, 0, 1, 2]),
             ),
             st.builds(
                 lambda n, y, w: Entry("cvar", (n, 0), y, tuple(w)),

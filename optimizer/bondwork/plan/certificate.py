@@ -10,6 +10,10 @@ in the round, then the multiplier; limits on the tail go on with pairs of a scen
     "cvar", risk limit, member, y, scenario, weight, ...       (worst_case, chance, solvency alike)
     "ambiguous", risk limit, member, y, offer, weight, ...
 
+Limits hold at every node of a round with later stages. ``"node", n`` makes node n the one that the entries
+after it are about, by its number in the tree that the plan was made on; entries before any are about node 0,
+what is decided at once.
+
 What is not listed is 0. The rows of tasks need no multipliers: their best ones follow from the others.
 """
 
@@ -44,9 +48,15 @@ POSITIONS: Final = {
     "ambiguous": 2,
 }
 
+#: The word behind which stands the node that the entries after it are about.
+NODE: Final = "node"
+
 #: Words whose entries go on with scenarios (or offers) and weights.
 WEIGHTED: Final = frozenset({"mean_risk", "cvar", "worst_case", "chance", "solvency", "ambiguous"})
 
+
+#: No tree has more nodes.
+MOST_NODES: Final = 2**53
 
 #: Whole numbers of JSON may have more digits than a double has.
 _LARGEST: Final = sys.float_info.max
@@ -70,24 +80,33 @@ class Entry:
         The multiplier: currency per unit of the limit.
     weights
         Weight of each scenario (of each offer for ``ambiguous``) that has one.
+    node
+        Where the limit holds, by its number in the tree of a round with later stages; 0 for now.
     """
 
     word: str
     about: tuple[int | float, ...]
     y: float
     weights: tuple[tuple[int, float], ...] = ()
+    node: int = 0
 
 
 def write_entries(entries: Iterable[Entry]) -> list[Token]:
-    """Return the array of some entries.
+    """Return the array of some entries; those of one node are best beside one another.
 
     Examples
     --------
     >>> write_entries([Entry("collateral", (2,), 0.5), Entry("cvar", (0, 0), 1.0, ((3, 1.0),))])
     ['collateral', 2, 0.5, 'cvar', 0, 0, 1.0, 3, 1.0]
+    >>> write_entries([Entry("stake", (0,), 1.0), Entry("stake", (0,), 0.5, node=7)])
+    ['stake', 0, 1.0, 'node', 7, 'stake', 0, 0.5]
     """
     tokens: list[Token] = []
+    node = 0
     for each in entries:
+        if each.node != node:
+            node = each.node
+            tokens += [NODE, node]
         tokens += [each.word, *each.about, each.y]
         for place, weight in each.weights:
             tokens += [place, weight]
@@ -105,15 +124,30 @@ def read_entries(tokens: Sequence[Token]) -> list[Entry]:
     Examples
     --------
     >>> read_entries(["stake", 0, 1.5])
-    [Entry(word='stake', about=(0,), y=1.5, weights=())]
+    [Entry(word='stake', about=(0,), y=1.5, weights=(), node=0)]
     """
     starts = [place for place, token in enumerate(tokens) if isinstance(token, str)]
     if tokens and (not starts or starts[0] != 0):
         raise BadCertificate("the first entry does not start with a word")
-    return [_entry(tokens[first:last], first) for first, last in pairwise([*starts, len(tokens)])]
+    entries, node = [], 0
+    for first, last in pairwise([*starts, len(tokens)]):
+        if tokens[first] == NODE:
+            node = _node(tokens[first:last], first)
+        else:
+            entries.append(_entry(tokens[first:last], first, node))
+    return entries
 
 
-def _entry(tokens: Sequence[Token], place: int) -> Entry:
+def _node(tokens: Sequence[Token], place: int) -> int:
+    numbers = tokens[1:]
+    if len(numbers) != 1 or isinstance(numbers[0], bool) or not isinstance(numbers[0], int):
+        raise BadCertificate(f"the word node at {place} goes on with one whole number")
+    if not 0 <= numbers[0] <= MOST_NODES:
+        raise BadCertificate(f"no tree has the node at {place}")
+    return numbers[0]
+
+
+def _entry(tokens: Sequence[Token], place: int, node: int) -> Entry:
     word = str(tokens[0])
     if word not in POSITIONS:
         raise BadCertificate(f"{word!r} at {place} is no kind of limit")
@@ -136,4 +170,4 @@ def _entry(tokens: Sequence[Token], place: int) -> Entry:
         if not math.isfinite(number) or (number < 0.0 and not signed):
             raise BadCertificate(f"the entry at {place} has the multiplier {number:g}")
     pairs = tuple((int(each), float(weight)) for each, weight in zip(places, weights, strict=True))
-    return Entry(word, about, y, pairs)
+    return Entry(word, about, y, pairs, node)

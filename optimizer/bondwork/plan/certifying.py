@@ -20,11 +20,12 @@ from bondwork.program.bounds import gap
 from bondwork.risk.limits import is_tail_limit, members
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from fractions import Fraction
 
     from bondwork.contracts import Options, Solution
     from bondwork.plan.plan import Plan
+    from bondwork.plan.recount_bound import BoundProof
     from bondwork.problem.instance import Instance
     from bondwork.program.program import Program
     from bondwork.program.proof import Proof, TailProof
@@ -51,14 +52,42 @@ def certify(instance: Instance, plan: Plan, program: Program, solution: Solution
         if plan.status == "infeasible":
             return _refuted(instance, plan, program, options)
         return _certified(instance, plan, program, solution)
-    except Uncheckable as reason:
-        return _noted(plan, f"no certificate: {reason}")
-    except Exception as error:
-        return _noted(plan, f"no certificate: {type(error).__name__}: {error}")
+    except Exception as reason:
+        return without_certificate(plan, reason)
+
+
+def without_certificate(plan: Plan, reason: Exception) -> Plan:
+    """Return a plan with a note why it has no certificate."""
+    said = f"{reason}" if isinstance(reason, Uncheckable) else f"{type(reason).__name__}: {reason}"
+    notes = [*plan.provenance.notes, f"no certificate: {said}"]
+    return plan.model_copy(update={"provenance": plan.provenance.model_copy(update={"notes": notes})})
 
 
 def _certified(instance: Instance, plan: Plan, program: Program, solution: Solution) -> Plan:
-    best, bound = _best(instance, plan, program, solution)
+    recount = BoundRecount(Recount(instance, plan.provenance.seed), ceilings_of(instance, plan))
+    proofs = solution.proofs or (None,)
+    known = [[] if proof is None else list(entries_of(instance, program, proof)) for proof in proofs]
+    return with_bound(plan, recount, known, solution.vouched_by or plan.strategy)
+
+
+def with_bound(plan: Plan, recount: BoundProof, known: Iterable[Sequence[Entry]], by: str) -> Plan:
+    """Return a plan with the best certificate that some multipliers give.
+
+    Parameters
+    ----------
+    recount
+        What recomputes the bound, of the plan's round.
+    known
+        Entries of each way to prove a bound.
+    by
+        Who vouches for the plan's bound where none of them proves all of it.
+
+    Raises
+    ------
+    Uncheckable
+        There is none.
+    """
+    best, bound = _best(recount, known)
     if bound is None:  # a required task that nobody may do: nothing else is needed
         return plan.model_copy(update={"certificate": Certificate(kind="infeasibility", bound=None)})
     proven = round_up(bound)
@@ -73,9 +102,11 @@ def _certified(instance: Instance, plan: Plan, program: Program, solution: Solut
         update["bound"] = stated
         update["gap"] = None if plan.objective is None else gap(plan.objective, stated)
     alike = proven - stated <= SUM * max(abs(proven), abs(stated))
-    by = None if alike else solution.vouched_by or plan.strategy
     update["certificate"] = Certificate(
-        kind="bound", bound=proven, vouched_by=by, multipliers=write_entries(best)
+        kind="bound",
+        bound=proven,
+        vouched_by=None if alike else by,
+        multipliers=write_entries(best),
     )
     return plan.model_copy(update=update)
 
@@ -91,24 +122,20 @@ def _refuted(instance: Instance, plan: Plan, program: Program, options: Options)
         entries = list(entries_of(instance, program, proof))
         if not recount.refutes(entries):
             raise Uncheckable("the multipliers of the linear relaxation prove nothing when recomputed")
+    return with_refutation(plan, entries)
+
+
+def with_refutation(plan: Plan, entries: Iterable[Entry]) -> Plan:
+    """Return a plan with a proof that nothing is feasible."""
     proven = Certificate(kind="infeasibility", bound=None, multipliers=write_entries(entries))
     return plan.model_copy(update={"certificate": proven})
 
 
-def _noted(plan: Plan, note: str) -> Plan:
-    provenance = plan.provenance.model_copy(update={"notes": [*plan.provenance.notes, note]})
-    return plan.model_copy(update={"provenance": provenance})
-
-
-def _best(
-    instance: Instance, plan: Plan, program: Program, solution: Solution
-) -> tuple[list[Entry], Fraction | None]:
+def _best(recount: BoundProof, known: Iterable[Sequence[Entry]]) -> tuple[list[Entry], Fraction | None]:
     """Entries with the least bound; the last resort is no entry at all: the best choice for each task."""
-    recount = BoundRecount(Recount(instance, plan.provenance.seed), ceilings_of(instance, plan))
     found: list[tuple[Fraction, list[Entry]]] = []
-    for proof in solution.proofs or (None,):
-        entries = [] if proof is None else list(entries_of(instance, program, proof))
-        entries = read_entries(write_entries(entries))
+    for each in known:
+        entries = read_entries(write_entries(each))
         bound = recount.bound(entries)
         if bound is None:
             return [], None

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -42,8 +42,26 @@ MOST_EXACT = 20_000
 _TAIL = frozenset({"mean_risk", "cvar", "worst_case", "chance", "solvency", "ambiguous"})
 
 
+class BoundProof(Protocol):
+    """What multipliers prove about a round, whatever its stages."""
+
+    def bound(self, entries: Sequence[Entry]) -> Fraction | None:
+        """No plan earns more than this; ``None`` where a required task has nobody who could do it.
+
+        Raises
+        ------
+        BadCertificate
+            An entry is about nothing in the round.
+        """
+        ...
+
+    def refutes(self, entries: Sequence[Entry]) -> bool:
+        """Whether the multipliers prove that no plan meets all limits."""
+        ...
+
+
 class BoundRecount:
-    """Bounds of one round from multipliers.
+    """Bounds of one round of one stage from multipliers.
 
     Parameters
     ----------
@@ -78,6 +96,8 @@ class BoundRecount:
         return bound is None or bound < 0
 
     def _evaluate(self, entries: Sequence[Entry], *, earning: bool) -> Fraction | None:
+        if any(each.node for each in entries):
+            raise BadCertificate("the round has one stage, and no nodes")
         instance = self.round.instance
         weight = Fraction(instance.objective.risk_weight) if earning else NOTHING
         share = 1 - weight if earning else NOTHING

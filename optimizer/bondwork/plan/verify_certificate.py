@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 from bondwork.base.tolerances import SUM
 from bondwork.plan.certificate import BadCertificate, read_entries
-from bondwork.plan.recount_bound import BoundRecount
 from bondwork.plan.recount_columns import Uncheckable
 from bondwork.plan.recount_exact import round_up
 from bondwork.plan.verify_feasible import FeasibleSearch
 
 if TYPE_CHECKING:
     from bondwork.plan.plan import Certificate
+    from bondwork.plan.verify_plan import PlanCheck
     from bondwork.plan.verify_status import StatusCheck
 
 #: A plan without its certificate is as good a plan.
@@ -25,27 +25,22 @@ NAMED = 20
 DIGITS = 1e-12
 
 
-def check_certificate(check: StatusCheck, *, one_stage: bool) -> None:
+def check_certificate(check: PlanCheck, *, one_stage: bool) -> None:
     """Recompute a certificate; what nothing proves is listed as unchecked."""
     plan, given = check.plan, check.plan.certificate
-    if not one_stage:
-        if given is not None:
-            check.unchecked.append("certificate: of a round with later stages")
-        elif plan.bound is not None:
-            check.unchecked.append("bound: no certificate")
-        if plan.status == "infeasible":
-            check.unchecked.append("infeasibility: not proven")
-        return
     if given is None:
         if plan.bound is not None:
             check.unchecked.append("bound: no certificate")
     else:
         _read(check, given)
     if plan.status == "infeasible" and not check.refuted:
-        _look_for_a_plan(check)
+        if one_stage:
+            _look_for_a_plan(check)
+        else:
+            check.unchecked.append("infeasibility: not proven")
 
 
-def _look_for_a_plan(check: StatusCheck) -> None:
+def _look_for_a_plan(check: PlanCheck) -> None:
     """Look whether a round that is said to have no plan has one."""
     if check.violations:
         return
@@ -61,7 +56,7 @@ def _look_for_a_plan(check: StatusCheck) -> None:
     )
 
 
-def _read(check: StatusCheck, given: Certificate) -> None:
+def _read(check: PlanCheck, given: Certificate) -> None:
     try:
         _check(check, given)
     except BadCertificate as fault:
@@ -73,9 +68,9 @@ def _read(check: StatusCheck, given: Certificate) -> None:
         check.unchecked.append(f"certificate: {reason}")
 
 
-def _check(check: StatusCheck, given: Certificate) -> None:
+def _check(check: PlanCheck, given: Certificate) -> None:
     entries = read_entries(given.multipliers)
-    recount = BoundRecount(check.round, ceilings_of_plan(check))
+    recount = check.proof()
     if given.kind == "infeasibility":
         if check.plan.solution != "none":
             check.wrong("certificate", "a proof that nothing is feasible", "none beside a solution", _NONE)
@@ -104,7 +99,7 @@ def _check(check: StatusCheck, given: Certificate) -> None:
     _compare(check, given, proven)
 
 
-def _compare(check: StatusCheck, given: Certificate, proven: float) -> None:
+def _compare(check: PlanCheck, given: Certificate, proven: float) -> None:
     """The plan's bound beside the proven one: what is better than that, somebody vouches for."""
     stated = check.plan.bound
     if stated is None or stated >= proven - SUM * max(abs(stated), abs(proven)):

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from bondwork.base.tolerances import ROW
 from bondwork.plan.recount import SUM_TOLERANCE, Account, Key, label
+from bondwork.plan.recount_bound import BoundProof, BoundRecount
+from bondwork.plan.recount_columns import Uncheckable
 from bondwork.plan.recount_commitments import (
     committed_accounts,
     doubtful_overcommitments,
@@ -16,7 +18,7 @@ from bondwork.plan.recount_commitments import (
 from bondwork.plan.recount_horizon import HorizonRecount
 from bondwork.plan.recount_loads import LoadRecount, incentive
 from bondwork.plan.recount_risk import TailRecount
-from bondwork.plan.verify_certificate import check_certificate
+from bondwork.plan.verify_certificate import ceilings_of_plan, check_certificate
 from bondwork.plan.verify_conflict import check_conflict
 from bondwork.plan.verify_prices import PriceCheck
 from bondwork.plan.verify_provenance import check_options
@@ -126,6 +128,18 @@ class PlanCheck(StatusCheck):
     def tails(self) -> TailRecount:
         """Losses by scenario, drawn when first asked for."""
         return TailRecount(self.round, self.chosen)
+
+    def proof(self) -> BoundProof:
+        """What multipliers prove about the round.
+
+        Raises
+        ------
+        Uncheckable
+            That is not recomputed for a round like this one.
+        """
+        if self.is_staged:
+            raise Uncheckable("of a round with later periods")
+        return BoundRecount(self.round, ceilings_of_plan(self))
 
     # assignments
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bondwork.base.tolerances import PROGRAM_ROW, WORTH_NOISE
 from bondwork.plan.recount import SUM_TOLERANCE, label
+from bondwork.plan.recount_columns import Uncheckable
 from bondwork.plan.recount_contingency import FreshRescues
 from bondwork.plan.recount_rescues import Outcome, RescueRecount, tail_value
 from bondwork.plan.verify_plan import PlanCheck, unmeasured
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from bondwork.plan.findings import Place
     from bondwork.plan.plan import Assignment, Evaluation, NodeDecision, Plan, RiskValue
     from bondwork.plan.recount import Account, Key
+    from bondwork.plan.recount_bound import BoundProof
     from bondwork.plan.recount_rescues import Seen
     from bondwork.problem.instance import Instance, RiskLimit
 
@@ -55,6 +57,10 @@ class TwoStageCheck(PlanCheck):
 
     def check_one_stage(self) -> None:
         """Check nothing: the plan has two stages."""
+
+    def proof(self) -> BoundProof:
+        """See `PlanCheck.proof`."""
+        raise Uncheckable("of a round with a second stage")
 
     def check_stages(self) -> None:
         """Check that the outcomes are those that were planned for, and what is done in each."""
