@@ -46,6 +46,10 @@ Status = Literal[
     "other_error",
 ]
 
+#: Who says that a bound holds where multipliers alone do not prove it. ``strategy``: the one that the plan
+#: names, in a way of its own.
+Voucher = Literal["branch_and_bound", "knapsack", "linear_relaxation", "strategy"]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WarmStart:
@@ -165,7 +169,7 @@ class Solution:
     strategy: str = ""
     notes: tuple[str, ...] = ()
     proofs: tuple[Proof, ...] = ()
-    vouched_by: str = ""
+    vouched_by: Voucher = "strategy"
 
 
 class Formulation(Protocol):

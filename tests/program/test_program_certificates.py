@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from bondwork.cli import app
 from bondwork.contracts import Options
 from bondwork.importers.smps import read_smps
+from bondwork.problem.faults import InvalidInput
 from bondwork.program import program_certifying
 from bondwork.program.extensive import extensive_form
 from bondwork.program.program_bound import ProgramBound
@@ -305,6 +306,29 @@ def test_false_claims_are_refused(name: str) -> None:
     change(document)
     verdict = verify_solution(program, document)
     assert what in [each.what for each in verdict.violations], verdict.violations
+
+
+def test_fields_of_newer_versions_are_left_aside() -> None:
+    program = toy()
+    document = json.loads(solved(program, value=True).to_json())
+    places = [document, document["nodes"][0], document["stochastic"], document["certificate"]]
+    for each in (*places, document["timing"], document["provenance"]):
+        each["of_a_newer_version"] = {"deep": [1]}
+    assert load_solution(document) == load_solution(
+        json.loads(solved(program, value=True).to_json())
+    ).model_copy(update={"timing": load_solution(document).timing})
+    assert verify_solution(program, document)
+
+
+def test_only_those_whom_readers_know_vouch() -> None:
+    document = json.loads(solved(toy()).to_json())
+    for word in ("branch_and_bound", "knapsack", "linear_relaxation", "strategy", None):
+        document["certificate"]["vouched_by"] = word
+        assert verify_solution(toy(), document)
+    document["certificate"]["vouched_by"] = "me"
+    with pytest.raises(InvalidInput) as caught:
+        load_solution(document)
+    assert [each.path for each in caught.value.faults] == ["$.certificate.vouched_by"]
 
 
 @pytest.mark.parametrize("sense", ["max", "min"])

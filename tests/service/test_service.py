@@ -55,7 +55,7 @@ def test_a_plan_as_from_a_direct_call(client: Client):
     assert not client.verify(market(), wrong)
 
 
-def test_programs_are_solved_too(url: str):
+def test_programs_are_solved_and_solutions_verified(client: Client, url: str):
     from bondwork.program.stochastic import StochasticProgram
     from bondwork.program.template import NodeTemplate
 
@@ -69,7 +69,15 @@ def test_programs_are_solved_too(url: str):
     )  # fmt: skip
     answer = httpx.post(f"{url}/solve", content=toy.to_json(), params={"value": True}, timeout=60.0)
     assert answer.status_code == 200
-    assert answer.json()["stochastic"]["vss"] == pytest.approx(1.0)
+    solution, program = answer.json(), json.loads(toy.to_json())
+    assert solution["stochastic"]["vss"] == pytest.approx(1.0)
+    assert client.verify(program, solution)
+    assert not client.verify(program, solution | {"objective": 6.5})
+    told = httpx.post(f"{url}/verify", json={"program": program, "solution": solution}, timeout=60.0).json()
+    assert (told["verified"], told["certified"]) == (True, 6.0)
+    mixed = httpx.post(f"{url}/verify", json={"program": program, "plan": solution}, timeout=60.0)
+    assert mixed.status_code == 422
+    assert {each["path"] for each in mixed.json()["faults"]} == {"$.solution", "$.plan"}
 
 
 def test_comparisons(client: Client):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from fractions import Fraction
 
-    from bondwork.contracts import Options, Solution
+    from bondwork.contracts import Options, Solution, Voucher
     from bondwork.plan.plan import Plan
     from bondwork.plan.recount_bound import BoundProof
     from bondwork.problem.instance import Instance
@@ -67,10 +67,10 @@ def _certified(instance: Instance, plan: Plan, program: Program, solution: Solut
     recount = BoundRecount(Recount(instance, plan.provenance.seed), ceilings_of(instance, plan))
     proofs = solution.proofs or (None,)
     known = [[] if proof is None else list(entries_of(instance, program, proof)) for proof in proofs]
-    return with_bound(plan, recount, known, solution.vouched_by or plan.strategy)
+    return with_bound(plan, recount, known, solution.vouched_by)
 
 
-def with_bound(plan: Plan, recount: BoundProof, known: Iterable[Sequence[Entry]], by: str) -> Plan:
+def with_bound(plan: Plan, recount: BoundProof, known: Iterable[Sequence[Entry]], by: Voucher) -> Plan:
     """Return a plan with the best certificate that some multipliers give.
 
     Parameters

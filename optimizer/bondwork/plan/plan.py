@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field
 
-from bondwork.contracts import Status  # noqa: TC001 - pydantic reads it when it makes the class
+from bondwork.contracts import Status, Voucher  # noqa: TC001 - pydantic reads it when it makes the class
 from bondwork.problem.records import Record, Source, read_record
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def _joined(found: re.Match[str]) -> str:
 
 
 class PlanRecord(Record):
-    """A part of a plan. Fields that this version does not know are left aside: a newer one may have them."""
+    """A part of a plan or of a solution: fields that it does not know, of newer versions, are left aside."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -190,10 +190,11 @@ class Certificate(PlanRecord):
     bound: float | None = Field(
         description="What the multipliers prove, in currency: no plan earns more; null for infeasibility."
     )
-    vouched_by: str | None = Field(
+    vouched_by: Voucher | None = Field(
         None,
-        description="Who says that the plan's bound holds where it is better than this one, such as "
-        "branch_and_bound or knapsack; null where the multipliers prove all of it.",
+        description="Who says that the plan's bound holds where it is better than this one: branch and "
+        "bound, exact knapsacks, a linear relaxation, or the strategy that the plan names in a way of its "
+        "own; null where the multipliers prove all of it.",
     )
     multipliers: list[str | int | float] = Field(
         [],

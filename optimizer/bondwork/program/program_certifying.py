@@ -24,7 +24,7 @@ from bondwork.solver.solving import solve_program
 
 if TYPE_CHECKING:
     from bondwork.arrays import FloatArray
-    from bondwork.contracts import Options
+    from bondwork.contracts import Options, Voucher
     from bondwork.program.program_bound import Proven
     from bondwork.program.program_multipliers import Place
     from bondwork.program.program_solution import ProgramSolution
@@ -129,10 +129,10 @@ class _Maker:
         self.bound = ProgramBound(program)
         self.form: ExtensiveForm = extensive_form(program)
 
-    def vouched_by(self, solution: ProgramSolution) -> str:
+    def vouched_by(self, solution: ProgramSolution) -> Voucher:
         """Who says that a better bound holds."""
         if solution.strategy != "extensive":
-            return solution.strategy
+            return "strategy"
         return "branch_and_bound" if self.form.matrices.integer.any() else "linear_relaxation"
 
     def best(self, row_duals: FloatArray | None) -> tuple[dict[Place, float], Proven]:

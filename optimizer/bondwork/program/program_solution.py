@@ -7,18 +7,18 @@ from typing import Literal
 from pydantic import Field
 
 from bondwork.contracts import Status  # noqa: TC001 - pydantic reads it when it makes the class
-from bondwork.plan.plan import Certificate, Provenance, Timing, Violation, on_one_line
-from bondwork.problem.records import Record, Source, read_record
+from bondwork.plan.plan import Certificate, PlanRecord, Provenance, Timing, Violation, on_one_line
+from bondwork.problem.records import Source, read_record
 
 
-class NodeValues(Record):
+class NodeValues(PlanRecord):
     """What is decided at one node, by the name of the column."""
 
     node: str
     values: dict[str, float]
 
 
-class StochasticValue(Record):
+class StochasticValue(PlanRecord):
     """What it is worth to model what is random. Amounts in the unit of the objective, in the file's sense.
 
     Each of ``ws``, ``rp`` and ``ev`` is the value of what was found; its bound, proved by the solver, is
@@ -40,7 +40,7 @@ class StochasticValue(Record):
     notes: list[str] = Field([], description="Why something is null, or was not solved to the end.")
 
 
-class ProgramSolution(Record):
+class ProgramSolution(PlanRecord):
     """The answer to a stochastic program.
 
     ``status`` says why the solve stopped, ``solution`` what it holds: two facts. ``objective`` and ``bound``

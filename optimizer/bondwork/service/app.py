@@ -144,9 +144,11 @@ def _add_solving(app: FastAPI, config: ServiceConfig) -> None:
         """Check a round: every fault at once, or what it holds."""
         return await _answered(request, "check", {})
 
-    @app.post("/verify", openapi_extra=body_of("VerificationRequest"), responses=failures())
+    checked = body_of("VerificationRequest", "SolutionVerificationRequest")
+
+    @app.post("/verify", openapi_extra=checked, responses=failures())
     async def verify(request: Request) -> Response:
-        """Check a plan against its round, without a solver."""
+        """Check a plan against its round, or a solution against its program, without a solver."""
         return await _answered(request, "verify", {})
 
     @app.post("/compare", openapi_extra=body_of("ComparisonRequest"), responses=failures("ComparisonFile"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -11,13 +12,14 @@ from bondwork.plan.plan import Plan, load_plan
 from bondwork.problem.faults import Fault, InvalidInput, Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     import httpx
 
     from bondwork.comparison.comparison import Comparison
     from bondwork.planner.planner import Taken
     from bondwork.planner.planner_schema import PlannerState
+    from bondwork.program.program_solution import ProgramSolution
 
 
 class ServiceError(RuntimeError):
@@ -97,10 +99,14 @@ class Client:
         """
         return load_plan(self._post("/solve", round_, options))
 
-    def verify(self, round_: Mapping[str, Any], plan: Plan | Mapping[str, Any]) -> bool:
-        """Whether a plan is what it says."""
-        document = plan.model_dump(mode="json") if isinstance(plan, Plan) else dict(plan)
-        return bool(json.loads(self._post("/verify", {"round": dict(round_), "plan": document}))["verified"])
+    def verify(self, asked: Mapping[str, Any], told: Plan | ProgramSolution | Mapping[str, Any]) -> bool:
+        """Whether the plan of a round, or the solution of a stochastic program, is what it says."""
+        from bondwork.program.program_schema import is_program
+
+        document = dict(told) if isinstance(told, Mapping) else told.model_dump(mode="json")
+        words = ("program", "solution") if is_program(asked) else ("round", "plan")
+        body = dict(zip(words, (dict(asked), document), strict=True))
+        return bool(json.loads(self._post("/verify", body))["verified"])
 
     def compare(self, rounds: list[Mapping[str, Any]], strategies: list[str], **options: Any) -> Comparison:
         """Set strategies side by side on rounds."""

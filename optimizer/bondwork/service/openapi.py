@@ -18,6 +18,7 @@ from bondwork.service.requests import (
     ComparisonRequest,
     OutcomesRequest,
     PlannerRequest,
+    SolutionVerificationRequest,
     VerificationRequest,
 )
 
@@ -62,6 +63,7 @@ _MODELS: list[type[BaseModel]] = [
     ProgramSolution,
     ComparisonFile,
     VerificationRequest,
+    SolutionVerificationRequest,
     ComparisonRequest,
     PlannerRequest,
     OutcomesRequest,

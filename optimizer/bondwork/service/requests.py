@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -15,6 +16,13 @@ class VerificationRequest(Record):
 
     round: dict[str, Any] = Field(description="A bondwork.round/1.")
     plan: dict[str, Any] = Field(description="A bondwork.plan/1.")
+
+
+class SolutionVerificationRequest(Record):
+    """A stochastic program, and a solution to check against it."""
+
+    program: dict[str, Any] = Field(description="A bondwork.program/1.")
+    solution: dict[str, Any] = Field(description="A bondwork.solution/1.")
 
 
 class ComparisonRequest(Record):
@@ -60,9 +68,10 @@ def parse_outcomes(document: Any) -> OutcomesRequest:
     return read_record(OutcomesRequest, document)
 
 
-def parse_verification(document: Any) -> VerificationRequest:
+def parse_verification(document: Any) -> VerificationRequest | SolutionVerificationRequest:
     """Check the body of a verification; every fault at its path."""
-    return read_record(VerificationRequest, document)
+    of_program = isinstance(document, Mapping) and not document.keys().isdisjoint({"program", "solution"})
+    return read_record(SolutionVerificationRequest if of_program else VerificationRequest, document)
 
 
 def parse_comparison(document: Any) -> ComparisonRequest:

@@ -89,15 +89,21 @@ def _verify(body: bytes, options: dict[str, Any], observer: Observer) -> Answer:
     from bondwork.plan.verify import verify
     from bondwork.problem.document import parse_document
     from bondwork.problem.reading import read_document
-    from bondwork.service.requests import parse_verification
+    from bondwork.program.program_schema import load_program
+    from bondwork.program.program_verify import verify_solution
+    from bondwork.service.requests import VerificationRequest, parse_verification
 
     del options, observer
     request = parse_verification(parse_document(body))
-    verdict = verify(read_document(request.round), load_plan(request.plan))
+    if isinstance(request, VerificationRequest):
+        verdict = verify(read_document(request.round), load_plan(request.plan))
+    else:
+        verdict = verify_solution(load_program(request.program), request.solution)
     document = {
         "format": "bondwork.verification/1",
         "verified": bool(verdict),
         "objective": verdict.objective,
+        "certified": verdict.certified,
         "violations": [each.model_dump() for each in verdict.violations],
         "unchecked": list(verdict.unchecked),
     }
