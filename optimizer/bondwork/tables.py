@@ -57,7 +57,7 @@ def print_plan(instance: Instance, plan: Plan, written_to: Path | None, *, expla
     if plan.objective is not None:
         print_line(
             out,
-            f"objective {show_number(plan.objective)}{unit}, bound {show_number(plan.bound)}{unit}, "
+            f"objective {_show_objective(plan)}{unit}, bound {show_number(plan.bound)}{unit}, "
             f"gap {show_percent(plan.gap)}; {plan.strategy} with {plan.formulation}, "
             f"{plan.timing.solve:.2f} s; {'verified' if plan.verified else 'NOT VERIFIED'}",
         )
@@ -84,6 +84,12 @@ def print_plan(instance: Instance, plan: Plan, written_to: Path | None, *, expla
     _print_prices(out, plan, unit)
     if written_to is not None:
         print_line(out, f"written to {written_to}")
+
+
+def _show_objective(plan: Plan) -> str:
+    """Show the objective, with its standard error where it has one."""
+    error = plan.objective_standard_error
+    return show_number(plan.objective) + ("" if error is None else f" +- {show_number(error)}")
 
 
 def _print_assignments(out: Console, plan: Plan, unit: str) -> None:
@@ -188,8 +194,11 @@ def _print_risk(out: Console, plan: Plan, unit: str) -> None:
     )
     for each in plan.risk[:MOST_ROWS]:
         holds = "yes" if each.holds else "no"
-        values = (show_number(each.in_sample), show_number(each.out_of_sample), show_number(each.budget))
-        table.add_row(each.measure, printable(each.of), *values, holds)
+        error = f" +- {show_number(each.standard_error)}" if each.standard_error else ""
+        known = each.out_of_sample is None
+        inside = show_number(each.in_sample) + (error if known else "")
+        fresh = show_number(each.out_of_sample) + ("" if known else error)
+        table.add_row(each.measure, printable(each.of), inside, fresh, show_number(each.budget), holds)
     out.print(table)
     _print_more(out, plan.risk)
 

@@ -36,6 +36,7 @@ from bondwork.problem.values import (
     paid_above_bid,
 )
 from bondwork.program.bounds import gap
+from bondwork.risk.history_errors import HistoryErrors
 from bondwork.solver.version import highs_version
 
 if TYPE_CHECKING:
@@ -78,6 +79,9 @@ def build_plan(
     bound = solution.bound if math.isfinite(solution.bound) else None
     if objective is not None and bound is not None:
         bound = max(bound, objective)  # the plan's own sum may round to a hair above the solver's
+    error = None
+    if x is not None and program.mean_risk is None:
+        error = HistoryErrors(instance, chosen_offers(program, x)).objective
     exceeded = list_overcommitted(instance, program.limits, program.measures)
     full = {each.limit for each in exceeded}
     return Plan(
@@ -88,6 +92,7 @@ def build_plan(
         objective=objective,
         bound=bound,
         gap=None if objective is None or bound is None else gap(objective, bound),
+        objective_standard_error=error,
         assignments=explain_choices(instance, program, solution, list_assignments(instance, teams, price)),
         unassigned=[] if x is None else explain_unassigned(instance, program, x, if_it_fits=not_taken),
         replica_values=list(replica_values),

@@ -134,8 +134,14 @@ class RiskValue(PlanRecord):
         description="Exact where the losses can be listed, else on fresh scenarios; null for expected losses "
         "of one stage, and rescues whose every outcome is listed."
     )
-    standard_error: float | None = Field(description="Of out_of_sample; 0 where that is exact.")
-    holds: bool = Field(description="Whether the fresh value is within two standard errors of the limit.")
+    standard_error: float | None = Field(
+        description="Of out_of_sample, and of expected losses that are an average over the rounds of a "
+        "history; 0 where the value is exact."
+    )
+    holds: bool = Field(
+        description="Whether the fresh value, or the expected loss, is within two standard errors of the "
+        "limit."
+    )
     calibrated: float | None = Field(None, description="In-sample budget, where it was tightened.")
 
 
@@ -260,6 +266,11 @@ class Plan(PlanRecord):
     objective: float | None
     bound: float | None
     gap: float | None
+    objective_standard_error: float | None = Field(
+        None,
+        description="Of objective, where chances of teams in it are averages over the rounds of a history; "
+        "null elsewhere.",
+    )
     assignments: list[Assignment] = []
     recourse: list[NodeDecision] = []
     unassigned: list[Unassigned] = []

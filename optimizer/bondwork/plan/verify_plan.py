@@ -15,6 +15,7 @@ from bondwork.plan.recount_commitments import (
     doubtful_overcommitments,
     stated_overcommitments,
 )
+from bondwork.plan.recount_history import HistoryRecount
 from bondwork.plan.recount_horizon import HorizonRecount
 from bondwork.plan.recount_loads import LoadRecount, incentive
 from bondwork.plan.recount_risk import TailRecount
@@ -26,6 +27,7 @@ from bondwork.plan.verify_reasons import ReasonCheck
 from bondwork.plan.verify_status import StatusCheck
 from bondwork.plan.verify_stochastic import check_stochastic
 from bondwork.problem.faults import Refusal
+from bondwork.risk.assessment import STANDARD_ERRORS
 
 if TYPE_CHECKING:
     from bondwork.plan.findings import Place
@@ -75,6 +77,7 @@ class PlanCheck(StatusCheck):
             self.check_operators()
             self.check_replica_values()
             self.check_reasons(accounts)
+        self.check_objective_error()
         self.check_load_error()
         self.check_risk()
         self.check_overcommitted()
@@ -260,6 +263,23 @@ class PlanCheck(StatusCheck):
         self.objective = math.fsum(terms)
         self.check_sum("objective", ("objective",), self.plan.objective, terms)
 
+    def check_objective_error(self) -> None:
+        """Check the objective's standard error; earlier versions told none."""
+        given, expected = self.plan.objective_standard_error, None
+        if given is None:
+            return
+        one_stage = not self.is_staged and type(self) is PlanCheck
+        if one_stage and self.instance.objective.risk_weight == 0.0:
+            expected = self.resampled.objective()
+        if not _near(given, expected, self.objective):
+            place = ("objective_standard_error",)
+            self.wrong("objective_standard_error", given, expected, (place, expected))
+
+    @cached_property
+    def resampled(self) -> HistoryRecount:
+        """How far averages over the rounds of a history may be off."""
+        return HistoryRecount(self.round, self.chosen)
+
     @cached_property
     def loads(self) -> LoadRecount:
         """Loads of what the plan chooses."""
@@ -366,10 +386,17 @@ class PlanCheck(StatusCheck):
                 if given.calibrated is not None:
                     none = (("risk", number, "calibrated"), None)
                     self.wrong(f"calibrated of {what}", given.calibrated, "none: the value is exact", none)
-                holds = account.total() <= limit.budget + ROW * max(limit.budget, account.total())
-                # exact: no error, or one of 0; what is averaged over a history's rounds is not known so well
-                exact = self.instance.uncertainty.sampling != "bootstrap" and given.standard_error == 0.0
-                facts = (limit.budget, None, 0.0 if exact else None, holds)
+                # exact: no error, or one of 0; of what is averaged over a history's rounds earlier versions
+                # told none
+                error = given.standard_error
+                if error is not None and self.instance.uncertainty.sampling == "bootstrap":
+                    known = self.resampled.expected_loss(name)
+                    error = error if _near(error, known, account.total()) else known
+                elif error is not None:
+                    error = 0.0
+                most = limit.budget + STANDARD_ERRORS * (error or 0.0)
+                holds = account.total() <= most + ROW * max(limit.budget, account.total())
+                facts = (limit.budget, None, error, holds)
             else:
                 facts = self.check_tail(number, given, limit, name)
             stated = (given.budget, given.out_of_sample, given.standard_error, given.holds)
@@ -420,6 +447,12 @@ class PlanCheck(StatusCheck):
         check.run()
         self.found += check.found
         self.unchecked += check.unchecked
+
+
+def _near(found: float, fact: float | None, value: float | None) -> bool:
+    """Whether a standard error is the recomputed one, to a rounding of the value that it is about."""
+    size = max(abs(found), 0.0 if fact is None else fact, abs(value or 0.0))
+    return fact is not None and abs(found - fact) <= SUM_TOLERANCE * size
 
 
 def unmeasured(limit: RiskLimit, name: str) -> dict[str, object]:

@@ -310,15 +310,18 @@ class PastRates:
     ----------
     rates
         Shape (T, coprocessors + operators). Failure rate of each in each of T past rounds.
+    worked
+        The same shape, bool. Where it had anything to do: its rate is else the mean of these.
     sha256
         Digest of the history.
     """
 
     rates: FloatArray
+    worked: BoolArray
     sha256: str
 
     def __post_init__(self) -> None:
-        freeze_fields(self, "rates")
+        freeze_fields(self, "rates", "worked")
 
 
 @dataclass(frozen=True, slots=True)

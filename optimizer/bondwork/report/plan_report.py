@@ -127,7 +127,7 @@ def _facts(instance: Instance, plan: Plan, unit: str) -> Facts:
         (
             ("status", plan.status.replace("_", " "), "" if usable else "bad"),
             ("solution", plan.solution, "" if usable else "bad"),
-            ("objective", amount(plan.objective), ""),
+            ("objective", _with_error(amount(plan.objective), plan.objective_standard_error), ""),
             ("bound: no plan earns more", amount(plan.bound), ""),
             ("bound that its certificate proves", _proven(plan, amount), ""),
             ("gap", "none" if plan.gap is None else show_percent(plan.gap), ""),
@@ -138,6 +138,11 @@ def _facts(instance: Instance, plan: Plan, unit: str) -> Facts:
             else ("checked by independent code", "not verified", "bad"),
         )
     )
+
+
+def _with_error(text: str, error: float | None) -> str:
+    """An amount with its standard error, where it has one."""
+    return text if error is None else f"{text}, standard error {show_number(error)}"
 
 
 def _proven(plan: Plan, amount: Callable[[float | None], str]) -> str:
@@ -288,7 +293,9 @@ def _risk(instance: Instance, plan: Plan, unit: str, scenarios: int) -> tuple[Pa
                     (
                         words(each.measure),
                         words(each.of),
-                        number(each.in_sample),
+                        uncertain(each.in_sample, each.standard_error)
+                        if each.out_of_sample is None and each.standard_error
+                        else number(each.in_sample),
                         uncertain(each.out_of_sample, each.standard_error),
                         number(each.budget),
                         *([number(each.calibrated)] if calibrated else []),

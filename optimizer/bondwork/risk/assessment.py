@@ -18,6 +18,7 @@ from bondwork.problem.teams import (
     teams_of_offers,
 )
 from bondwork.risk.exact_tails import ExactTails
+from bondwork.risk.history_errors import HistoryErrors
 from bondwork.risk.limits import committed_value, is_tail_limit, members, tail_measures
 from bondwork.uncertainty.sampling import fresh_method, sample_round
 
@@ -53,7 +54,8 @@ class Assessment:
     in_sample
         Value on the sample of the solve; for expected losses the exact value.
     out_of_sample, standard_error
-        For tail limits: the exact value, with an error of 0, or the value on fresh scenarios.
+        For tail limits: the exact value, with an error of 0, or the value on fresh scenarios. Expected losses
+        have an error of ``in_sample`` where that is an average over the rounds of a history.
     committed, committed_fresh
         The same two values for the commitments alone.
     """
@@ -84,11 +86,12 @@ class Assessment:
 
     def _is_within(self, ceiling: float) -> bool:
         slack = 1e-9 * abs(ceiling)
-        if self.out_of_sample is None:
-            return self.in_sample <= ceiling + 1e-6 * max(abs(ceiling), abs(self.in_sample))
         error = self.standard_error
         if error is None or not np.isfinite(error):
             error = 0.0
+        if self.out_of_sample is None:
+            slack = 1e-6 * max(abs(ceiling), abs(self.in_sample))
+            return self.in_sample <= ceiling + STANDARD_ERRORS * error + slack
         return self.out_of_sample <= ceiling + STANDARD_ERRORS * error + slack
 
 
@@ -113,11 +116,13 @@ def assess(instance: Instance, sample: RoundSample | None, chosen: IntArray, see
     """
     teams = teams_of_offers(instance, chosen)
     nobody = teams.select(np.zeros(0, dtype=np.int64))
-    # chances of dependent teams are integrals, no estimates: an error of 0 says so
+    # chances of dependent teams are integrals, no estimates: an error of 0 says so; under a history they are
+    # averages over its rounds
     integrated = instance.uncertainty.common > 0.0 and instance.uncertainty.sampling != "bootstrap"
     integrated = integrated and not (teams.is_single and held_teams(instance).is_single)
     found: list[Assessment] = []
     tails = _Tails(instance, sample, chosen, seed, teams, nobody)
+    resampled = HistoryErrors(instance, chosen)
     for number, limit in enumerate(instance.risk):
         for scope, member, name in members(instance, limit):
             if is_tail_limit(limit):
@@ -125,8 +130,8 @@ def assess(instance: Instance, sample: RoundSample | None, chosen: IntArray, see
             else:
                 loss = _expected_loss(instance, limit, member, teams)
                 held = _expected_loss(instance, limit, member, nobody)
-                zero = 0.0 if integrated else None
-                found.append(Assessment(number, name, limit.budget, loss, None, zero, held))
+                error = 0.0 if integrated else resampled.expected(limit, member)
+                found.append(Assessment(number, name, limit.budget, loss, None, error, held))
     return found
 
 

@@ -69,9 +69,12 @@ def with_history(
             for name in unknown
         )
     rates = np.zeros((len(past.done), len(executors)))
-    rates[:, needed] = past.rates([executors[number] for number in needed])
+    worked = np.zeros(rates.shape, dtype=bool)
+    named = [executors[number] for number in needed]
+    rates[:, needed] = past.rates(named)
+    worked[:, needed] = past.done[:, [past.executors.index(name) for name in named]] > 0
     uncertainty = dataclasses.replace(
-        instance.uncertainty, sampling="bootstrap", history=PastRates(rates, past.sha256)
+        instance.uncertainty, sampling="bootstrap", history=PastRates(rates, worked, past.sha256)
     )
     return dataclasses.replace(instance, uncertainty=uncertainty)
 
