@@ -16,6 +16,7 @@ from bondwork.contracts import Options, Progress
 from bondwork.plan.plan import Provenance, Timing
 from bondwork.problem.faults import Refusal, Unverified
 from bondwork.program.bounds import gap
+from bondwork.program.early_decision import Early, find_early
 from bondwork.program.extensive import extensive_form, split
 from bondwork.program.program_recount import Recount, recount
 from bondwork.program.program_solution import NodeValues, ProgramSolution, StochasticValue
@@ -39,6 +40,9 @@ FINE_TOLERANCE = 1e-9
 #: decision of a strategy that decides the root alone, and for the proof of the bound; seconds that what
 #: follows the root has in any case.
 VALUE_SHARE, RECOURSE_SHARE, PROOF_SHARE, LEAST_RECOURSE = 0.5, 0.15, 0.05, 0.1
+
+#: Share of a strategy's time that a first feasible decision may take beforehand, where there is a time limit.
+EARLY_SHARE = 0.6
 
 #: Seconds for each node that are kept for the recount, and the share of what is left that it is at most.
 RECOUNT_NODE, RECOUNT_SHARE = 1e-4, 0.25
@@ -145,10 +149,24 @@ def solve_stochastic(
         reserve += RECOURSE_SHARE * (clock.limit - reserve)
     if clock.limited:
         reserve += min(RECOUNT_NODE * len(program), RECOUNT_SHARE * clock.left(reserve))
+    early = Early()
+    if clock.limited and not getattr(chosen, "is_reference", False):
+        early = find_early(program, _within(options, EARLY_SHARE * clock.left(reserve)), watch)
     decision = chosen.solve_program(asked, _within(options, clock.left(reserve)), watch)
+    decision = early.with_bound(decision)
     how, seconds = (strategy, formulation), time.perf_counter() - start
     left = max(clock.left(), LEAST_RECOURSE)
-    solution = carry_out(program, decision, options, watch, how, seconds, all_nodes=all_nodes, left=left)
+    try:
+        solution = carry_out(program, decision, options, watch, how, seconds, all_nodes=all_nodes, left=left)
+    except UnverifiedSolution as error:
+        if early.nodes is None:
+            raise
+        solution = error.solution.model_copy(update={"solution": "none"})
+        decision = dataclasses.replace(
+            decision, status="numerical_error", notes=(*decision.notes, str(error))
+        )
+    if (better := early.or_better(program, decision, solution)) is not decision:
+        solution = carry_out(program, better, options, watch, how, seconds, all_nodes=all_nodes, left=0.0)
     if proven:
         concluded = time.perf_counter()
         solution = certify_solution(program, solution, _within(options, clock.left()), decision.row_duals)
@@ -208,14 +226,19 @@ def carry_out(
         The solution does not stand an independent recount: a bug.
     """
     start = time.perf_counter()
+    ends = start + (options.time_limit if left is None else left)
     values = decision.nodes
     if values is None and decision.root is not None:
-        within = options if left is None else _within(options, left)
-        values = _recourse(program, decision.root, within, observer)
+        values = _recourse(program, decision.root, options, observer, ends)
     counted = None if values is None else recount(program, values)
     if values is not None and counted is not None and counted.violations:
-        values = _polished(program, values, options, observer)
+        ends = max(ends, time.perf_counter() + LEAST_RECOURSE)
+        values = _polished(program, values, options, observer, ends)
         counted = recount(program, values)
+        if counted.violations and time.perf_counter() >= ends:
+            note = f"no time was left to mend a decision that breaks {counted.violations[0].what}"
+            decision = dataclasses.replace(decision, root=None, notes=(*decision.notes, note))
+            values = counted = None
     timing = Timing(build=decision.build, solve=seconds - decision.build, verify=time.perf_counter() - start)
     solution = _solution(program, decision, counted, options, timing, how)
     if values is not None and counted is not None:
@@ -233,6 +256,11 @@ def carry_out(
 
 def _within(options: Options, seconds: float) -> Options:
     return dataclasses.replace(options, time_limit=seconds)
+
+
+def _until(options: Options, ends: float) -> Options:
+    """The options with what is left of the time."""
+    return _within(options, max(ends - time.perf_counter(), 0.0))
 
 
 def _with_formulation(chosen: ProgramStrategy, strategy: str, formulation: str) -> ProgramStrategy:
@@ -255,7 +283,7 @@ def _by_name(program: StochasticProgram, node: int, values: Sequence[FloatArray]
 
 
 def _recourse(
-    program: StochasticProgram, root: FloatArray, options: Options, observer: Observer
+    program: StochasticProgram, root: FloatArray, options: Options, observer: Observer, ends: float
 ) -> list[FloatArray] | None:
     """Decide what follows a root decision; ``None`` where nothing does, or none was found in time."""
     form = extensive_form(program)
@@ -267,14 +295,18 @@ def _recourse(
         lower[: len(root)] = np.maximum(np.minimum(lower[: len(root)], root), root - room)
         upper[: len(root)] = np.minimum(np.maximum(upper[: len(root)], root), root + room)
         fixed = dataclasses.replace(form.matrices, lower=lower, upper=upper)
-        answer = solve_program(fixed, options, observer, phase="recourse")
+        answer = solve_program(fixed, _until(options, ends), observer, phase="recourse")
         if answer.status != "infeasible":
             break
     return None if answer.x is None or answer.status == "dual_infeasible" else split(form, answer.x)
 
 
 def _polished(
-    program: StochasticProgram, values: Sequence[FloatArray], options: Options, observer: Observer
+    program: StochasticProgram,
+    values: Sequence[FloatArray],
+    options: Options,
+    observer: Observer,
+    ends: float,
 ) -> Sequence[FloatArray]:
     """Solve again for the columns that need not be whole, to a finer tolerance; others stay as they are."""
     form = extensive_form(program)
@@ -290,9 +322,8 @@ def _polished(
         "primal_feasibility_tolerance": FINE_TOLERANCE,
         "dual_feasibility_tolerance": FINE_TOLERANCE,
     }
-    again = solve_program(
-        fixed, dataclasses.replace(options, highs=fine, time_limit=math.inf), observer, relaxed=True
-    )
+    finely = dataclasses.replace(_until(options, ends), highs=fine)
+    again = solve_program(fixed, finely, observer, relaxed=True)
     return values if again.x is None else split(form, again.x)
 
 

@@ -32,6 +32,9 @@ class ExpectedValue:
     #: What follows the root is decided afterwards, within the same time limit.
     decides_root_only = True
 
+    #: What it does not find nobody else is to find for it: others are measured against it.
+    is_reference = True
+
     summary = "Plans with the means of what is random: the baseline that the others are measured against."
 
     def solve_program(

@@ -29,6 +29,9 @@ class WaitAndSee:
     #: It decides with what nobody knows: of a round, it must be told what luck does to the first stage.
     knows_outcomes = True
 
+    #: What it does not find nobody else is to find for it: it is a bound.
+    is_reference = True
+
     summary = "A bound without a plan: every scenario solved as if it were known from the start."
 
     def solve_program(

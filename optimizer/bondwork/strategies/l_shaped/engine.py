@@ -49,6 +49,10 @@ FARTHEST = 1e12
 WORST_PRECISION = 1e-6
 
 
+#: Share of the longest look at all scenarios that is kept for the last one.
+RESERVE = 1.2
+
+
 class Ended(Exception):
     """The solve ends here; ``status`` says why."""
 
@@ -114,6 +118,8 @@ class Engine:
         self.value = -math.inf
         self.y: list[FloatArray] | None = None
         self.steps = self.evaluations = 0
+        #: Seconds that the recourse of the first stage that is handed out will take: as long as any other's.
+        self.reserve = 0.0
         #: How far to look where the cuts do not limit the first stage.
         self.far = 1.0
         self.phase = "l-shaped, relaxation" if self.whole else "l-shaped"
@@ -140,7 +146,7 @@ class Engine:
     def _left(self) -> float:
         if self.observer.should_stop():
             raise Ended("interrupted")
-        left = self.deadline - time.perf_counter()
+        left = self.deadline - self.reserve - time.perf_counter()
         if left <= 0.0:
             raise Ended("time_limit")
         return left
@@ -152,7 +158,10 @@ class Engine:
 
     def _ask(self, what: str, x: FloatArray) -> list[Any]:
         self._left()
-        answers = self.team.ask(what, x, self.deadline)
+        asked = time.perf_counter()
+        answers = self.team.ask(what, x, self.deadline - self.reserve)
+        if not self.whole_recourse:
+            self.reserve = max(self.reserve, RESERVE * (time.perf_counter() - asked))
         for each in answers:
             if each.status == "dual_infeasible":
                 raise Ended("infeasible_or_unbounded", "recourse is unbounded")

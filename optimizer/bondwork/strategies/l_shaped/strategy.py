@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
 import os
 import time
 from typing import TYPE_CHECKING, ClassVar
@@ -103,7 +102,8 @@ class LShaped:
             status, note = _run(engine, start, hearing)
             nodes = None
             if engine.best is not None:
-                nodes = _nodes(program, batches, engine.best, engine.y or _decide(team, engine.best))
+                parts = engine.y or _decide(team, engine.best, deadline)
+                nodes = None if parts is None else _nodes(program, batches, engine.best, parts)
         finally:
             team.close()
         notes += [*told, f"{clusters} cuts a step, {engine.evaluations} first stages looked at"]
@@ -279,9 +279,10 @@ def _mean_start(
     return answer.x[: batch.width] if answer.status == "optimal" and answer.x is not None else None
 
 
-def _decide(team: Team, x: FloatArray) -> list[FloatArray]:
-    """Recourse of every part at a first stage: it is wanted even where the time is over."""
-    return [each.y for each in team.ask("decide", x, math.inf)]
+def _decide(team: Team, x: FloatArray, deadline: float) -> list[FloatArray] | None:
+    """Recourse of every part at a first stage, also where somebody said stop; ``None`` where time is up."""
+    answers = team.ask("decide", x, deadline)
+    return [each.y for each in answers] if all(each.status == "optimal" for each in answers) else None
 
 
 def _nodes(

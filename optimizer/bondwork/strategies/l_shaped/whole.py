@@ -95,7 +95,9 @@ class WholeRecourse:
             if answer.status == "infeasible":
                 return WholeFound(self.clusters, value, bound, False, "optimal", y)
             if answer.x is None or answer.status != "optimal":
-                return WholeFound(self.clusters, value, bound, True, answer.status, y)
+                # only the one who was asked to stop knows whether that is for the time
+                ended = (stop() if answer.status == "interrupted" else None) or answer.status
+                return WholeFound(self.clusters, value, bound, True, ended, y)
             y[at] = answer.x
             found = matrices.value(answer.x)
             value[self.place[at]] += batch.weight[at] * found
