@@ -119,7 +119,7 @@ def test_infeasible_and_unbounded_are_results() -> None:
 
 def test_limits_and_interrupts_are_results() -> None:
     assert solve_stochastic(toy(), observer=Stopped()).status == "interrupted"
-    solution = solve_stochastic(knapsacks(), Options(threads=1, time_limit=0.3))
+    solution = solve_stochastic(knapsacks(), Options(threads=1, time_limit=2.0))
     assert solution.status == "time_limit"
     assert solution.solution == "feasible" and solution.verified
     assert solution.bound > solution.objective and solution.gap > 0.0

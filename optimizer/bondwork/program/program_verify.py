@@ -15,6 +15,7 @@ from bondwork.plan.verify import Verification
 from bondwork.program.program_bound import ProgramBound
 from bondwork.program.program_multipliers import read_multipliers
 from bondwork.program.program_recount import broken_at, recount
+from bondwork.program.program_search import SolutionSearch, name_solution
 from bondwork.program.program_solution import ProgramSolution, load_solution
 
 if TYPE_CHECKING:
@@ -89,10 +90,19 @@ class _SolutionCheck(Findings):
         else:
             self._check_certificate(solution.certificate)
         if solution.status == "infeasible" and not self.refuted:
-            self.unchecked.append("infeasibility: not proven")
+            self._seek()
         elif solution.status in _NOTHING and not self.refuted:
             self.unchecked.append(f"status {solution.status}: nothing proves it")
         self._check_stochastic()
+
+    def _seek(self) -> None:
+        """Look for a solution of a program that is said, and not proven, to have none."""
+        found = SolutionSearch(self.program).run()
+        if found is None:
+            self.unchecked.append("infeasibility: not proven")
+        else:
+            named = name_solution(self.program, found)
+            self.wrong("status", "infeasible", f"not infeasible: there is a solution, {named}")
 
     def _check_status(self) -> None:
         solution = self.solution
