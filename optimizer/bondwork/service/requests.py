@@ -70,8 +70,9 @@ def parse_outcomes(document: Any) -> OutcomesRequest:
 
 def parse_verification(document: Any) -> VerificationRequest | SolutionVerificationRequest:
     """Check the body of a verification; every fault at its path."""
-    of_program = isinstance(document, Mapping) and not document.keys().isdisjoint({"program", "solution"})
-    return read_record(SolutionVerificationRequest if of_program else VerificationRequest, document)
+    if isinstance(document, Mapping) and not document.keys().isdisjoint({"program", "solution"}):
+        return read_record(SolutionVerificationRequest, document)
+    return read_record(VerificationRequest, document)
 
 
 def parse_comparison(document: Any) -> ComparisonRequest:
