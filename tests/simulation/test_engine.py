@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import bondwork
 from bondwork.market.settlement import Ledger, split
 from bondwork.problem.instance import Terms
 from bondwork.simulation import engine
@@ -82,6 +83,26 @@ def test_money_is_conserved_and_nobody_goes_below_zero(rules):
         for each in (state.stake, state.balance, state.cp_collateral, state.cp_balance):
             assert each.min() >= 0
     assert simulation.records.total("slashed").sum() > 0
+
+
+def test_a_plan_that_does_not_verify_costs_its_market_alone(monkeypatch):
+    solve, calls = bondwork.solving.solve, []
+
+    def sometimes_wrong(*args, **options):
+        calls.append(plan := solve(*args, **options))
+        if len(calls) == 2:
+            raise bondwork.VerificationFailure(plan)
+        return plan
+
+    monkeypatch.setattr("bondwork.solving.solve", sometimes_wrong)
+    simulation = Simulation(busy(policy=Policy(name="greedy"), periods=4))
+    with pytest.warns(RuntimeWarning, match="a market without work"):
+        while not simulation.is_over:
+            simulation.step()
+            assert simulation.state.imbalance() == 0
+    pieces = simulation.records.total("pieces") + simulation.records.total("own")
+    assert len(calls[1].assignments) > 0  # or nothing was lost
+    assert (pieces > 0).tolist() == [True, False, True, True]
 
 
 @settings(max_examples=15)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -93,21 +94,26 @@ class Solver:
         read_settings(find_strategy(name), settings, f"strategy {name}")
 
     def decide(self, market: Market, seed: int) -> tuple[IntArray, FloatArray]:
-        """See `Policy`."""
+        """See `Policy`; nothing is given away by a plan that does not verify, and a warning tells of it."""
+        from bondwork.repairing import VerificationFailure
         from bondwork.solving import solve
 
         policy = self.rules.policy
         if not len(market.task):
             return np.zeros(0, dtype=np.int64), np.zeros(0)
-        plan = solve(
-            make_round(self.rules, market),
-            strategy=policy.name,
-            time_limit=np.inf if policy.time_limit is None else policy.time_limit,
-            mip_rel_gap=policy.mip_rel_gap,
-            threads=policy.threads,
-            seed=seed,
-            settings=policy.settings,
-        )
+        try:
+            plan = solve(
+                make_round(self.rules, market),
+                strategy=policy.name,
+                time_limit=np.inf if policy.time_limit is None else policy.time_limit,
+                mip_rel_gap=policy.mip_rel_gap,
+                threads=policy.threads,
+                seed=seed,
+                settings=policy.settings,
+            )
+        except VerificationFailure as failure:
+            warnings.warn(f"a market without work: {failure}", RuntimeWarning, stacklevel=2)
+            return np.zeros(0, dtype=np.int64), np.zeros(0)
         # offers are called by their columns
         columns = np.array([int(each.offer) for each in plan.assignments], dtype=np.int64)
         return columns, np.array([each.price for each in plan.assignments])
