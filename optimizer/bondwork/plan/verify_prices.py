@@ -65,13 +65,17 @@ class PriceCheck:
             *((("assignments", n, "explanation"), None) for n in range(len(self.plan.assignments))),
         )
 
-    def run(self, *, one_stage: bool) -> None:
-        """Gather everything that is wrong."""
-        if not self._check_names() or not self.plan.prices:
-            return
-        if not one_stage:
-            self.check.unchecked.append("prices: of a round with later stages")
-            return
+    def run(self, *, one_stage: bool) -> bool:
+        """Gather everything that is wrong; whether the prices may be believed."""
+        before = len(self.check.found)
+        if self._check_names() and self.plan.prices:
+            if one_stage:
+                self._try_values()
+            else:
+                self.check.unchecked.append("prices: of a round with later stages")
+        return len(self.check.found) == before
+
+    def _try_values(self) -> None:
         try:
             self._check_values()
         except OverflowError:
@@ -99,22 +103,25 @@ class PriceCheck:
             self.check.doubt("prices_from", None, "where the prices come from", *self.nothing)
         return len(self.check.found) == before
 
+    def entries(self) -> list[tuple[str, Entry]]:
+        """The prices of limits that a certificate could name, by name."""
+        places, found = places_by_name(self.check.round), []
+        for each in self.plan.prices:
+            here = places.get(each.limit, ())
+            if each.price is not None and len(here) == 1 and not is_on_tail(here[0]):
+                found.append((each.limit, Entry(*here[0], each.price)))
+        return found
+
     # values
 
     def _check_values(self) -> None:
         """Check whether other prices would prove less."""
-        places, rest = places_by_name(self.check.round), self._rest()
-        rows: list[Entry] = []
-        names: list[str] = []
+        rest, priced = self._rest(), self.entries()
+        names, rows = [name for name, _ in priced], [entry for _, entry in priced]
+        known = set(names)
         for each in self.plan.prices:
-            if each.price is None or each.limit.startswith("task "):
-                continue
-            here = places[each.limit]
-            if len(here) != 1 or is_on_tail(here[0]):
+            if each.price is not None and not each.limit.startswith("task ") and each.limit not in known:
                 self.check.unchecked.append(f"price of {each.limit}")
-            else:
-                names.append(each.limit)
-                rows.append(Entry(*here[0], each.price))
         if not rows or rest is None:
             if rows:
                 self.check.unchecked.append("prices: what they prove")
