@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from bondwork.plan.certificate import WEIGHTED, BadCertificate, Entry
 from bondwork.plan.recount import label
 from bondwork.plan.recount_bound import BoundRecount
 from bondwork.plan.recount_columns import Columns, Uncheckable
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from bondwork.arrays import BoolArray, FloatArray
-    from bondwork.plan.certificate import Entry
     from bondwork.plan.plan import Explanation
     from bondwork.plan.recount import Account, Key
     from bondwork.plan.verify_status import StatusCheck
@@ -26,6 +26,9 @@ _LEFT_OUT: Final = 1e-9
 
 #: Share of the largest net reward up to which a solver's multipliers of tasks are not the best ones.
 _SOLVED: Final = 1e-6
+
+#: Share of the room that a choice may take and surely fit.
+_FITS: Final = 1.0 - 1e-6
 
 
 class ExplanationCheck:
@@ -124,8 +127,9 @@ class ExplanationCheck:
             if what not in self.check.unchecked:
                 self.check.unchecked.append(what)
             return
-        worths = sorted((float(at.worth[column]) for column in at.of_task(task)), reverse=True)
-        high, low = worths[0], worths[1] if len(worths) > 1 else -np.inf
+        columns = at.of_task(task)
+        fitting = sorted((float(at.worth[column]) for column in columns if at.fits[column]), reverse=True)
+        high, low = max(float(at.worth[c]) for c in columns), fitting[1] if len(fitting) > 1 else -np.inf
         if not at.required[task]:
             high, low = max(high, 0.0), max(low, 0.0)
         elif low == -np.inf:
@@ -156,7 +160,6 @@ class _AtPrices:
 
     def __init__(self, check: ExplanationCheck, entries: Sequence[Entry]) -> None:
         recount = BoundRecount(check.round)
-        fitting = recount.columns
         recount.columns = self.columns = Columns(check.round, None)
         _, priced = recount.priced(entries)
         net, size, terms = recount.priced([])[1].sums()
@@ -165,7 +168,7 @@ class _AtPrices:
         self.near: FloatArray = _LEFT_OUT * (terms * largest + sizes + size)
         self.unsure = _SOLVED * float(np.max(sizes, initial=0.0))
         self.required = recount.required()
-        self.fits = self._fitting(check, fitting)
+        self.fits = self._fitting(recount)
         self._order = np.argsort(self.columns.task, kind="stable")
         present, starts = np.unique(self.columns.task[self._order], return_index=True)
         ends = [*starts[1:].tolist(), len(self._order)]
@@ -174,23 +177,26 @@ class _AtPrices:
 
     def of_task(self, task: int) -> list[int]:
         """Columns of a task."""
-        span = self._spans[task]
+        span = self._spans.get(task, _Span(0, 0))
         return self._order[span.first : span.last].tolist()  # type: ignore[no-any-return]
 
     def find(self, task: int, team: tuple[int, ...]) -> int | None:
         """The column of a team; ``None`` where it is no choice of the round."""
         found: Iterator[int] = (c for c in self.of_task(task) if self.columns.team(c) == team)
-        return next(found, None) if task in self._spans else None
+        return next(found, None)
 
-    def _fitting(self, check: ExplanationCheck, fitting: Columns) -> BoolArray:
-        """Columns that somebody could choose: nobody passes over others."""
-        known = {fitting.team(column) for column in range(len(fitting))} if len(fitting) else set()
-        fits = np.array([self.columns.team(c) in known for c in range(len(self.columns))], dtype=bool)
-        places, usage = places_by_name(check.round), Usage(self.columns)
-        for name in check.exceeded:
-            for word, about in places[name]:
-                if word == "expected":
-                    scope = check.round.instance.risk[int(about[0])].scope
-                    columns, amounts = usage.of(f"expected {scope}", about[1:])
-                    fits[columns[amounts > 0.0]] = False
+    def _fitting(self, recount: BoundRecount) -> BoolArray:
+        """Columns that surely fit by themselves: a task's price is not about others."""
+        fits = np.ones(len(self.columns), dtype=bool)
+        usage = Usage(self.columns)
+        for places in places_by_name(recount.round).values():
+            for word, about in places:
+                if word in WEIGHTED:
+                    continue
+                try:
+                    word_, whose, room = recount.rooms.of(Entry(word, about, 1.0))
+                except BadCertificate:  # no such limit
+                    continue
+                columns, amounts = usage.of(word_, whose)
+                fits[columns[amounts > float(room) * _FITS]] = False
         return fits

@@ -19,6 +19,8 @@ from bondwork.plan.recount_names import is_on_tail, places_by_name
 from bondwork.plan.verify_certificate import ceilings_of_plan
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bondwork.plan.findings import Amendment
     from bondwork.plan.recount import Account, Key
     from bondwork.plan.verify_status import StatusCheck
@@ -116,8 +118,9 @@ class PriceCheck:
 
     def _check_values(self) -> None:
         """Check whether other prices would prove less."""
-        rest, priced = self._rest(), self.entries()
+        priced = self.entries()
         names, rows = [name for name, _ in priced], [entry for _, entry in priced]
+        rest = self._rest(rows)
         known = set(names)
         for each in self.plan.prices:
             if each.price is not None and not each.limit.startswith("task ") and each.limit not in known:
@@ -154,14 +157,21 @@ class PriceCheck:
             raise OverflowError
         return near
 
-    def _rest(self) -> list[Entry] | None:
+    def _rest(self, priced: Sequence[Entry]) -> list[Entry] | None:
         """What the certificate says of scenarios and loads, which prices do not say; ``None``: not known."""
         instance, given = self.check.instance, self.plan.certificate
         tails = any(limit.measure != "expected" for limit in instance.risk)
         if not tails and instance.objective.risk_weight == 0.0 and not self.plan.loads:
             return []
-        if given is None or given.kind != "bound":
+        if given is None or given.kind != "bound" or given.vouched_by in ("linear_relaxation", "strategy"):
             return None
-        return [
-            each for each in read_entries(given.multipliers) if each.word in WEIGHTED or each.word == "load"
-        ]
+        known = read_entries(given.multipliers)
+        rest = [each for each in known if each.word in WEIGHTED or each.word == "load"]
+        rows = {(each.word, each.about): each.y for each in known if each not in rest}
+        stated = {(each.word, each.about): each.y for each in priced}
+        # those of scenarios go with the prices that they were found with, and with no others
+        alike = all(
+            math.isclose(rows.get(place, 0.0), stated.get(place, 0.0), rel_tol=1e-6, abs_tol=1e-12)
+            for place in rows | stated
+        )
+        return rest if alike else None
