@@ -1,4 +1,4 @@
-"""Collateral and stake of the nodes of later periods as a ledger counts them (`bondwork.program.staged_money`)."""
+"""Collateral and stake of later periods as a ledger counts them; see `bondwork.program.staged_money`."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ class HorizonLedger:
     made
         The round's program, further rows or not.
     """
+
+    same_everywhere = False
 
     def __init__(self, made: HorizonProgram) -> None:
         self.made = made

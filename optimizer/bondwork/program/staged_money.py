@@ -75,7 +75,12 @@ class Cover:
 
 
 class Ledger(Protocol):
-    """What a program's rows of money are, exactly."""
+    """What a program's rows of money are, exactly.
+
+    ``same_everywhere`` says that they are the same at all nodes of a template.
+    """
+
+    same_everywhere: bool
 
     def at(self, node: int, rows: IntArray) -> list[MoneyRow]:
         """Some rows of a node, by their numbers."""
@@ -92,11 +97,11 @@ def find_covers(program: StochasticProgram, ledger: Ledger, values: Sequence[Flo
     Parameters
     ----------
     values
-        Columns of every node.
+        Columns of every node, or of the root alone.
     """
     money = [ledger.money(number) for number in range(len(program.templates))]
     found: list[Cover] = []
-    for node in range(len(program)):
+    for node in range(len(values)):
         kind = int(program.template[node])
         if not len(money[kind]):
             continue
@@ -151,8 +156,10 @@ def _cover(program: StochasticProgram, ledger: Ledger, node: int, row: MoneyRow,
     kind = int(program.template[node])
     nodes = np.flatnonzero(program.template == kind)
     places = list(zip(stage.tolist(), column.tolist(), strict=True))
-    holds = [each for each in nodes.tolist() if each == node or _fills(ledger, each, row.row, places, size)]
-    return Cover(kind, stage, column, size - 1, np.array(holds, dtype=np.int64))
+    if not ledger.same_everywhere:
+        others = (each == node or _fills(ledger, each, row.row, places, size) for each in nodes.tolist())
+        nodes = nodes[np.fromiter(others, dtype=bool, count=len(nodes))]
+    return Cover(kind, stage, column, size - 1, nodes)
 
 
 def _fills(ledger: Ledger, node: int, row: int, places: list[tuple[int, int]], size: int) -> bool:
