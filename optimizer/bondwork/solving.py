@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from bondwork.plan.plan import Plan
     from bondwork.program.program import Program
     from bondwork.road import Decision
-    from bondwork.two_stages import TwoStageRoad
+    from bondwork.two_stages import TwoStageDecision, TwoStageRoad
     from bondwork.uncertainty.history import OutcomeHistory
 
     #: A history of outcomes, or where to read it.
@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 
 #: HiGHS's ``random_seed`` is a 31-bit number; longer seeds are folded into it.
 LARGEST_RANDOM_SEED = 2**31
+
+#: Share of a time limit that is kept for the proof of a bound with later stages.
+PROOF_SHARE = 0.05
 
 #: Offers from which on plans have a certificate only where it is asked for.
 MOST_CERTIFIED = 100_000
@@ -269,7 +272,7 @@ def _rehearsed(road: Road, write: Callable[[Decision], Plan]) -> tuple[Plan | No
 
 def _with_rescues(instance: Instance, asked: _Asked, written: Formulation) -> Plan:
     """Decide a round whose failed tasks can be given away again (MODEL 4, two stages)."""
-    from bondwork.two_stages import TwoStageRoad, write_two_stages  # what most rounds do not need
+    from bondwork.two_stages import TwoStageRoad  # what most rounds do not need
 
     with interruptible(Told(asked.observer or Silence())) as watch:
         road = TwoStageRoad(
@@ -285,22 +288,39 @@ def _with_rescues(instance: Instance, asked: _Asked, written: Formulation) -> Pl
         early = _rehearsed_with_rescues(road, asked)
         if early is not None:
             return early
-        return write_two_stages(road.decide(), road, formulation=asked.formulation, options=asked.told)
+        return _written_with_rescues(road, asked, road.decide())
+
+
+def _written_with_rescues(
+    road: TwoStageRoad, asked: _Asked, decision: TwoStageDecision, *, quickly: bool = False
+) -> Plan:
+    """Write a decision down as a plan, with the proof of its bound where that is wanted."""
+    from bondwork.plan.two_stage_certifying import certify_two_stages
+    from bondwork.two_stages import write_two_stages
+
+    plan = write_two_stages(decision, road, formulation=asked.formulation, options=asked.told)
+    if not asked.proven:
+        return plan
+    left = 0.0 if quickly else road.clock.left(road.after)
+    return certify_two_stages(
+        road.instance, plan, decision, dataclasses.replace(road.options, time_limit=left)
+    )
 
 
 def _rehearsed_with_rescues(road: TwoStageRoad, asked: _Asked) -> Plan | None:
     """Return a plan to hand out at once, if any; the road learns what to keep for what follows."""
-    from bondwork.two_stages import write_two_stages
-
     if not road.clock.limited:
         return None
     decision, took = road.greedy(TOO_SHORT)
     began = time.perf_counter()
-    plan = write_two_stages(decision, road, formulation=asked.formulation, options=asked.told)
+    plan = _written_with_rescues(road, asked, decision, quickly=True)
     plan, _ = check(road.instance, plan)
     if not plan.verified:
         return None
     road.later = Later(took.second, took.evaluation, time.perf_counter() - began).with_room()
+    road.after = road.later.after
+    if asked.proven:
+        road.later = road.later._replace(after=road.after + PROOF_SHARE * road.clock.limit)
     early = plan.solution != "none" and is_too_short(road.clock, 0.0, sum(road.later))
     return plan if early else None
 

@@ -12,7 +12,7 @@ import dataclasses
 import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from bondwork.base.clock import Clock
 from bondwork.calibration import MOST_CALIBRATIONS, tighter_factors
 from bondwork.contracts import ProgramDecision, Progress
 from bondwork.observing import BoundsOnly, Quiet, Told
+from bondwork.plan.certifying import entries_of
 from bondwork.plan.conflict import find_conflict
 from bondwork.plan.plan import Conflict, Evaluation, Timing
 from bondwork.plan.two_stage_building import build_two_stage_plan
@@ -37,8 +38,7 @@ from bondwork.program.redelegation import (
 )
 from bondwork.program.rescue_assessment import assess_rescues, in_sample_objective, measure_fresh
 from bondwork.program.rescue_evaluation import evaluate_rescues
-from bondwork.program.rescue_money import covers_of, with_further_covers, without_excess
-from bondwork.program.staged_money import MOST_ROUNDS
+from bondwork.program.rescue_proof import entries_of as multipliers_of
 from bondwork.program.stochastic_value import stochastic_value
 from bondwork.program.two_stage_search import is_large, search
 from bondwork.registry import load_strategy, strategy_names
@@ -47,16 +47,15 @@ from bondwork.settings import read_settings
 from bondwork.strategies.extensive import Extensive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from bondwork.arrays import FloatArray, IntArray
     from bondwork.contracts import Formulation, Observer, Options, Strategy
+    from bondwork.plan.certificate import Entry
     from bondwork.plan.plan import Plan
     from bondwork.problem.instance import Instance
     from bondwork.program.contingency import FreshRecourse
-    from bondwork.program.extensive import ExtensiveForm
     from bondwork.program.program import Program
-    from bondwork.program.stochastic import StochasticProgram
     from bondwork.risk.assessment import Assessment
 
 #: Seconds that the second stage of what was found, and its evaluation, have in any case.
@@ -86,6 +85,10 @@ class TwoStageDecision:
         The program of what is seen of the chosen first stage; ``None`` without one.
     x, rescued
         First stage, and decisions of the nodes of ``settled``; ``None`` where there are none.
+    proofs
+        Entries of certificates that the strategy knows, for the model.
+    knows_outcomes
+        Whether the bound is about somebody who knows what will be seen.
     """
 
     model: Redelegation
@@ -100,6 +103,17 @@ class TwoStageDecision:
     conflict: Conflict | None
     timing: Timing
     notes: tuple[str, ...]
+    proofs: tuple[tuple[Entry, ...], ...] = ()
+    knows_outcomes: bool = False
+
+
+class _FirstStage(NamedTuple):
+    """What a strategy decided of a model, which may have more rows than the one it was given."""
+
+    model: Redelegation
+    decision: ProgramDecision
+    x: FloatArray | None
+    proofs: tuple[tuple[Entry, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,6 +127,7 @@ class _Found:
     second: SecondStage | None = None
     fresh: FreshRecourse | None = None
     assessments: tuple[Assessment, ...] = ()
+    proofs: tuple[tuple[Entry, ...], ...] = ()
 
     @property
     def plan(self) -> tuple[Redelegation, FloatArray, FloatArray] | None:
@@ -155,6 +170,8 @@ class TwoStageRoad:
         self.later = Later()
         #: What it took so far, and the most that it may take.
         self.took, self.most = Later(), Later(math.inf, math.inf)
+        #: Seconds to keep for writing the plan and verifying it.
+        self.after = 0.0
         #: Whether limits that do not hold on fresh scenarios are tightened.
         self.calibrates = True
         self._prepared: tuple[Redelegation, float, float] | None = None
@@ -238,25 +255,27 @@ class TwoStageRoad:
             conflict,
             timing,
             tuple(notes),
+            found.proofs,
+            self._knows_outcomes(),
         )
 
     def _walk(self, model: Redelegation) -> _Found:
         """Decide a model, its second stage for what is seen of that, and measure both on fresh scenarios."""
-        model, decision, x = self._first_stage(model)
+        model, decision, x, proofs = self._first_stage(model)
         if x is None:
-            return _Found(model, decision)
+            return _Found(model, decision, proofs=proofs)
         before = time.perf_counter()
         settled, second = self._second_stage(model, decision, x)
         self._add_to("second", before)
         # limits may have been tightened: what is told is about those of the round
         settled = dataclasses.replace(settled, instance=self.instance)
         if second.rescued is None:
-            return _Found(model, decision, settled, x, second)
+            return _Found(model, decision, settled, x, second, proofs=proofs)
         before = time.perf_counter()
         fresh = measure_fresh(settled, x, second.rescued, self.seed)
         assessments = assess_rescues(settled, x, second.rescued, fresh)
         self._add_to("evaluation", before)
-        return _Found(model, decision, settled, x, second, fresh, tuple(assessments))
+        return _Found(model, decision, settled, x, second, fresh, tuple(assessments), proofs)
 
     def _calibrated(self, found: _Found) -> tuple[_Found, dict[int, float], list[str]]:
         """Tighten limits that do not hold on fresh scenarios, until they do; factors by limit, and notes."""
@@ -269,8 +288,7 @@ class TwoStageRoad:
                 break
             model = found.model
             limited = _tightened(self.instance, factors)
-            tighter = redelegate(limited, model.first, model.outcomes, model.rescues, covers=model.covers)
-            again = self._walk(tighter)
+            again = self._walk(redelegate(limited, model.first, model.outcomes, model.rescues))
             if again.plan is None:
                 notes.append(f"calibration gave up: tightened limits ended with {again.decision.status}")
                 break
@@ -281,13 +299,20 @@ class TwoStageRoad:
             )
         return found, tightening, notes
 
-    def _first_stage(self, model: Redelegation) -> tuple[Redelegation, ProgramDecision, FloatArray | None]:
-        kind: type[Any] = Extensive if self.strategy == "auto" else load_strategy(self.strategy)
+    def _kind(self) -> type[Any]:
+        return Extensive if self.strategy == "auto" else load_strategy(self.strategy)
+
+    def _knows_outcomes(self) -> bool:
+        return bool(getattr(self._kind(), "knows_outcomes", False))
+
+    def _first_stage(self, model: Redelegation) -> _FirstStage:
+        kind = self._kind()
         read_settings(kind(), self.options.settings, f"strategy {self.strategy}")
-        if getattr(kind, "knows_outcomes", False):
+        if self._knows_outcomes():
             lucky = redelegate(model.instance, model.first, model.outcomes, model.rescues, luck=True)
             watch = Told(self.observer, unit=lucky.unit)
-            return model, _in_currency(kind().solve_program(lucky.program, self.options, watch), lucky), None
+            told = kind().solve_program(lucky.program, self.options, watch)
+            return _FirstStage(model, _in_currency(told, lucky), None)
         if hasattr(kind, "solve_program"):
             return self._together(model, kind())
         if not hasattr(kind, "solve"):
@@ -298,26 +323,35 @@ class TwoStageRoad:
         alone = strategy.solve(model.first, self.options, Quiet(self.observer))
         note = (
             f"{self.strategy} decided the first stage without regard to the second, which is the best one "
-            "for it; no bound"
+            "for it"
         )
         status = "locally_solved" if alone.status == "optimal" else alone.status
         decision = ProgramDecision(status, math.inf, alone.x, None, (*alone.notes, note))
-        return model, decision, alone.x
+        plain = without_risk(self.instance)
+        proofs = tuple(tuple(entries_of(plain, model.first, proof)) for proof in alone.proofs)
+        return _FirstStage(model, decision, alone.x, proofs or ((),))
 
-    def _together(
-        self, model: Redelegation, strategy: Any
-    ) -> tuple[Redelegation, ProgramDecision, FloatArray | None]:
+    def _together(self, model: Redelegation, strategy: Any) -> _FirstStage:
         """Decide both stages, again where a solution sees what nobody observes."""
         added, rounds = 0, 0
+        proofs: tuple[tuple[Entry, ...], ...] = ()
         write = getattr(self.formulation, "extensive_form", extensive_form)
         watch = self._watch(model)
         if hasattr(strategy, "write"):
             strategy.write = write
         while True:
             left = dataclasses.replace(self.options, time_limit=max(self.ends - time.perf_counter(), 0.0))
-            model, decision = self._exactly(model, strategy, left, watch, write)
+            decision: ProgramDecision
+            if isinstance(strategy, Extensive) and is_large(model):
+                compact = redelegate(model.instance, model.first, model.outcomes, model.rescues, compact=True)
+                decision, form = search(compact, left, watch, write)
+                if decision.row_duals is not None:
+                    proofs = (tuple(multipliers_of(compact, form, decision.row_duals)),)
+            else:
+                decision = strategy.solve_program(model.program, left, watch)
+            decision = _in_currency(decision, model)
             if decision.root is None:
-                return model, decision, None
+                return _FirstStage(model, decision, None, proofs)
             x = np.round(decision.root[: model.first.choices])
             limited = bool(np.any(~model.program.linking.informational))
             if not limited or decision.nodes is None:
@@ -329,39 +363,13 @@ class TwoStageRoad:
             if added > MOST_UNSEEN_ROWS or decision.status != "optimal":
                 note = "its bound is that of a second stage that may see outcomes of offers not chosen"
                 status = "iteration_limit" if decision.status == "optimal" else decision.status
-                return model, dataclasses.replace(decision, status=status, notes=(*decision.notes, note)), x
+                told = dataclasses.replace(decision, status=status, notes=(*decision.notes, note))
+                return _FirstStage(model, told, x, proofs)
             model, rounds = apart, rounds + 1
         if added:
             note = f"{added} rows added in {rounds} rounds that keep decisions from what nobody observes"
             decision = dataclasses.replace(decision, notes=(*decision.notes, note))
-        return model, decision, x
-
-    def _exactly(
-        self,
-        model: Redelegation,
-        strategy: Any,
-        options: Options,
-        observer: Observer,
-        write: Callable[[StochasticProgram], ExtensiveForm],
-    ) -> tuple[Redelegation, ProgramDecision]:
-        """Decide both stages until collateral and stake hold to the last unit in both."""
-        for _ in range(MOST_ROUNDS):
-            decision: ProgramDecision
-            if isinstance(strategy, Extensive) and is_large(model):
-                of = model.instance, model.first, model.outcomes, model.rescues
-                compact = redelegate(*of, compact=True, covers=model.covers)
-                decision = search(compact, options, observer, write)
-            else:
-                decision = strategy.solve_program(model.program, options, observer)
-            if decision.root is None:
-                break
-            covers = covers_of(model, np.round(decision.root), [*(decision.nodes or [])[1:]])
-            left = max(self.ends - time.perf_counter(), 0.0)
-            if not covers or left <= 0.0:
-                break
-            model = with_further_covers(model, covers)
-            options = dataclasses.replace(options, time_limit=left)
-        return model, _in_currency(decision, model)
+        return _FirstStage(model, decision, x, proofs)
 
     def _watch(self, model: Redelegation) -> Observer:
         """Who is told what a strategy says of a model."""
@@ -386,21 +394,13 @@ class TwoStageRoad:
     ) -> tuple[Redelegation, SecondStage]:
         """The best second stage for what is seen of the chosen first stage; at least what is known of it."""
         seen, which = model.outcomes.seen(_chosen(model.first, x))
-        settled = redelegate(model.instance, model.first, seen, model.rescues, covers=model.covers)
+        settled = redelegate(model.instance, model.first, seen, model.rescues)
         known = None
         if decision.nodes is not None:
             known = _known(model, decision.nodes, which, len(seen))
         left = self._grace(self.second_ends, self.most.second)
         options = dataclasses.replace(self.options, time_limit=left, mip_rel_gap=0.0)
-        for _ in range(MOST_ROUNDS):
-            second = decide_second_stage(settled, x, options, self.observer, known)
-            covers = [] if second.rescued is None else covers_of(settled, x, list(second.rescued))
-            if not covers or second.status != "optimal":
-                break
-            settled = with_further_covers(settled, covers)
-            options = dataclasses.replace(options, time_limit=self._grace(self.second_ends, self.most.second))
-        if second.rescued is not None and covers:
-            second = dataclasses.replace(second, rescued=without_excess(settled, x, second.rescued))
+        second = decide_second_stage(settled, x, options, self.observer, known)
         if second.status != "optimal" and known is not None and len(model.program.linking):
             some = [each for each in (second.rescued, known) if each is not None]
             kept = [each for each in some if _keeps(settled, x, each)]

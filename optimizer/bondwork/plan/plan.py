@@ -205,7 +205,8 @@ class Certificate(PlanRecord):
     multipliers: list[str | int | float] = Field(
         [],
         description="Entries one after the other: the word of a limit, positions in the round that say whose "
-        "it is, its multiplier, and for limits on the tail pairs of a scenario and its weight.",
+        "it is, its multiplier, and for limits on the tail pairs of a scenario and its weight. The word node "
+        "and its number say which node of a tree the entries after it are about.",
     )
 
 

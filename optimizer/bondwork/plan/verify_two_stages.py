@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from bondwork.base.tolerances import PROGRAM_ROW, WORTH_NOISE
 from bondwork.plan.recount import SUM_TOLERANCE, label
-from bondwork.plan.recount_columns import Uncheckable
 from bondwork.plan.recount_contingency import FreshRescues
+from bondwork.plan.recount_rescue_bound import RescueBound
 from bondwork.plan.recount_rescues import Outcome, RescueRecount, tail_value
+from bondwork.plan.verify_certificate import ceilings_of_plan
 from bondwork.plan.verify_plan import PlanCheck, unmeasured
 from bondwork.plan.verify_reasons import Worth, all_unexplained, unexplained
 from bondwork.plan.verify_status import asked_gap
@@ -60,7 +61,7 @@ class TwoStageCheck(PlanCheck):
 
     def proof(self) -> BoundProof:
         """See `PlanCheck.proof`."""
-        raise Uncheckable("of a round with a second stage")
+        return RescueBound(self.rescues, ceilings_of_plan(self))
 
     def check_stages(self) -> None:
         """Check that the outcomes are those that were planned for, and what is done in each."""

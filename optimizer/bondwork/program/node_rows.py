@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,6 +40,26 @@ def unique_names(names: Sequence[str]) -> list[str]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a row of a staged program says of its round.
+
+    Attributes
+    ----------
+    word, about
+        Kind of the limit and whose it is, as certificates have it (docs/certificates.md).
+    leaf
+        Where the row is about the loss at one of the leaves behind a node; -1 otherwise.
+    unit
+        Units of the round in one of the row.
+    """
+
+    word: str
+    about: tuple[int | float, ...]
+    leaf: int = -1
+    unit: float = 1.0
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Spare:
     """What the first stage leaves of a limit: a column of the root, which all nodes then share out.
@@ -52,6 +72,7 @@ class Spare:
     upper: float
     columns: IntArray
     values: FloatArray
+    meaning: Meaning | None = None
 
 
 class NodeRows:
@@ -76,6 +97,7 @@ class NodeRows:
         self.decisions = decisions
         self.outcomes = outcomes
         self.names: list[str] = []
+        self.meanings: list[Meaning | None] = []
         self.upper: list[float] = []
         self._row: list[IntArray] = []
         self._stage: list[IntArray] = []
@@ -88,9 +110,10 @@ class NodeRows:
         self._entry_changes: list[tuple[int, FloatArray]] = []
         self._entries = 0
 
-    def add(self, name: str, upper: float) -> int:
+    def add(self, name: str, upper: float, meaning: Meaning | None = None) -> int:
         """Begin a row; return its number."""
         self.names.append(name)
+        self.meanings.append(meaning)
         self.upper.append(upper)
         return len(self.names) - 1
 
@@ -98,17 +121,27 @@ class NodeRows:
         """Put the node's own columns into a row."""
         self._put(row, 1, columns, values, np.full(len(columns), -1))
 
-    def share_out(self, name: str, upper: float, columns: IntArray, values: ArrayLike) -> int:
+    def share_out(
+        self,
+        name: str,
+        upper: float,
+        columns: IntArray,
+        values: ArrayLike,
+        meaning: Meaning | None = None,
+    ) -> int:
         """Begin a row for what the first stage leaves of a limit; return its number."""
         if not self.compact:
-            row = self.add(name, upper)
+            row = self.add(name, upper, meaning)
             self.root(row, columns, values)
             return row
-        row = self.add(name, 0.0)
+        row = self.add(name, 0.0, meaning)
         use = np.broadcast_to(np.asarray(values, dtype=np.float64), (len(columns),))
         unit = unit_for(float(np.abs(use).sum() or abs(upper)))
         self.root(row, np.array([self.choices + len(self.spares)]), -unit)
-        self.spares.append(Spare(name, upper / unit, np.asarray(columns, dtype=np.int64), use / unit))
+        if meaning is not None:
+            meaning = replace(meaning, unit=unit)
+        where = np.asarray(columns, dtype=np.int64)
+        self.spares.append(Spare(name, upper / unit, where, use / unit, meaning))
         return row
 
     def root(self, row: int, columns: IntArray, values: ArrayLike) -> None:
@@ -197,6 +230,13 @@ class NodeRows:
                     np.where(self._all_failures < 0, self._all_values, others),
                 ]
             ),
+        )
+
+    def told(self) -> tuple[Meaning | None, ...]:
+        """What each row of the template says, its unit that of the template."""
+        return tuple(
+            each and replace(each, unit=each.unit * unit)
+            for each, unit in zip(self.meanings, self._unit.tolist(), strict=True)
         )
 
     def changes(

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csc_array, csr_array
 
-from bondwork.base.tolerances import STAGED_ROW
 from bondwork.program.extensive import extensive_form, split
 from bondwork.program.matrices import Matrices
 from bondwork.solver.solving import solve_program
@@ -143,7 +142,7 @@ class _Nodes:
             return "time_limit", None
         small = Matrices(
             self.cost[active], 0.0, block, np.full(len(room), -np.inf), room,
-            np.zeros(len(active)), self.upper[k][active], self.integer[active], row_tolerance=STAGED_ROW,
+            np.zeros(len(active)), self.upper[k][active], self.integer[active],
         )  # fmt: skip
         options = dataclasses.replace(self.options, time_limit=left)
         answer = solve_program(small, options, self.observer, phase="second stage")

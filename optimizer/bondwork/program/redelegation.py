@@ -33,30 +33,40 @@ from bondwork.problem.limits import LimitKind
 from bondwork.problem.rescues import find_rescues, limits_losses
 from bondwork.problem.values import is_eligible
 from bondwork.program.exact import for_solver
-from bondwork.program.horizon_entries import FORFEITABLE
 from bondwork.program.linking import Linking
-from bondwork.program.node_rows import NodeRows, Spare, unique_names
+from bondwork.program.node_rows import Meaning, NodeRows, Spare, unique_names
 from bondwork.program.redelegation_loss import add_losses
-from bondwork.program.staged_money import with_covers
 from bondwork.program.stochastic import StochasticProgram
 from bondwork.program.template import NodeTemplate
 from bondwork.program.units import in_reach, row_units, unit_for
 from bondwork.uncertainty.first_stage import draw_first_stage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from bondwork.arrays import FloatArray, IntArray
     from bondwork.problem.instance import Instance
+    from bondwork.problem.limits import Limits
     from bondwork.problem.rescues import Rescues
     from bondwork.program.program import Program
     from bondwork.program.redelegation_loss import Losses
-    from bondwork.program.staged_money import Cover
     from bondwork.uncertainty.first_stage import FirstStage
     from bondwork.uncertainty.seeds import Seed
 
 #: Measures whose value depends on the leaves behind a node.
 TAIL_MEASURES = frozenset({"cvar", "chance", "worst_case"})
+
+
+@dataclass(frozen=True, slots=True)
+class Meanings:
+    """What the rows of a two-stage program say of its round, in their order; ``None`` for no limit of it.
+
+    Linking rows that only keep decisions from what nobody observes stand behind those of ``linking``.
+    """
+
+    root: tuple[Meaning | None, ...] = ()
+    node: tuple[Meaning | None, ...] = ()
+    linking: tuple[Meaning, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,10 +87,8 @@ class Redelegation:
     unit
         Currency in a unit of the program's objective: 1, or a power of two where amounts are far from 1. The
         same for all programs of a round, whatever their outcomes.
-    money
-        Rows of a node that are money, and the row of the first stage whose limit each shares.
-    covers
-        Rows of both stages beyond those of the limits; see `bondwork.program.staged_money`.
+    meanings
+        What the rows say of the round.
     """
 
     instance: Instance
@@ -92,8 +100,7 @@ class Redelegation:
     program: StochasticProgram
     spares: tuple[Spare, ...]
     unit: float = 1.0
-    money: Mapping[int, int] = field(default_factory=dict)
-    covers: tuple[Cover, ...] = ()
+    meanings: Meanings = field(default_factory=Meanings)
 
     def root(self, x: FloatArray) -> FloatArray:
         """Columns of the root for a first stage ``x``, shape (choices,), without thresholds of measures."""
@@ -162,7 +169,6 @@ def redelegate(
     *,
     luck: bool = False,
     compact: bool = False,
-    covers: Sequence[Cover] = (),
 ) -> Redelegation:
     """Write a round with second-stage offers down as a stochastic program.
 
@@ -184,8 +190,6 @@ def redelegate(
     compact
         Let columns of the root hold what the first stage leaves of limits, instead of repeating its terms at
         every node: half the entries, but a first stage that is no longer a matter of yes and no alone.
-    covers
-        Those of another model of the same round, whatever its outcomes.
     """
     rescues = find_rescues(instance) if rescues is None else rescues
     over, up = np.flatnonzero(rescues.takes_over), np.flatnonzero(rescues.takes_up)
@@ -193,7 +197,7 @@ def redelegate(
     rows = NodeRows(len(first.columns), len(over) + len(up), outcomes, compact=compact)
     _add_rescue_rows(instance, first, rescues, over, up, rows)
     seen = for_solver(first)
-    money = _add_limit_rows(instance, seen, rescues, over, up, rows)
+    _add_limit_rows(instance, seen, rescues, over, up, rows)
     gain = kept * np.concatenate([rescues.after_failure[over], rescues.when_left[up]])
     unit = _objective_unit(instance, first, gain)
     losses = add_losses(instance, first, rescues, (over, up), outcomes, rows)
@@ -214,12 +218,14 @@ def redelegate(
         integer=np.concatenate([np.ones(len(names), dtype=bool), losses.node_integer]),
     )
     start, position, value = rows.changes(second, y)
+    root, of_root = _root(instance, seen, rows.spares, losses, unit)
+    meanings = Meanings(of_root, rows.told(), losses.meanings)
     nodes = len(outcomes)
     program = StochasticProgram(
         name=instance.name,
         sense="max",
         stages=("first stage", "second stage"),
-        templates=(_root(instance, seen, rows.spares, losses, unit), second),
+        templates=(root, second),
         template=np.append(0, np.ones(nodes, dtype=np.int64)),
         parent=np.append(-1, np.zeros(nodes, dtype=np.int64)),
         conditional=np.append(1.0, outcomes.probability),
@@ -230,11 +236,8 @@ def redelegate(
         linking=losses.linking,
         row_tolerance=STAGED_ROW,
     )
-    covers = tuple(replace(each, nodes=np.flatnonzero(program.template == each.template)) for each in covers)
-    return Redelegation(
-        instance, rescues, first, outcomes, over, up, with_covers(program, covers), tuple(rows.spares), unit,
-        money, covers,
-    )  # fmt: skip
+    spares = tuple(rows.spares)
+    return Redelegation(instance, rescues, first, outcomes, over, up, program, spares, unit, meanings)
 
 
 def _objective_unit(instance: Instance, first: Program, gain: FloatArray) -> float:
@@ -269,8 +272,8 @@ def _add_luck(
 
 def _root(
     instance: Instance, first: Program, spares: Sequence[Spare], losses: Losses, unit: float
-) -> NodeTemplate:
-    """The first stage with what it leaves of limits, and the thresholds of measures."""
+) -> tuple[NodeTemplate, tuple[Meaning | None, ...]]:
+    """The first stage with what it leaves of limits, the thresholds of measures, and what its rows say."""
     kept = 1.0 - instance.objective.risk_weight
     matrix = first.matrix.tocoo()
     m, n = matrix.shape
@@ -285,7 +288,9 @@ def _root(
     row_unit = row_units(row, np.abs(entries), m + count)
     row_lower = np.append(first.row_lower, np.full(count, -np.inf)) / row_unit
     row_upper = np.concatenate([first.row_upper, [s.upper for s in spares]]) / row_unit
-    return NodeTemplate(
+    said = [*_said(first), *(spare.meaning for spare in spares)]
+    meanings = [each and replace(each, unit=each.unit * u) for each, u in zip(said, row_unit, strict=True)]
+    template = NodeTemplate(
         0,
         tuple(unique_names([*offers, *names, *losses.root_columns])),
         tuple(unique_names([*(first.label(row) for row in range(m)), *names])),
@@ -305,6 +310,30 @@ def _root(
             ]
         ),
     )
+    return template, tuple(meanings)
+
+
+def _said(first: Program) -> list[Meaning | None]:
+    """What each row of the first stage says."""
+    limits = first.limits
+    known = [_meaning(limits, row) for row in range(len(limits))]
+    return known + [None] * (first.matrix.shape[0] - len(known))
+
+
+def _meaning(limits: Limits, row: int) -> Meaning | None:
+    """What a limit of the first stage says; tasks, which have no multipliers, aside."""
+    kind, owner = LimitKind(int(limits.kind[row])), int(limits.owner[row])
+    match kind:
+        case LimitKind.CAPACITY | LimitKind.OPERATOR_CAPACITY:
+            word = "capacity" if kind == LimitKind.CAPACITY else "own_capacity"
+            return Meaning(word, (owner, int(limits.detail[row])))
+        case LimitKind.COLLATERAL:
+            return Meaning("collateral", (owner,))
+        case LimitKind.STAKE:
+            return Meaning("stake", (owner,))
+        case LimitKind.DEADLINE:
+            return Meaning("deadline", (owner, float(limits.deadline[row])))
+    return None
 
 
 def _followed(rescues: Rescues, over: IntArray, outcomes: FirstStage) -> FloatArray:
@@ -355,9 +384,8 @@ def _groups(owner: IntArray) -> list[tuple[int, IntArray]]:
 
 def _add_limit_rows(
     instance: Instance, first: Program, rescues: Rescues, over: IntArray, up: IntArray, rows: NodeRows
-) -> dict[int, int]:
-    """What the first stage uses stays used: the second has what is left. Return which rows are money."""
-    money: dict[int, int] = {}
+) -> None:
+    """What the first stage uses stays used: the second has what is left."""
     offers, limits = instance.offers, first.limits
     late = rescues.offers[np.concatenate([over, up])]
     new_stake = np.concatenate(
@@ -380,12 +408,10 @@ def _add_limit_rows(
                 float(first.row_upper[row]),
                 first.matrix.indices[span].astype(np.int64),
                 first.matrix.data[span],
+                _meaning(limits, row),
             )
             rows.own(number, np.flatnonzero(use), use[use != 0.0])
-            if kind in FORFEITABLE:
-                money[number] = row
     _add_deadline_rows(instance, first, late, rows)
-    return money
 
 
 def _add_deadline_rows(instance: Instance, first: Program, late: IntArray, rows: NodeRows) -> None:
@@ -406,7 +432,8 @@ def _add_deadline_rows(instance: Instance, first: Program, late: IntArray, rows:
             if np.any(use > 0.0):
                 taken = np.flatnonzero(mine & (due_early <= end))
                 name = f"deadline {end:.15g} of {coprocessors.ids[c]}"
-                row = rows.share_out(name, room.get(end, end - free), taken, offers.duration[early[taken]])
+                left, meaning = room.get(end, end - free), Meaning("deadline", (c, end))
+                row = rows.share_out(name, left, taken, offers.duration[early[taken]], meaning)
                 rows.own(row, np.flatnonzero(use), use[use != 0.0])
 
 

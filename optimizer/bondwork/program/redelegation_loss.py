@@ -16,7 +16,7 @@ Limits of one coprocessor are refused: a rescued loss is partly of the one and p
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,7 +24,7 @@ import numpy as np
 from bondwork.base.statistics import weighted_cvar as cvar
 from bondwork.problem.instance import RiskLimit
 from bondwork.program.linking import Linking
-from bondwork.program.node_rows import unique_names
+from bondwork.program.node_rows import Meaning, unique_names
 from bondwork.program.units import FAR_ABOVE, row_units
 from bondwork.risk.chance import most_allowed
 from bondwork.risk.limits import ceiling_of, members
@@ -54,6 +54,8 @@ class Losses:
     node_upper: FloatArray = field(default_factory=lambda: np.zeros(0))
     node_integer: BoolArray = field(default_factory=lambda: np.zeros(0, dtype=bool))
     linking: Linking = field(default_factory=Linking.none)
+    #: What each linking row says of the round.
+    meanings: tuple[Meaning, ...] = ()
 
 
 def committed_loss(
@@ -89,12 +91,12 @@ def add_losses(
 ) -> Losses:
     """Put the rows of all measures of a round into ``rows``; return their columns and linking rows."""
     build = _Losses(instance, first, rescues, decided, outcomes, rows)
-    for limit in instance.risk:
+    for number, limit in enumerate(instance.risk):
         for _scope, member, name in members(instance, limit):
-            build.limit(limit, member, name)
+            build.limit(limit, number, member, name)
     weight, level = instance.objective.risk_weight, instance.objective.risk_level
     if weight > 0.0:
-        build.cvar(RiskLimit("cvar", "network", level=level), -1, "risk", priced=weight)
+        build.cvar(RiskLimit("cvar", "network", level=level), -1, "risk", Meaning("mean_risk", ()), weight)
     return build.finished()
 
 
@@ -122,26 +124,27 @@ class _Losses:
         self.cost: list[FloatArray] = []
         self.upper: list[FloatArray] = []
         self.integer: list[BoolArray] = []
-        self.links: list[tuple[str, float, float]] = []
+        self.links: list[tuple[str, float, float, Meaning]] = []
         self.entries: list[tuple[int, int, int, float]] = []
         self.joint: list[tuple[int, int]] = []
 
-    def limit(self, limit: RiskLimit, member: int, name: str) -> None:
+    def limit(self, limit: RiskLimit, number: int, member: int, name: str) -> None:
         """Add one limit of one member."""
         label = f"{limit.measure} of {name}"
+        meaning = Meaning(limit.measure, (number, max(member, 0)))
         if not np.isfinite(limit.budget):
             return
         match limit.measure:
             case "expected":
-                self.expected(limit, member, f"expected loss of {name}")
+                self.expected(limit, member, f"expected loss of {name}", meaning)
             case "cvar":
-                self.cvar(limit, member, label)
+                self.cvar(limit, member, label, meaning)
             case "worst_case":
                 for leaf in range(len(self.outcomes.leaf_probability)):
-                    name = f"{label} at leaf {leaf}"
-                    self.loss_row(limit.scope, member, leaf, name, self.ceiling(limit, member), 1.0)
+                    at, budget = replace(meaning, leaf=leaf), self.ceiling(limit, member)
+                    self.loss_row(limit.scope, member, f"{label} at leaf {leaf}", budget, at)
             case "chance":
-                self.chance(limit, member, label)
+                self.chance(limit, member, label, meaning)
             case _:
                 raise ValueError(f"{label} is not honoured beside second-stage offers")
 
@@ -168,11 +171,10 @@ class _Losses:
         lost: FloatArray = self.outcomes.lost @ _held_slashing(self.instance, scope, member)
         return lost
 
-    def loss_row(
-        self, scope: str, member: int, leaf: int, name: str, budget: float, unit: float
-    ) -> int:  # fmt: skip
-        """Begin ``loss at the leaf <= budget`` at every node, in multiples of ``unit``; return its number."""
-        row = self.rows.add(name, budget / unit)
+    def loss_row(self, scope: str, member: int, name: str, budget: float, meaning: Meaning) -> int:
+        """Begin ``loss at the leaf <= budget`` at every node, in its meaning's unit; return its number."""
+        leaf, unit = meaning.leaf, meaning.unit
+        row = self.rows.add(name, budget / unit, meaning)
         mine = np.flatnonzero(self.of_first(scope, member))
         offers = self.first.columns[mine]
         self.rows.if_failed(row, mine, offers, self.x_slashing[mine] / unit)
@@ -186,10 +188,10 @@ class _Losses:
             self.rows.upper_by_node(row, (budget - base) / unit)
         return row
 
-    def expected(self, limit: RiskLimit, member: int, label: str) -> None:
+    def expected(self, limit: RiskLimit, member: int, label: str, meaning: Meaning) -> None:
         """Slashing that p leaves, less what rescues are expected to save."""
         already = committed_loss(self.instance, self.outcomes, limit, member)
-        row = self.link(label, max(limit.budget - already, 0.0))
+        row = self.link(label, max(limit.budget - already, 0.0), meaning)
         p = self.instance.offers.success_probability[self.first.columns]
         for j in np.flatnonzero(self.of_first(limit.scope, member)).tolist():
             self.entries.append((row, 0, j, float(self.x_slashing[j] * (1.0 - p[j]))))
@@ -198,7 +200,7 @@ class _Losses:
         for k, chance in enumerate(self.outcomes.probability.tolist()):
             self.entries += [(row, k + 1, j, chance * float(effect[j])) for j in late]
 
-    def cvar(self, limit: RiskLimit, member: int, label: str, *, priced: float = 0.0) -> None:
+    def cvar(self, limit: RiskLimit, member: int, label: str, meaning: Meaning, priced: float = 0.0) -> None:
         """Threshold and excesses; limited, or priced in the objective."""
         unit = self.unit(limit.scope, member)
         most = float(self.most(limit.scope, member).max(initial=0.0)) / unit
@@ -210,15 +212,16 @@ class _Losses:
         share = self.outcomes.leaf_probability / (1.0 - limit.level)
         columns = self.columns(f"excess of {label}", len(share), -priced * unit * share, most, whole=False)
         for leaf, column in enumerate(columns):
-            row = self.loss_row(limit.scope, member, leaf, f"{label} at leaf {leaf}", 0.0, unit)
+            at = replace(meaning, leaf=leaf, unit=unit)
+            row = self.loss_row(limit.scope, member, f"{label} at leaf {leaf}", 0.0, at)
             self.rows.root(row, np.array([eta]), -1.0)
             self.rows.own(row, np.array([column]), -1.0)
         if not priced:
-            row = self.link(label, self.ceiling(limit, member) / unit)
+            row = self.link(label, self.ceiling(limit, member) / unit, replace(meaning, unit=unit))
             self.entries.append((row, 0, eta, 1.0))
             self.spread(row, columns, share)
 
-    def chance(self, limit: RiskLimit, member: int, label: str) -> None:
+    def chance(self, limit: RiskLimit, member: int, label: str, meaning: Meaning) -> None:
         """A yes or no at every leaf."""
         unit = self.unit(limit.scope, member)
         share = self.outcomes.leaf_probability
@@ -226,9 +229,10 @@ class _Losses:
         budget = most_allowed(limit.budget)
         room = np.maximum(self.most(limit.scope, member) - budget, 0.0) / unit
         for leaf, column in enumerate(columns):
-            row = self.loss_row(limit.scope, member, leaf, f"{label} at leaf {leaf}", budget, unit)
+            at = replace(meaning, leaf=leaf, unit=unit)
+            row = self.loss_row(limit.scope, member, f"{label} at leaf {leaf}", budget, at)
             self.rows.own_by_node(row, column, -room)
-        row = self.link(label, self.ceiling(limit, member) + CHANCE_SLACK)
+        row = self.link(label, self.ceiling(limit, member) + CHANCE_SLACK, meaning)
         self.spread(row, columns, share)
 
     def unit(self, scope: str, member: int) -> float:
@@ -258,9 +262,9 @@ class _Losses:
         self.integer.append(np.full(size, whole))
         return list(range(start, start + size))
 
-    def link(self, name: str, upper: float) -> int:
+    def link(self, name: str, upper: float, meaning: Meaning) -> int:
         """Begin a linking row; return its number."""
-        self.links.append((name, -np.inf, upper))
+        self.links.append((name, -np.inf, upper, meaning))
         return len(self.links) - 1
 
     def spread(self, row: int, columns: list[int], share: FloatArray) -> None:
@@ -276,14 +280,17 @@ class _Losses:
             found.node_cost = np.concatenate(self.cost)
             found.node_upper = np.concatenate(self.upper)
             found.node_integer = np.concatenate(self.integer)
-        names = unique_names([name for name, _, _ in self.links])
+        names = unique_names([name for name, *_ in self.links])
         row = np.array([entry[0] for entry in self.entries], dtype=np.int64)
         size = np.array([abs(entry[3]) for entry in self.entries])
         unit = row_units(row, size, len(names)).tolist()
         links = [
             (name, lower / unit[k], upper / unit[k] if upper / unit[k] < FAR_ABOVE else math.inf)
-            for k, (name, (_, lower, upper)) in enumerate(zip(names, self.links, strict=True))
+            for k, (name, (_, lower, upper, _)) in enumerate(zip(names, self.links, strict=True))
         ]
+        found.meanings = tuple(
+            replace(meaning, unit=meaning.unit * unit[k]) for k, (*_, meaning) in enumerate(self.links)
+        )
         entries = [(k, node, column, value / unit[k]) for k, node, column, value in self.entries]
         found.linking = Linking.make(links, entries, joint=self.joint)
         return found

@@ -65,12 +65,16 @@ def search(
     options: Options,
     observer: Observer,
     write: Callable[[StochasticProgram], ExtensiveForm] = extensive_form,
-) -> ProgramDecision:
+) -> tuple[ProgramDecision, ExtensiveForm]:
     """Decide a model without linking rows; see `bondwork.contracts.ProgramStrategy`.
 
-    ``write`` writes its extensive form down.
+    ``write`` writes its extensive form down, which is returned as well; ``row_duals`` are those of its linear
+    relaxation.
     """
-    return _Search(model, options, observer, write(model.program)).run()
+    form = write(model.program)
+    decision = _Search(model, options, observer, form).run()
+    # forms that others write have rows in an order of their own
+    return (decision if write is extensive_form else dataclasses.replace(decision, row_duals=None)), form
 
 
 class _Search:
@@ -86,6 +90,7 @@ class _Search:
         self.value = -math.inf
         self.bound = math.inf
         self.notes: list[str] = []
+        self.duals: FloatArray | None = None
 
     def run(self) -> ProgramDecision:
         self._try_alone()  # first: whoever interrupts gets at least this
@@ -103,6 +108,7 @@ class _Search:
             return ProgramDecision("infeasible", -math.inf, None)
         if relaxed.status == "interrupted":
             return self._found("interrupted")
+        self.duals = relaxed.row_duals if relaxed.status == "optimal" else None
         self.bound, spent = relaxed.bound, time.perf_counter() - began
         if relaxed.x is not None:
             self._try_near(relaxed.x)
@@ -137,9 +143,9 @@ class _Search:
 
     def _found(self, status: Status) -> ProgramDecision:
         if self.best is None:
-            return ProgramDecision(status, self.bound, None, notes=tuple(self.notes))
-        nodes = split(self.form, self.best)
-        return ProgramDecision(status, max(self.bound, self.value), nodes[0], nodes, tuple(self.notes))
+            return ProgramDecision(status, self.bound, None, notes=tuple(self.notes), row_duals=self.duals)
+        nodes, bound = split(self.form, self.best), max(self.bound, self.value)
+        return ProgramDecision(status, bound, nodes[0], nodes, tuple(self.notes), row_duals=self.duals)
 
     def _try_near(self, relaxed: FloatArray) -> None:
         """Keep what is whole in the relaxation; decide the other choices with the second stage relaxed."""

@@ -1,0 +1,242 @@
+"""Prices of what is lost at each leaf of a round with a second stage, for `verify`.
+
+Behind every outcome of the first stage stand the leaves, outcomes of the rescues. As in a round of one stage
+(`bondwork.plan.recount_tail_prices`), any weights of the leaves turn a limit on the tail into a linear row
+that it implies; the leaves are numbered outcome by outcome.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bondwork.base.tolerances import ROW
+from bondwork.plan.certificate import WEIGHTED, BadCertificate
+from bondwork.plan.recount_rescues import Outcome, tail_value
+from bondwork.plan.recount_tail_prices import EXCESS, OUTWARD, Weights
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from bondwork.plan.certificate import Entry
+    from bondwork.plan.recount_rescues import RescueRecount
+    from bondwork.problem.instance import RiskLimit
+
+NOTHING = Fraction(0)
+
+#: Words of entries about the losses at leaves, those that a round of one stage alone may have included.
+LEAF_WORDS = WEIGHTED
+
+#: Those that a round with a second stage honours.
+_HONOURED = frozenset({"mean_risk", "cvar", "worst_case", "chance"})
+
+#: Number of an operator, or -1 for everybody.
+_Whose = int
+
+
+class LeafPrices:
+    """Rows that the weights of a certificate imply, put together.
+
+    Parameters
+    ----------
+    rescues
+        The round with its second stage.
+    entries
+        Entries about losses at leaves.
+    ceilings
+        What limits may be where they were tightened, by number of the limit and member.
+    risk
+        Weight and level of the CVaR in the objective; ``None`` where it does not count.
+
+    Attributes
+    ----------
+    constant
+        What the rows add to the bound.
+    """
+
+    def __init__(
+        self,
+        rescues: RescueRecount,
+        entries: Sequence[Entry],
+        ceilings: Mapping[tuple[int, int], float],
+        risk: tuple[Fraction, float] | None,
+    ) -> None:
+        self.rescues, self.round = rescues, rescues.round
+        self.ceilings = ceilings
+        self.constant = NOTHING
+        self.outcomes = rescues.outcomes
+        self.leaves = len(self.outcomes.leaf_probability)
+        self.place = {offer: k for k, offer in enumerate(self.outcomes.offers.tolist())}
+        self.late = {offer: k for k, offer in enumerate(self.outcomes.rescues.tolist())}
+        #: Weight of each leaf, by outcome, and of each outcome.
+        self.at: dict[_Whose, dict[int, dict[int, Fraction]]] = {}
+        self.weights: dict[_Whose, Weights] = {}
+        for entry in entries:
+            if entry.word not in _HONOURED:
+                raise BadCertificate(f"no {entry.word} stands beside a second stage")
+            if entry.word != "mean_risk":
+                self._limit(entry)
+            elif risk is not None:
+                self._mean_risk(entry, *risk)
+        for whose, weights in self.weights.items():
+            self.constant -= self._base(whose, weights)
+
+    # rows
+
+    def _limit(self, entry: Entry) -> None:
+        limit, number, whose = self._find(entry)
+        ceiling = self._ceiling(limit, number, whose)
+        weights = list(self._checked(entry))
+        y, total = Fraction(entry.y), sum((w for _, w in weights), NOTHING)
+        if limit.measure == "cvar":
+            y = max(y, self._density(weights, limit.level))
+            self.constant += y * ceiling
+        elif limit.measure == "worst_case":
+            self.constant += total * ceiling
+        else:
+            self._chance(limit, whose, weights, y, ceiling)
+        self._add(whose, weights)
+
+    def _density(self, weights: Sequence[tuple[int, Fraction]], level: float) -> Fraction:
+        """What weights must be divided by to be a density of the tail."""
+        share = Fraction(1.0 - level)
+        total = sum((w for _, w in weights), NOTHING)
+        return max([total, *(w * share / self._chance_of(leaf) for leaf, w in weights)])
+
+    def _chance(
+        self,
+        limit: RiskLimit,
+        whose: _Whose,
+        weights: Sequence[tuple[int, Fraction]],
+        y: Fraction,
+        ceiling: Fraction,
+    ) -> None:
+        """``loss <= budget + (most - budget) * over`` at a leaf; the chance of ``over`` has its limit."""
+        budget = Fraction(limit.budget)
+        budget += abs(budget) * EXCESS
+        self.constant += y * ceiling
+        most = self._most(whose, [leaf for leaf, _ in weights])
+        for leaf, weight in weights:
+            over = weight * (Fraction(most[leaf] * OUTWARD) - budget) - y * self._chance_of(leaf)
+            self.constant += weight * budget + max(over, NOTHING)
+
+    def _mean_risk(self, entry: Entry, weight: Fraction, level: float) -> None:
+        """No CVaR is below the mean under these weights; weights that are no density are brought down."""
+        weights = list(self._checked(entry))
+        needed = self._density(weights, level)
+        if needed > weight:
+            weights = [(leaf, w * weight / needed) for leaf, w in weights]
+        self._add(-1, weights)
+
+    def _add(self, whose: _Whose, weights: Sequence[tuple[int, Fraction]]) -> None:
+        at = self.at.setdefault(whose, defaultdict(dict))
+        sums = self.weights.setdefault(whose, Weights(len(self.outcomes)))
+        for number, weight in weights:
+            outcome, leaf = divmod(number, self.leaves)
+            at[outcome][leaf] = at[outcome].get(leaf, NOTHING) + weight
+            sums.add(outcome, weight)
+
+    # looking things up
+
+    def _find(self, entry: Entry) -> tuple[RiskLimit, int, _Whose]:
+        number, member = int(entry.about[0]), int(entry.about[1])
+        risk = self.round.instance.risk
+        if not 0 <= number < len(risk) or risk[number].measure != entry.word:
+            raise BadCertificate(f"risk limit {number} is no {entry.word}")
+        limit = risk[number]
+        size = {"network": 1, "operator": len(self.round.instance.operators)}.get(limit.scope, 0)
+        if not 0 <= member < size or limit.member not in (None, member):
+            raise BadCertificate(f"risk limit {number} is not about member {member}")
+        return limit, number, -1 if limit.scope == "network" else member
+
+    def _checked(self, entry: Entry) -> Iterator[tuple[int, Fraction]]:
+        """Weights of leaves that may come about."""
+        found: dict[int, Fraction] = {}
+        for number, weight in entry.weights:
+            if not 0 <= number < len(self.outcomes) * self.leaves:
+                raise BadCertificate(f"{entry.word} has no leaf {number}")
+            outcome, leaf = divmod(number, self.leaves)
+            chance = self.outcomes.probability[outcome] * self.outcomes.leaf_probability[leaf]
+            if weight and chance > 0.0:
+                found[number] = found.get(number, NOTHING) + Fraction(weight)
+        yield from found.items()
+
+    def _chance_of(self, number: int) -> Fraction:
+        outcome, leaf = divmod(number, self.leaves)
+        probability, behind = self.outcomes.probability, self.outcomes.leaf_probability
+        return Fraction(float(probability[outcome])) * Fraction(float(behind[leaf]))
+
+    def _ceiling(self, limit: RiskLimit, number: int, whose: _Whose) -> Fraction:
+        """What the measure may come to: rounding included, and never less than commitments alone take."""
+        stated = limit.probability if limit.measure == "chance" else limit.budget
+        ceiling = self.ceilings.get((number, max(whose, 0)), stated)
+        if not (math.isfinite(ceiling) and math.isfinite(limit.budget)):
+            raise BadCertificate(f"risk limit {number} has no budget")
+        room = Fraction(ceiling) + Fraction(ROW) * abs(Fraction(ceiling))
+        if not len(self.round.instance.commitments):
+            return room
+        alone = {seen: Outcome(chance) for seen, chance in self.rescues.what_is_seen([]).items()}
+        name = "network" if whose < 0 else self.round.instance.operators.ids[whose]
+        losses = self.rescues.losses(name, [], alone)
+        held = tail_value(losses, limit.measure, limit.level, limit.budget)
+        return max(room, Fraction(held * OUTWARD))
+
+    def _base(self, whose: _Whose, weights: Weights) -> Fraction:
+        """What commitments lose, weighted."""
+        held, slashing = self.round.instance.commitments, self.round.instance.claims.slashing
+        total = NOTHING
+        for k, operator in enumerate(held.operator.tolist()):
+            if whose in (-1, operator) and k < self.outcomes.lost.shape[1]:
+                fallen = np.flatnonzero(self.outcomes.lost[:, k])
+                total += Fraction(float(slashing[held.claim[k]])) * weights.over(fallen)
+        return total
+
+    def _most(self, whose: _Whose, leaves: Sequence[int]) -> dict[int, float]:
+        """The most that can be lost at leaves: of every task one executor, and the commitments."""
+        round_, held = self.round, self.round.instance.commitments
+        early = [o for o, able in enumerate(round_.eligible) if able and o in self.place]
+        early = [o for o in early if whose in (-1, round_.operator[o])]
+        up = [o for o in self.rescues.takes_up if whose in (-1, round_.operator[o])]
+        failed, behind, lost = self.outcomes.failed, self.outcomes.leaf_failed, self.outcomes.lost
+        at_stake = round_.instance.claims.slashing[held.claim].tolist()
+        mine = [k for k, v in enumerate(held.operator.tolist()) if whose in (-1, v)]
+        found = {}
+        for number in leaves:
+            outcome, leaf = divmod(number, self.leaves)
+            worst: dict[int, float] = defaultdict(float)
+            falling = [o for o in early if failed[outcome, self.place[o]]]
+            falling += [o for o in up if behind[leaf, self.late[o]]]
+            for offer in falling:
+                worst[round_.task[offer]] = max(worst[round_.task[offer]], round_.slashing[offer])
+            gone = [at_stake[k] for k in mine if lost[outcome, k]]
+            found[number] = math.fsum([*worst.values(), *gone])
+        return found
+
+    # what choices cost
+
+    def of_first(self, offer: int) -> Fraction:
+        """What the losses of a first-stage offer cost, before any rescue."""
+        cost = NOTHING
+        if offer in self.place:
+            for whose, weights in self.weights.items():
+                if whose in (-1, self.round.operator[offer]):
+                    fallen = np.flatnonzero(self.outcomes.failed[:, self.place[offer]])
+                    cost += weights.over(fallen)
+        return cost * Fraction(self.round.slashing[offer])
+
+    def of_rescue(self, offer: int, over: bool) -> Iterator[tuple[int, Fraction]]:
+        """What a rescue changes of that, outcome by outcome: above 0 where a success takes a loss away."""
+        slashing = Fraction(self.round.slashing[offer])
+        for whose, at in self.at.items():
+            if not slashing or whose not in (-1, self.round.operator[offer]):
+                continue
+            fails = self.outcomes.leaf_failed[:, self.late[offer]].tolist()
+            for outcome, weights in at.items():
+                mine = [w for leaf, w in weights.items() if fails[leaf] != over]
+                if mine:
+                    total = slashing * sum(mine, NOTHING)
+                    yield outcome, total if over else -total
