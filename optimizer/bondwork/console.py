@@ -246,6 +246,8 @@ class Watch:
 def watching(*, show: bool = True) -> Iterator[Watch]:
     """Watch a solve: progress on a terminal, SIGINT and SIGTERM end it with the best plan so far.
 
+    What was found is written inside: a signal that comes when the solve is done must not take it away.
+
     ``show`` false: whoever watches shows progress in a way of its own.
     """
     watch = Watch()

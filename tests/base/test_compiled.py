@@ -8,7 +8,9 @@ import stat
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -89,6 +91,17 @@ def test_a_folder_in_place_of_a_file_stops_nobody(folder):
     assert kernel(double)(3.0) == 6.0
 
 
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(folder):
+    assert kernel(double)(3.0) == 6.0
+    (file,) = kept(folder)
+    stamp, digests = compiled._stamp(double), kernel_files.digest_of(file.name)
+    assert kernel_files.read_entry(file.name, stamp) is not None
+    file.unlink()
+    os.mkfifo(file)
+    assert kernel_files.read_entry(file.name, stamp) is None
+    assert not kernel_files.is_entry(file.name, digests)
+
+
 def test_an_unreadable_pickle_with_a_right_digest_is_made_again(folder):
     assert kernel(double)(3.0) == 6.0
     (file,) = kept(folder)
@@ -128,6 +141,20 @@ def test_the_next_folder_serves_where_the_first_cannot_be_written(monkeypatch, t
     monkeypatch.setattr(kernel_files, "_PACKAGE", tmp_path)
     assert kernel(double)(3.0) == 6.0
     assert len(kept(folders[1])) == 1
+
+
+def test_a_full_disk_is_no_folder_to_write_to(folder, monkeypatch):
+    resource = pytest.importorskip("resource")
+    nowhere = KernelSet("nowhere", "nowhere:load")
+    monkeypatch.setattr(kernel_files, "cache_folders", lambda: [folder])
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        assert not nowhere.begin()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "written" in nowhere.why_not
+    assert list(folder.glob("*.tmp")) == []
 
 
 def test_what_lies_in_a_read_only_folder_is_read(monkeypatch, tmp_path, folder):
@@ -322,6 +349,33 @@ def test_a_set_that_cannot_be_compiled_elsewhere_is_compiled_here(tiny, monkeypa
     assert not tiny.begin()
     assert "no process" in tiny.why_not
     assert tiny.wait()
+
+
+def test_a_forked_process_waits_for_nobody_and_leaves_its_parents_process_alone(tiny, monkeypatch):
+    """Forked while its parent loads kernels and has some compiled."""
+    monkeypatch.setitem(compiled.KERNEL_SETS, tiny.name, tiny)
+    monkeypatch.setenv("TINY_SLEEP", "600")
+    assert tiny.begin()
+    child = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside a thread, from 3.12 on
+        holding, done = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with compiled._loading, tiny._beginning:
+                holding.set()
+                done.wait(60.0)
+
+        threading.Thread(target=hold, daemon=True).start()
+        holding.wait(60.0)
+        child = os.fork()
+        if child == 0:
+            free = compiled._loading.acquire(timeout=5.0) and tiny._beginning.acquire(timeout=5.0)
+            os._exit(0 if free and tiny._process is None else 1)
+        done.set()
+    assert os.waitpid(child, 0)[1] == 0
+    assert tiny._process.running
+    tiny._process.end()
 
 
 def test_waiting_ends_when_asked(tiny, monkeypatch):

@@ -386,6 +386,21 @@ def test_every_wrong_option_is_told_at_once():
     assert paths == {f"options.{name}" for name in given}
 
 
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("threads", 99_999_999_999),
+        ("random_seed", "4294967297"),
+        ("mip_max_nodes", 2**31),
+        ("time_limit", math.nan),
+        ("mip_rel_gap", ""),
+    ],
+)
+def test_a_number_that_highs_would_make_another_of_is_a_fault(name: str, given: Any):
+    with pytest.raises(bondwork.InvalidInput, match=f"options.{name}"):
+        set_options(construction.make_highs(), {}, {name: given})
+
+
 def test_options_that_write_or_change_the_meaning_are_forbidden():
     for name in FORBIDDEN_OPTIONS:
         with pytest.raises(bondwork.InvalidInput, match=f"options.{name}"):

@@ -85,6 +85,8 @@ def test_highs_is_always_told_a_number(monkeypatch: pytest.MonkeyPatch, cpus: in
         (Options(threads=2), 2),
         (Options(threads=2, highs={"threads": 5}), 5),
         (Options(threads=2, highs={"threads": "3"}), 3),
+        (Options(threads=2**31 - 1), 64),
+        (Options(highs={"threads": 100_000}), 64),
     ):
         highs = construction.make_highs()
         set_solve_options(highs, options)

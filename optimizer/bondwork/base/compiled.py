@@ -228,6 +228,9 @@ class KernelSet:
             if not self.ready():
                 self._list_files()
             self._loaded = True
+            if self._process is not None:
+                self._process.end()  # there is nothing left for it to do
+                self._process = None
             return time.perf_counter() - started
 
     def begin(self) -> bool:
@@ -281,6 +284,10 @@ class KernelSet:
         self.load()
         return True
 
+    def forget_process(self) -> None:
+        """Let go of what the process that this one was forked from has begun."""
+        self._beginning, self._process = threading.Lock(), None
+
     def _list_name(self) -> str:
         return f"{self.name}-{machine_key()}.list"
 
@@ -309,3 +316,15 @@ KERNEL_SETS = {
         KernelSet("reputation", "bondwork.reputation.loading:load_kernels"),
     )
 }
+
+
+def _begin_afresh() -> None:
+    """Begin a forked process with locks that nobody holds, and with no compile process of another's."""
+    global _loading  # noqa: PLW0603
+    _loading = threading.RLock()
+    for each in KERNEL_SETS.values():
+        each.forget_process()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_afresh)

@@ -71,6 +71,7 @@ class CompileProcess:
         if self._process.stdin is not None:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
+        atexit.unregister(self.end)
 
 
 def main(name: str, loader: str, parent: str) -> int:

@@ -37,6 +37,9 @@ _SHARED_MEMORY = Path("/dev/shm")
 #: Seconds after which a file that was not finished was left by a process that is no more.
 _ABANDONED = 3600.0
 
+#: Bytes of a large kernel.
+_LARGE = 2**19
+
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -50,17 +53,26 @@ def cache_folders() -> list[Path]:
     ``NUMBA_CACHE_DIR`` where it is set, the package's own, the user's cache, and a private one among the
     temporary files. Those that others could have written to are left out: what is read from them is run.
     """
-    folders = []
-    chosen = os.environ.get("NUMBA_CACHE_DIR")
-    if chosen:
-        # several installations may share it
-        place = hashlib.sha256(str(_PACKAGE).encode()).hexdigest()[:16]
-        folders.append(Path(chosen).absolute() / f"bondwork-{place}")
+    chosen = _chosen_folder()
+    folders = [] if chosen is None else [chosen]
     folders.append(_PACKAGE / "__pycache__" / "kernels")
     home = _user_cache()
     own = [] if home is None else [home / "bondwork" / "kernels"]
     own += [each / f"bondwork-{_user()}" / "kernels" for each in _temporary_folders()]
     return folders + [each for each in own if _is_private(each)]
+
+
+def _chosen_folder() -> Path | None:
+    """Our folder in the one that the user named."""
+    chosen = os.environ.get("NUMBA_CACHE_DIR")
+    if not chosen:
+        return None
+    # several installations may share it
+    place = hashlib.sha256(str(_PACKAGE).encode()).hexdigest()[:16]
+    try:
+        return Path(chosen).absolute() / f"bondwork-{place}"
+    except OSError:  # told from a working directory that is gone
+        return None
 
 
 def writable_folder() -> Path:
@@ -73,12 +85,10 @@ def writable_folder() -> Path:
     """
     for folder in cache_folders():
         # what is made here is for this user alone, but for the package's own and one that the user named
-        shared = "NUMBA_CACHE_DIR" in os.environ or folder.is_relative_to(_PACKAGE)
+        shared = folder.is_relative_to(_PACKAGE) or folder == _chosen_folder()
         try:
             _make(folder, 0o777 if shared else 0o700)
-            handle, name = tempfile.mkstemp(prefix="try-", suffix=".tmp", dir=folder)
-            os.close(handle)
-            Path(name).unlink()
+            _try(folder)
         except OSError:
             continue
         if shared or _is_private(folder):
@@ -87,6 +97,16 @@ def writable_folder() -> Path:
     raise Unwritable(
         errno.EROFS, "no folder for compiled code can be written to; NUMBA_CACHE_DIR names one", tried
     )
+
+
+def _try(folder: Path) -> None:
+    """Write as much as a large kernel takes, and remove it: an empty file fits on a full disk, too."""
+    handle, name = tempfile.mkstemp(prefix="try-", suffix=".tmp", dir=folder)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(bytes(_LARGE))
+    finally:
+        Path(name).unlink()
 
 
 def _make(folder: Path, mode: int) -> None:
@@ -181,10 +201,17 @@ def read_entry(name: str, stamp: bytes) -> bytes | None:
     """
     for folder in cache_folders():
         with contextlib.suppress(OSError):
-            found = _unpacked((folder / name).read_bytes(), stamp)
+            found = _unpacked(_content(folder / name), stamp)
             if found is not None:
                 return found
     return None
+
+
+def _content(path: Path) -> bytes:
+    """Read a file, and nothing that is none: a pipe would be waited for."""
+    if not path.is_file():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    return path.read_bytes()
 
 
 def _unpacked(data: bytes, stamp: bytes) -> bytes | None:
@@ -225,7 +252,7 @@ def digest_of(name: str) -> list[str]:
     found = []
     for folder in cache_folders():
         with contextlib.suppress(OSError):
-            found.append(hashlib.sha256((folder / name).read_bytes()).hexdigest())
+            found.append(hashlib.sha256(_content(folder / name)).hexdigest())
     return found
 
 

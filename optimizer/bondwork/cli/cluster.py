@@ -73,11 +73,12 @@ def import_mpi_sppy(
         decision, options = read_folder(folder, problem, watch)
         seconds = time.perf_counter() - start
         solution = carry_out(problem, decision, options, watch, ("hedging", "highs"), seconds)
-    text = solution.to_json()
-    if output is not None:
-        console.write(output, text)
-    if as_json:
-        console.hand_out(text)
-    else:
-        tables.print_solution(solution, written_to=output)
-    raise SystemExit(exit_code(solution))
+        watch.hide()
+        text = solution.to_json()
+        if output is not None:
+            console.write(output, text)
+        if as_json:
+            console.hand_out(text)
+        else:
+            tables.print_solution(solution, written_to=output)
+        raise SystemExit(exit_code(solution))

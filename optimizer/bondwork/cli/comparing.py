@@ -116,22 +116,24 @@ def compare(
         raise typer.BadParameter(f"--reference is {reference!r}, expected one of {', '.join(names)}")
     with console.watching() as watch:
         comparison = compare_study(study, jobs=jobs, journal=journal, observer=watch, tally=watch.tally)
-    if output is not None:
-        console.write(output, comparison.to_json())
-    if report is not None:
-        from bondwork.report.comparison_report import report_comparison
+        interrupted = watch.should_stop()
+        watch.hide()
+        if output is not None:
+            console.write(output, comparison.to_json())
+        if report is not None:
+            from bondwork.report.comparison_report import report_comparison
 
-        name = Path(files[0]).stem if len(files) == 1 and files[0] != "-" else ""
-        html = report_comparison(comparison, name=name, unit=_unit(study), reference=reference)
-        console.write(report, html)
-    if as_json:
-        console.hand_out(comparison.to_json())
-    else:
-        print_comparison(comparison, unit=_unit(study), reference=reference)
-    wrong = [f"disagreement: {each}" for each in comparison.disagreements()] + comparison.failures()
-    for each in wrong:
-        console.say(each)
-    raise SystemExit(130 if watch.should_stop() else 5 if wrong else 0)
+            name = Path(files[0]).stem if len(files) == 1 and files[0] != "-" else ""
+            html = report_comparison(comparison, name=name, unit=_unit(study), reference=reference)
+            console.write(report, html)
+        if as_json:
+            console.hand_out(comparison.to_json())
+        else:
+            print_comparison(comparison, unit=_unit(study), reference=reference)
+        wrong = [f"disagreement: {each}" for each in comparison.disagreements()] + comparison.failures()
+        for each in wrong:
+            console.say(each)
+        raise SystemExit(130 if interrupted else 5 if wrong else 0)
 
 
 def _study(files: list[str]) -> Study | None:

@@ -61,14 +61,15 @@ def roll(
             highs=highs_options(highs),
             observer=watch,
         )
-    text = rolled.to_json()
-    if output is not None:
-        console.write(output, text)
-    if as_json:
-        console.hand_out(text)
-    else:
-        print_rolled(rolled, written_to=output)
-    raise SystemExit(_exit_code(rolled))
+        watch.hide()
+        text = rolled.to_json()
+        if output is not None:
+            console.write(output, text)
+        if as_json:
+            console.hand_out(text)
+        else:
+            print_rolled(rolled, written_to=output)
+        raise SystemExit(_exit_code(rolled))
 
 
 def _exit_code(rolled: Rolled) -> int:

@@ -80,14 +80,15 @@ def saa(
         except Unfinished as reason:
             console.say(str(reason))
             raise SystemExit(_code(reason.status)) from None
-    report = report_saa(name, found)
-    if output is not None and str(output) != "-":
-        console.write(output, report.to_json())
-    if as_json or str(output) == "-":
-        console.hand_out(report.to_json())
-    else:
-        sys.stdout.write(_told(report))
-    raise SystemExit(4 if found.within is False else 0)
+        watch.hide()
+        report = report_saa(name, found)
+        if output is not None and str(output) != "-":
+            console.write(output, report.to_json())
+        if as_json or str(output) == "-":
+            console.hand_out(report.to_json())
+        else:
+            sys.stdout.write(_told(report))
+        raise SystemExit(4 if found.within is False else 0)
 
 
 def _sampler(files: list[str]) -> tuple[ProgramSampler, str]:

@@ -97,7 +97,7 @@ def solve(
     instance = beside_history(instance, history)
     if value and not (is_staged(instance) or has_rescues(instance)):
         raise typer.BadParameter("--value is for programs and rounds with recourse; this has one stage")
-    with console.keeping_unverified(output, as_json=as_json), console.watching() as watch:
+    with console.watching() as watch, console.keeping_unverified(output, as_json=as_json):
         plan = solve_round(
             instance,
             strategy=strategy,
@@ -116,26 +116,27 @@ def solve(
             observer=watch,
             begun=begun,
         )
-    text = plan.to_json()
-    if output is not None:
-        console.write(output, text)
-    if report is not None:
-        from bondwork.report.plan_report import report_plan
+        watch.hide()
+        text = plan.to_json()
+        if output is not None:
+            console.write(output, text)
+        if report is not None:
+            from bondwork.report.plan_report import report_plan
 
-        console.write(report, report_plan(instance, plan))
-    if as_json:
-        console.hand_out(text)
-    else:
-        tables.print_plan(instance, plan, written_to=output, explain=explain)
-        if is_staged(instance):
-            from bondwork.tables_horizon import print_periods
+            console.write(report, report_plan(instance, plan))
+        if as_json:
+            console.hand_out(text)
+        else:
+            tables.print_plan(instance, plan, written_to=output, explain=explain)
+            if is_staged(instance):
+                from bondwork.tables_horizon import print_periods
 
-            print_periods(instance, plan)
-        elif has_rescues(instance):
-            from bondwork.tables_rescues import print_rescues
+                print_periods(instance, plan)
+            elif has_rescues(instance):
+                from bondwork.tables_rescues import print_rescues
 
-            print_rescues(instance, plan)
-    raise SystemExit(exit_code(plan))
+                print_rescues(instance, plan)
+        raise SystemExit(exit_code(plan))
 
 
 def _solve_program(
@@ -155,7 +156,7 @@ def _solve_program(
     from bondwork.program.program_solving import solve_stochastic
 
     program = load_program(document)
-    with console.keeping_unverified(output, as_json=as_json), console.watching() as watch:
+    with console.watching() as watch, console.keeping_unverified(output, as_json=as_json):
         solution = solve_stochastic(
             program,
             options,
@@ -166,11 +167,12 @@ def _solve_program(
             certificate=proof,
             clock=Clock(options.time_limit, begun),
         )
-    text = solution.to_json()
-    if output is not None:
-        console.write(output, text)
-    if as_json:
-        console.hand_out(text)
-    else:
-        tables.print_solution(solution, written_to=output)
-    raise SystemExit(exit_code(solution))
+        watch.hide()
+        text = solution.to_json()
+        if output is not None:
+            console.write(output, text)
+        if as_json:
+            console.hand_out(text)
+        else:
+            tables.print_solution(solution, written_to=output)
+        raise SystemExit(exit_code(solution))

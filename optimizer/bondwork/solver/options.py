@@ -77,12 +77,28 @@ def set_options(
     for name, value in given.items():
         # HiGHS parses text for every type of option, but takes no whole number where it wants a fraction
         text = str(value).lower() if isinstance(value, bool) else str(value)
-        if name not in FORBIDDEN_OPTIONS and int(highs.setOptionValue(name, text)) != 0:
+        if name not in FORBIDDEN_OPTIONS and not _takes(highs, name, text):
             faults.append(Fault(f"options.{name}", preview(value), _EXPECTED))
     if faults:
         raise InvalidInput(faults)
     _, threads = highs.getOptionValue("threads")
     highs.setOptionValue("threads", thread_count(int(threads)))
+
+
+def _takes(highs: highspy.Highs, name: str, text: str) -> bool:
+    """Set an option; says whether HiGHS took what was meant.
+
+    It takes whole numbers that are too large for it and makes others of them, and takes what is not a number.
+    """
+    if int(highs.setOptionValue(name, text)) != 0:
+        return False
+    _, held = highs.getOptionValue(name)
+    if isinstance(held, bool | str):
+        return True
+    try:
+        return float(text) == float(held)
+    except ValueError:
+        return False
 
 
 def set_solve_options(highs: highspy.Highs, options: Options) -> None:

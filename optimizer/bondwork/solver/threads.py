@@ -24,9 +24,15 @@ if TYPE_CHECKING:
     import highspy
 
 
+#: HiGHS is told no more threads than this, or than there are CPUs: it makes them all at once, and one that
+#: the system has no room for ends the process.
+MOST_THREADS = 64
+
+
 def thread_count(asked: int) -> int:
     """Number of threads that HiGHS is told; where 0 is asked for, half of the CPUs, rounded up."""
-    return asked if asked > 0 else (usable_cpus() + 1) // 2
+    cpus = usable_cpus()
+    return min(asked, max(cpus, MOST_THREADS)) if asked > 0 else (cpus + 1) // 2
 
 
 def usable_cpus() -> int:
