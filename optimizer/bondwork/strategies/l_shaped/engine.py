@@ -131,15 +131,26 @@ class Engine:
             if self.whole:
                 self._branch(x)
         except Ended as end:
-            if end.status in ("infeasible", "dual_infeasible", "infeasible_or_unbounded"):
-                self.bound = -math.inf if end.status == "infeasible" else math.inf
-            return end.status, end.note
+            return self._ended(end.status), end.note
         except Interrupted:
             return "interrupted", ""
         except ProcessFailure as failure:
             self.team.close()
             return "other_error", str(failure)
         return "optimal", ""
+
+    def _ended(self, status: Status) -> Status:
+        """Why it ended, in view of what was found: nothing is best where there is always something better."""
+        if status == "infeasible" and self.best is not None:
+            return "numerical_error"
+        if status in ("dual_infeasible", "infeasible_or_unbounded"):
+            if self.best is not None:  # feasible, so no proof of either but of one
+                status = "dual_infeasible"
+            self.best, self.value, self.y = None, -math.inf, None
+            self.bound = math.inf
+        elif status == "infeasible":
+            self.bound = -math.inf
+        return status
 
     # --- what both phases need ---------------------------------------------------------------------------
 
