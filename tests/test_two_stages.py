@@ -19,7 +19,7 @@ from bondwork.problem.generate import generate_round
 from bondwork.problem.rescues import find_rescues, has_rescues
 from bondwork.program.redelegation import observe
 from bondwork.uncertainty.first_stage import LEAVES
-from two_stage_oracle import Oracle, documents
+from two_stage_oracle import Oracle, documents, documents_far_apart
 
 
 def toy(**changes: Any) -> dict[str, Any]:
@@ -397,3 +397,39 @@ def test_a_conflict_of_both_stages_names_limits_as_the_round_does(
     assert set(plan.conflict.limits) == {"task t required", *named}
     assert plan.conflict.minimal
     assert bondwork.verify(bondwork.load(document), plan)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(documents_far_apart())
+def test_collateral_counts_to_the_last_unit_in_both_stages(document: dict[str, Any]) -> None:
+    instance = bondwork.load(document)
+    assume(has_rescues(instance))
+    expected = Oracle(document).best()
+    plan = bondwork.solve(instance, mip_rel_gap=0.0)
+    assert not any("repaired" in note for note in plan.provenance.notes)
+    if expected is None:
+        assert plan.status == "infeasible"
+    else:
+        assert plan.objective == pytest.approx(expected, abs=1e-6)
+        assert plan.bound == pytest.approx(expected, abs=1e-6)
+        assert bondwork.verify(instance, plan)
+
+
+@pytest.mark.parametrize("strategy", ["extensive", "l-shaped", "greedy", "relaxation", "expected-value"])
+def test_a_unit_more_than_there_is_does_not_fit(strategy: str) -> None:
+    # 1e18 and 1 into 1e18, by two rescues, and by one of them and the first stage
+    whole = 10**18
+    offers = [{"task": a, "coprocessor": "cheap", "bid": 1, "success_probability": 0.5} for a in ("t", "u")]
+    late = {"stage": 2, "coprocessor": "sure", "bid": 3, "success_probability": 1.0}
+    offers += [late | {"task": "t", "collateral": whole}, late | {"task": "u", "collateral": 1}]
+    document = toy(offers=offers, coprocessors=[{"id": "cheap"}, {"id": "sure", "free_collateral": whole}])
+    plan = solved(document, strategy=strategy)
+    exact = strategy in ("extensive", "l-shaped")  # as by hand: one rescue fits
+    assert plan.objective is not None
+    assert plan.objective == pytest.approx(7.25) if exact else 5.0 <= plan.objective <= 7.25
+    assert not any("repaired" in note for note in plan.provenance.notes)
+    early = {"task": "u", "coprocessor": "sure", "bid": 0, "success_probability": 0.5, "collateral": 1}
+    both = solved(document | {"offers": [*offers[:1], early, *offers[2:3]]}, strategy=strategy)
+    taken = [sum(int(a.collateral) for a in [*both.assignments, *node.assignments]) for node in both.recourse]
+    assert max(taken) <= whole
+    assert not any("repaired" in note for note in both.provenance.notes)

@@ -108,6 +108,24 @@ def documents(draw: st.DrawFn, *, risk: bool | None = None) -> Document:
     return document
 
 
+#: Collateral as a ledger in wei has it: next to some amounts others are nothing to a solver.
+FAR_APART = (1, 2, 3, 10**9, 5 * 10**17, 10**18, 2 * 10**18)
+
+
+@st.composite
+def documents_far_apart(draw: st.DrawFn, *, risk: bool | None = None) -> Document:
+    """Rounds as `documents` whose collateral is 1 here and 1e18 there."""
+    document = draw(documents(risk=risk))
+    document["terms"] = {}
+    for each in document["offers"]:
+        each["collateral"] = draw(st.sampled_from(FAR_APART))
+    for each in document["coprocessors"]:
+        each["free_collateral"] = draw(st.sampled_from(FAR_APART))
+    for each in document["tasks"]:
+        each["minimum_collateral"] = 0
+    return document
+
+
 class Oracle:
     """Facts of a document, and the best policy."""
 
@@ -161,7 +179,10 @@ class Oracle:
             mine = [each for each in everything if each["coprocessor"] == c["id"]]
             if sum(each["work"]["cpu"] for each in mine) > c["capacity"]["cpu"] + SLACK:
                 return False
-            if sum(each["collateral"] for each in mine) > c["free_collateral"] + SLACK:
+            locked, free = sum(each["collateral"] for each in mine), c["free_collateral"]
+            # whole amounts of Python are exact, of any size
+            exact = isinstance(locked, int) and isinstance(free, int)
+            if locked > free + (0 if exact else SLACK):
                 return False
             ends = [self.tasks[each["task"]].get("deadline", math.inf) for each in mine]
             for end in ends if c["serial"] else []:

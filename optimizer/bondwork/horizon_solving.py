@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+from functools import partial
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from bondwork.base.clock import Clock
 from bondwork.contracts import ProgramDecision
@@ -15,17 +18,20 @@ from bondwork.plan.plan import Conflict
 from bondwork.program.horizon import horizon_program, kept_apart
 from bondwork.program.horizon_greedy import decide_greedily
 from bondwork.program.horizon_luck import with_luck
+from bondwork.program.horizon_money import HorizonLedger
 from bondwork.program.program_solving import carry_out, solve_stochastic
+from bondwork.program.staged_money import MOST_ROUNDS, find_covers, with_covers
 from bondwork.registry import find_formulation, find_program_strategy
 from bondwork.rehearsing import TOO_SHORT
 from bondwork.risk.assessment import assess
 from bondwork.settings import read_settings
 from bondwork.solver.solving import solve_program
-from bondwork.uncertainty.horizon import horizon_tree
+from bondwork.uncertainty.horizon import ENDED, horizon_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
+    from bondwork.arrays import IntArray
     from bondwork.contracts import Observer, Options, Status
     from bondwork.plan.plan import Plan
     from bondwork.problem.instance import Instance
@@ -104,24 +110,16 @@ def solve_horizon(
     # explaining and verifying draw the tree, and write what follows from it, again
     again = _BESIDES + built - start + instance.read_seconds
     watch = Told(observer, unit=made.unit)
-    solution = None
-    if clock.limited and clock.elapsed + again > 0.5 * clock.limit:
-        solution = _greedy(made, options, watch, (strategy, formulation), clock)
-    if solution is None:
-        solution = solve_stochastic(
-            made.program,
-            options,
-            watch,
-            strategy=strategy,
-            formulation=formulation,
-            all_nodes=True,
-            certificate="none",
-            value=value,
-            informed=lambda: with_luck(made),
-            clock=_for_strategy(clock, _AGAIN * again),
-        )
-    if solution.solution == "none" and solution.status in _CUT_SHORT:
-        solution = _greedy(made, options, watch, (strategy, formulation), clock, solution) or solution
+    walk = partial(
+        _decided,
+        options=options,
+        observer=watch,
+        how=(strategy, formulation),
+        value=value,
+        clock=clock,
+        again=again,
+    )
+    made, solution = _exactly(made, walk, clock)
     if solution.stochastic is not None:
         known = "ws knows the amounts and outcomes of the tree: those that a later decision could see"
         worth = solution.stochastic.model_copy(update={"notes": [known, *solution.stochastic.notes]})
@@ -151,6 +149,61 @@ def solve_horizon(
         }
     )
     return plan.model_copy(update={"timing": timing})
+
+
+def _exactly(
+    made: HorizonProgram, decided: Callable[[HorizonProgram], ProgramSolution], clock: Clock
+) -> tuple[HorizonProgram, ProgramSolution]:
+    """Decide again and again, until collateral and stake hold to the last unit at every node."""
+    ledger = HorizonLedger(made)
+    for _ in range(MOST_ROUNDS):
+        solution = decided(made)
+        chosen = chosen_by_node(made, solution)
+        values = [
+            np.isin(_columns_of(made, node), each).astype(np.float64) for node, each in enumerate(chosen)
+        ]
+        covers = find_covers(made.program, ledger, values) if chosen else []
+        if not covers or (clock.limited and clock.left() <= 0.0):
+            break
+        made = dataclasses.replace(made, program=with_covers(made.program, covers))
+    return made, solution
+
+
+def _columns_of(made: HorizonProgram, node: int) -> IntArray:
+    point = int(made.tree.period[node])
+    return np.zeros(0, dtype=np.int64) if point == ENDED else made.columns[point]
+
+
+def _decided(
+    made: HorizonProgram,
+    *,
+    options: Options,
+    observer: Observer,
+    how: tuple[str, str],
+    value: bool,
+    clock: Clock,
+    again: float,
+) -> ProgramSolution:
+    """Decide by a strategy, or greedily where it has too little time or comes to nothing."""
+    solution = None
+    if clock.limited and clock.elapsed + again > 0.5 * clock.limit:
+        solution = _greedy(made, options, observer, how, clock)
+    if solution is None:
+        solution = solve_stochastic(
+            made.program,
+            options,
+            observer,
+            strategy=how[0],
+            formulation=how[1],
+            all_nodes=True,
+            certificate="none",
+            value=value,
+            informed=lambda: with_luck(made),
+            clock=_for_strategy(clock, _AGAIN * again),
+        )
+    if solution.solution == "none" and solution.status in _CUT_SHORT:
+        solution = _greedy(made, options, observer, how, clock, solution) or solution
+    return solution
 
 
 def _for_strategy(clock: Clock, later: float) -> Clock:

@@ -38,7 +38,9 @@ from bondwork.program.redelegation import (
 )
 from bondwork.program.rescue_assessment import assess_rescues, in_sample_objective, measure_fresh
 from bondwork.program.rescue_evaluation import evaluate_rescues
+from bondwork.program.rescue_money import covers_of, with_further_covers, without_excess
 from bondwork.program.rescue_proof import entries_of as multipliers_of
+from bondwork.program.staged_money import MOST_ROUNDS
 from bondwork.program.stochastic_value import stochastic_value
 from bondwork.program.two_stage_search import is_large, search
 from bondwork.registry import load_strategy, strategy_names
@@ -47,7 +49,7 @@ from bondwork.settings import read_settings
 from bondwork.strategies.extensive import Extensive
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from bondwork.arrays import FloatArray, IntArray
     from bondwork.contracts import Formulation, Observer, Options, Strategy
@@ -55,7 +57,9 @@ if TYPE_CHECKING:
     from bondwork.plan.plan import Plan
     from bondwork.problem.instance import Instance
     from bondwork.program.contingency import FreshRecourse
+    from bondwork.program.extensive import ExtensiveForm
     from bondwork.program.program import Program
+    from bondwork.program.stochastic import StochasticProgram
     from bondwork.risk.assessment import Assessment
 
 #: Seconds that the second stage of what was found, and its evaluation, have in any case.
@@ -288,7 +292,8 @@ class TwoStageRoad:
                 break
             model = found.model
             limited = _tightened(self.instance, factors)
-            again = self._walk(redelegate(limited, model.first, model.outcomes, model.rescues))
+            tighter = redelegate(limited, model.first, model.outcomes, model.rescues, covers=model.covers)
+            again = self._walk(tighter)
             if again.plan is None:
                 notes.append(f"calibration gave up: tightened limits ended with {again.decision.status}")
                 break
@@ -334,22 +339,13 @@ class TwoStageRoad:
     def _together(self, model: Redelegation, strategy: Any) -> _FirstStage:
         """Decide both stages, again where a solution sees what nobody observes."""
         added, rounds = 0, 0
-        proofs: tuple[tuple[Entry, ...], ...] = ()
         write = getattr(self.formulation, "extensive_form", extensive_form)
         watch = self._watch(model)
         if hasattr(strategy, "write"):
             strategy.write = write
         while True:
             left = dataclasses.replace(self.options, time_limit=max(self.ends - time.perf_counter(), 0.0))
-            decision: ProgramDecision
-            if isinstance(strategy, Extensive) and is_large(model):
-                compact = redelegate(model.instance, model.first, model.outcomes, model.rescues, compact=True)
-                decision, form = search(compact, left, watch, write)
-                if decision.row_duals is not None:
-                    proofs = (tuple(multipliers_of(compact, form, decision.row_duals)),)
-            else:
-                decision = strategy.solve_program(model.program, left, watch)
-            decision = _in_currency(decision, model)
+            model, decision, proofs = self._exactly(model, strategy, left, watch, write)
             if decision.root is None:
                 return _FirstStage(model, decision, None, proofs)
             x = np.round(decision.root[: model.first.choices])
@@ -370,6 +366,36 @@ class TwoStageRoad:
             note = f"{added} rows added in {rounds} rounds that keep decisions from what nobody observes"
             decision = dataclasses.replace(decision, notes=(*decision.notes, note))
         return _FirstStage(model, decision, x, proofs)
+
+    def _exactly(
+        self,
+        model: Redelegation,
+        strategy: Any,
+        options: Options,
+        observer: Observer,
+        write: Callable[[StochasticProgram], ExtensiveForm],
+    ) -> tuple[Redelegation, ProgramDecision, tuple[tuple[Entry, ...], ...]]:
+        """Decide both stages until collateral and stake hold to the last unit in both."""
+        proofs: tuple[tuple[Entry, ...], ...] = ()
+        for _ in range(MOST_ROUNDS):
+            decision: ProgramDecision
+            if isinstance(strategy, Extensive) and is_large(model):
+                of = model.instance, model.first, model.outcomes, model.rescues
+                compact = redelegate(*of, compact=True, covers=model.covers)
+                decision, form = search(compact, options, observer, write)
+                if decision.row_duals is not None:
+                    proofs = (tuple(multipliers_of(compact, form, decision.row_duals)),)
+            else:
+                decision = strategy.solve_program(model.program, options, observer)
+            if decision.root is None:
+                break
+            covers = covers_of(model, np.round(decision.root), [*(decision.nodes or [])[1:]])
+            left = max(self.ends - time.perf_counter(), 0.0)
+            if not covers or left <= 0.0:
+                break
+            model = with_further_covers(model, covers)
+            options = dataclasses.replace(options, time_limit=left)
+        return model, _in_currency(decision, model), proofs
 
     def _watch(self, model: Redelegation) -> Observer:
         """Who is told what a strategy says of a model."""
@@ -394,13 +420,21 @@ class TwoStageRoad:
     ) -> tuple[Redelegation, SecondStage]:
         """The best second stage for what is seen of the chosen first stage; at least what is known of it."""
         seen, which = model.outcomes.seen(_chosen(model.first, x))
-        settled = redelegate(model.instance, model.first, seen, model.rescues)
+        settled = redelegate(model.instance, model.first, seen, model.rescues, covers=model.covers)
         known = None
         if decision.nodes is not None:
             known = _known(model, decision.nodes, which, len(seen))
         left = self._grace(self.second_ends, self.most.second)
         options = dataclasses.replace(self.options, time_limit=left, mip_rel_gap=0.0)
-        second = decide_second_stage(settled, x, options, self.observer, known)
+        for _ in range(MOST_ROUNDS):
+            second = decide_second_stage(settled, x, options, self.observer, known)
+            covers = [] if second.rescued is None else covers_of(settled, x, list(second.rescued))
+            if not covers or second.status != "optimal":
+                break
+            settled = with_further_covers(settled, covers)
+            options = dataclasses.replace(options, time_limit=self._grace(self.second_ends, self.most.second))
+        if second.rescued is not None and covers:
+            second = dataclasses.replace(second, rescued=without_excess(settled, x, second.rescued))
         if second.status != "optimal" and known is not None and len(model.program.linking):
             some = [each for each in (second.rescued, known) if each is not None]
             kept = [each for each in some if _keeps(settled, x, each)]

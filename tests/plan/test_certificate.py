@@ -9,12 +9,15 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import bondwork
 from bondwork.plan.certificate import BadCertificate, Entry, read_entries, write_entries
+from bondwork.plan.recount import Account
+from bondwork.plan.recount_grid import slack_of_losses, slack_of_sum
 from certificate_oracle import Proof
 from oracle import Oracle
 from people_rounds import people_round
@@ -75,9 +78,9 @@ def test_no_plan_of_a_round_as_people_write_them_beats_its_certificate(kind, mon
 
     for seed in range(500, 512):
         document = people_round(random.Random(f"{kind} {seed}"), kind)
-        known: dict[int, Any] = {}
+        instance, known = bondwork.load(document), dict[int, Any]()
         for strategy in certificates.STRATEGIES:
-            assert certificates.faults_of(document, strategy, Counter(), known) == [], (seed, strategy)
+            assert certificates.faults_of(document, instance, strategy, Counter(), known) == [], seed
 
 
 def three_tasks() -> dict[str, Any]:
@@ -240,3 +243,43 @@ def test_entries_read_as_they_were_written(entries):
 def test_what_is_no_array_of_entries_is_refused():
     with pytest.raises(BadCertificate):
         read_entries([0.5])
+
+
+@given(
+    st.lists(st.integers(0, 40), min_size=1, max_size=6),
+    st.integers(0, 60),
+    st.sampled_from([Fraction(1), Fraction(1, 10), Fraction(1, 1000), Fraction(10) ** 18]),
+)
+def test_sums_of_numbers_with_few_digits_never_lie_in_the_tolerance(whole, limit, unit):
+    """What `verify` lets pass exceeds a limit by no more than the slack that a bound counts with."""
+    amounts = [float(each * unit) for each in whole]
+    most = float(limit * unit)
+    slack = slack_of_sum(np.array([*amounts, most]), Fraction(most))
+    account = Account(most, amounts)
+    if account.excess() <= account.tolerance():
+        assert sum(map(Fraction, amounts)) <= Fraction(most) + slack
+    assert slack <= Fraction(most) / 10**14
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.integers(0, 100)), min_size=1, max_size=5),
+    st.integers(1, 60),
+    st.sampled_from([Fraction(1), Fraction(1, 100), Fraction(10) ** 18]),
+)
+def test_expected_losses_in_per_cents_never_lie_in_the_tolerance(lost, limit, unit):
+    slashing = np.array([float(amount * unit) for amount, _ in lost])
+    p = np.array([float(Fraction(chance, 100)) for _, chance in lost])
+    most = float(limit * unit)
+    slack = slack_of_losses(slashing, p, 1, np.array([most]), Fraction(most))
+    account = Account(most, (slashing * (1.0 - p)).tolist())
+    exact = sum(Fraction(s) * (1 - Fraction(q)) for s, q in zip(slashing.tolist(), p.tolist(), strict=True))
+    if account.excess() <= account.tolerance():
+        assert exact <= Fraction(most) + slack
+    assert slack <= Fraction(sum(slashing) + most) / 10**14
+
+
+def test_odd_numbers_keep_the_tolerance():
+    amounts = np.array([1.0 / 3.0, 2.0 / 3.0, 1.0])
+    assert slack_of_sum(amounts, Fraction(1)) > Fraction(1, 10**9)
+    chances = slack_of_losses(np.array([3.0]), np.array([1.0 / 3.0]), 1, np.array([1.0]), Fraction(1))
+    assert chances > Fraction(1, 10**9)

@@ -88,6 +88,32 @@ def test_a_price_of_a_limit_that_nothing_reaches():
     assert any("price" in each for each in refusals("market", change))
 
 
+@pytest.mark.parametrize("name", ["worth", "task_price", "margin", "runner_up"])
+def test_an_explanation_that_does_not_follow_from_the_prices(name: str):
+    """Each of them is refused by name; a task's price has an interval, which 1000 is outside of."""
+    for number, each in enumerate(plan_of("market").assignments):
+        why = each.explanation
+        if why is None or (name == "runner_up" and not why.runner_up):
+            continue
+
+        def change(plan: Plan, number: int = number) -> None:
+            told = plan["assignments"][number]["explanation"]
+            made_up = {"worth": told["worth"] + 1.0, "task_price": 1000.0, "margin": 77.0, "runner_up": []}
+            told[name] = made_up[name]
+            if name == "runner_up":  # to leave it is said to be next best
+                told |= {"operator": None, "margin": told["worth"]}
+
+        what = "next best" if name == "runner_up" else name
+        assert any(fault.startswith(f"{what} of {each.task}") for fault in refusals("market", change))
+
+
+def test_an_explanation_without_prices():
+    def change(plan: Plan) -> None:
+        plan |= {"prices": [], "prices_from": None}
+
+    assert any("explanation of" in each for each in refusals("market", change))
+
+
 @pytest.mark.parametrize("kind", ["two stages", "periods"])
 @pytest.mark.parametrize(
     ("what", "change"),

@@ -444,8 +444,8 @@ def leaves(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str |
 
 def is_free(path: tuple[str | int, ...]) -> bool:
     is_price = path[0] == "prices" and path[-1] == "price"
-    # what is worked out from prices is as free as they are; names in explanations are not
-    is_price |= "explanation" in path and path[-1] in ("worth", "task_price", "margin")
+    # between a task's second best choice and its best, any price of it is one
+    is_price |= "explanation" in path and path[-1] == "task_price"
     return is_price or any(path[: len(free)] == free for free in FREE)
 
 

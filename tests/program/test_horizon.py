@@ -11,7 +11,7 @@ from bondwork.program.horizon import horizon_program
 from bondwork.program.horizon_luck import with_luck
 from bondwork.program.program_solving import solve_stochastic
 from bondwork.uncertainty.horizon import horizon_tree
-from horizon_oracle import best_policy, staged_rounds
+from horizon_oracle import best_policy, rounds_far_apart, staged_rounds
 
 FEW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -25,6 +25,36 @@ def test_the_solver_finds_the_best_policy_that_uses_what_it_sees(document):
         assert plan.status == "infeasible"
     else:
         assert plan.objective == pytest.approx(expected, abs=1e-6)
+
+
+@FEW
+@given(rounds_far_apart())
+def test_collateral_counts_to_the_last_unit_at_every_node(document):
+    expected = best_policy(document)
+    plan = bondwork.solve(bondwork.load(document), mip_rel_gap=0.0)
+    assert not any("repaired" in note for note in plan.provenance.notes)
+    if expected is None:
+        assert plan.status == "infeasible"
+    else:
+        assert plan.objective == pytest.approx(expected, abs=1e-6)
+        assert plan.bound >= expected - 1e-6
+
+
+@pytest.mark.parametrize("strategy", ["extensive", "l-shaped", "expected-value", "saa"])
+def test_a_unit_more_than_there_is_does_not_fit(strategy):
+    # 1e18 + 1 into 1e18: now, later, and now with what is still held later
+    whole = 10**18
+    tasks = [TASK, {"id": "u", "operator": "op", "reward": 3}]
+    offers = [offer(collateral=whole, duration=500), offer(task="u", collateral=1, duration=500)]
+    later = {"id": "a", "at": 60, "tasks": tasks, "offers": offers}
+    room = [{"id": "cp", "free_collateral": whole}]
+    plan = solved(document(later, tasks=tasks, offers=offers, coprocessors=room), strategy=strategy)
+    assert plan.verified
+    assert not any("repaired" in note for note in plan.provenance.notes)
+    everything = [*plan.assignments, *(each for node in plan.recourse for each in node.assignments)]
+    assert sum(int(each.collateral) for each in everything) <= whole
+    if strategy == "extensive":
+        assert plan.objective == pytest.approx(0.75 * 4 if everything[0].collateral > 1 else 2 * 0.75 * 3)
 
 
 TASK = {"id": "t", "operator": "op", "reward": 4}

@@ -213,7 +213,7 @@ def test_infeasibility_is_proven() -> None:
     sha = solution.provenance.model_copy(update={"input_sha256": feasible.sha256})
     claim = solution.model_copy(update={"provenance": sha})
     refused = verify_solution(feasible, claim)
-    assert [each.what for each in refused.violations] == ["certificate"]
+    assert [each.what for each in refused.violations] == ["certificate", "status"]
     # without its proof it is somebody's word
     silent = verify_solution(program, solution.model_copy(update={"certificate": None}))
     assert silent and silent.unchecked == ("infeasibility: not proven",)

@@ -93,12 +93,12 @@ def with_bound(plan: Plan, recount: BoundProof, known: Iterable[Sequence[Entry]]
     proven = round_up(bound)
     if not np.isfinite(proven):
         raise Uncheckable("the bound is beyond the range of numbers")
-    if plan.objective is not None:
-        proven = max(proven, plan.objective)
     update: dict[str, object] = {}
     stated = plan.bound
-    if stated is None or proven < stated:
-        stated = proven
+    # the plan's own sum, rounded, may be a hair above what is proven of it without rounding
+    most = proven if plan.objective is None else max(proven, plan.objective)
+    if stated is None or most < stated:
+        stated = most
         update["bound"] = stated
         update["gap"] = None if plan.objective is None else gap(plan.objective, stated)
         if plan.stochastic is not None:

@@ -29,7 +29,7 @@ from bondwork.plan.recount_tail_prices import TailPrices
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from bondwork.arrays import FloatArray
+    from bondwork.arrays import BoolArray, FloatArray
     from bondwork.plan.certificate import Entry
     from bondwork.plan.recount import Recount
 
@@ -95,7 +95,8 @@ class BoundRecount:
         bound = self._evaluate(entries, earning=False)
         return bound is None or bound < 0
 
-    def _evaluate(self, entries: Sequence[Entry], *, earning: bool) -> Fraction | None:
+    def priced(self, entries: Sequence[Entry], *, earning: bool = True) -> tuple[Fraction, PricedColumns]:
+        """Return what a bound is made of: what is added whatever is chosen, and the teams at their prices."""
         if any(each.node for each in entries):
             raise BadCertificate("the round has one stage, and no nodes")
         instance = self.round.instance
@@ -110,8 +111,18 @@ class BoundRecount:
             cost = instance.tasks.unassigned_cost.tolist()
             open_ = (Fraction(each) for task, each in enumerate(cost) if task not in self.round.committed)
             constant -= share * sum(open_, NOTHING)
-        gains = self._gains(PricedColumns(self.columns, prices, tails, share))
+        return constant, PricedColumns(self.columns, prices, tails, share)
+
+    def _evaluate(self, entries: Sequence[Entry], *, earning: bool) -> Fraction | None:
+        constant, priced = self.priced(entries, earning=earning)
+        gains = self._gains(priced)
         return None if gains is None else constant + gains
+
+    def required(self) -> BoolArray:
+        """Tasks that somebody must do. Shape (T,)."""
+        required: BoolArray = self.round.instance.tasks.required.copy()
+        required[list(self.round.committed)] = False
+        return required
 
     # limits
 
@@ -159,8 +170,7 @@ class BoundRecount:
         """Sum over tasks of what the best team is worth; ``None`` where a required task has none."""
         instance, columns = self.round.instance, self.columns
         tasks = len(instance.tasks)
-        required = instance.tasks.required.copy()
-        required[list(self.round.committed)] = False
+        required = self.required()
         has_team = np.zeros(tasks, dtype=bool)
         has_team[columns.task] = True
         if np.any(required & ~has_team):

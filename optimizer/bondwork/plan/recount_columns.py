@@ -49,7 +49,7 @@ class Columns:
     recount
         The round.
     rooms
-        What its limits leave: teams that do not fit by themselves are left out.
+        What its limits leave: teams that do not fit by themselves are left out. ``None``: none is.
 
     Attributes
     ----------
@@ -59,11 +59,12 @@ class Columns:
         Shape (n,). Task of each column.
     """
 
-    def __init__(self, recount: Recount, rooms: Rooms) -> None:
+    def __init__(self, recount: Recount, rooms: Rooms | None) -> None:
         self.round = recount
         instance = recount.instance
         eligible = np.flatnonzero(np.array(recount.eligible, dtype=bool))
-        eligible = eligible[~rooms.too_large(eligible)]
+        if rooms is not None:
+            eligible = eligible[~rooms.too_large(eligible)]
         several = instance.tasks.replicas[instance.offers.task[eligible]] > 1
         singles = eligible[~several]
         teams: list[tuple[int, ...]] = []
@@ -141,14 +142,15 @@ class PricedColumns:
     def rough(self) -> tuple[FloatArray, FloatArray]:
         """Worth of every column, and a bound on its error. Shapes (n,)."""
         with np.errstate(all="ignore"):
-            worth, size, terms = self._sums()
+            worth, size, terms = self.sums()
             error = (terms + TERM_ERROR) * np.finfo(float).eps * size + 1e-300
             error += self._ledger_rounding()
         bad = ~(np.isfinite(worth) & np.isfinite(error))
         worth[bad], error[bad] = 0.0, np.inf
         return worth, error
 
-    def _sums(self) -> tuple[FloatArray, FloatArray, int]:
+    def sums(self) -> tuple[FloatArray, FloatArray, int]:
+        """Worth of every column, the sum of the sizes of its terms, and how many these are at most."""
         columns, instance = self.columns, self.round.instance
         offers, claims = instance.offers, instance.claims
         claim, member = offers.claim[columns.first], columns.member

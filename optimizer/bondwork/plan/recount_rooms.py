@@ -1,13 +1,15 @@
 """What a round's limits leave beside its commitments, exactly, for `verify`.
 
-Work, durations and expected losses may exceed a limit by the tolerance of rows, which is counted in: a bound
-then holds for every plan that `verify` lets pass. Money is counted as a ledger does and has no tolerance.
+Work, durations and expected losses may exceed a limit by the tolerance of rows, which is counted in where any
+sum lies within it (`bondwork.plan.recount_grid`): a bound then holds for every plan that `verify` lets pass.
+Money is counted as a ledger does and has no tolerance.
 """
 
 from __future__ import annotations
 
 import math
 from fractions import Fraction
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +18,7 @@ from bondwork.base.money import all_in_units, in_units
 from bondwork.base.tolerances import ROW
 from bondwork.plan.certificate import BadCertificate
 from bondwork.plan.recount_exact import blame_of, ledger, success_of
+from bondwork.plan.recount_grid import SHARE, slack_of_losses, slack_of_sum
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,6 +55,8 @@ class Rooms:
     ) -> None:
         self.round = recount
         self.ceilings = ceilings or {}
+        #: Whether amounts of a second stage are in the sums: whole ones now say nothing about those.
+        self.staged = len(later) > 0
         self.deadlines = {c: set(times) for c, times in recount.deadlines.items()}
         for offer in later:
             c, due = recount.coprocessor[offer], recount.deadline[recount.task[offer]]
@@ -113,7 +118,10 @@ class Rooms:
             case "capacity" | "own_capacity":
                 owners = coprocessors if entry.word == "capacity" else operators
                 who, k = _place(about[0], len(owners.ids)), _place(about[1], len(instance.resources))
-                return entry.word, (who, k), self._left(float(owners.capacity[who, k]), self._work(entry))
+                bound = float(owners.capacity[who, k])
+                held, taken = self._work(entry), self.by_executor(entry.word, who)
+                slack = self._slack(bound, held, instance.offers.work[taken, k])
+                return entry.word, (who, k), self._left(bound, held, slack)
             case "collateral":
                 c = _place(about[0], len(coprocessors.ids))
                 if any(r.measure == "solvency" and r.member in (None, c) for r in instance.risk):
@@ -128,8 +136,12 @@ class Rooms:
                 c = _place(about[0], len(coprocessors.ids))
                 if about[1] not in self.deadlines.get(c, ()):
                     raise BadCertificate(f"coprocessor {c} has no deadline {about[1]:g}")
-                since = Fraction(float(about[1])) - Fraction(self.round.free_from[c])
-                return entry.word, (c, float(about[1])), since + abs(since) * Fraction(ROW)
+                end, free = float(about[1]), self.round.free_from[c]
+                since = Fraction(end) - Fraction(free)
+                durations = instance.offers.duration[self.by_executor("deadline", c)]
+                amounts = np.concatenate([durations, [end, free]])
+                slack = abs(since) * SHARE if self.staged else slack_of_sum(amounts, abs(since))
+                return entry.word, (c, end), since + slack
         return self._expected(entry)
 
     def _expected(self, entry: Entry) -> tuple[str, tuple[int | float, ...], Fraction]:
@@ -144,14 +156,59 @@ class Rooms:
             raise BadCertificate(f"risk limit {number} is not about member {member}")
         held = self._held_losses(limit.scope, member)
         budget = self.ceilings.get((number, member), limit.budget)
-        return f"expected {limit.scope}", (member,), self._left(budget, held)
+        slack = self._slack_of_losses(limit.scope, member, budget, held)
+        return f"expected {limit.scope}", (member,), self._left(budget, held, slack)
 
-    def _left(self, limit: float, held: Sequence[Fraction]) -> Fraction:
+    def _left(self, limit: float, held: Sequence[Fraction], slack: Fraction) -> Fraction:
         """Room beside the commitments, with the tolerance of rows; nothing where they take it all."""
-        taken = sum(held, NOTHING)
-        bound = Fraction(_finite(limit))
-        most = max(abs(bound), taken)
-        return max(bound - taken, NOTHING) + most * Fraction(ROW)
+        return max(Fraction(_finite(limit)) - sum(held, NOTHING), NOTHING) + slack
+
+    def _slack(self, limit: float, held: Sequence[Fraction], taken: FloatArray) -> Fraction:
+        """By how much more than a limit may be taken of it, in sums of what offers state."""
+        most = max(abs(Fraction(_finite(limit))), sum(held, NOTHING))
+        if self.staged:
+            return most * SHARE
+        return slack_of_sum(np.concatenate([taken, [float(each) for each in held], [limit]]), most)
+
+    def _slack_of_losses(self, scope: str, member: int, limit: float, held: Sequence[Fraction]) -> Fraction:
+        """The same of expected losses."""
+        instance, teams = self.round.instance, self.round.teams
+        most = max(abs(Fraction(_finite(limit))), sum(held, NOTHING))
+        given, kept = instance.offers, instance.commitments
+        mine, own = self._in_scope(scope, member), np.ones(len(kept), dtype=bool)
+        if scope != "network":
+            own = (kept.coprocessor if scope == "coprocessor" else kept.operator) == member
+        executors = int(instance.tasks.replicas[given.task[mine]].max(initial=1))
+        executors = max([executors, *map(len, teams.held())])
+        if self.staged or (executors > 1 and (teams.tied or len(kept))):
+            return most * SHARE
+        slashing = np.concatenate([given.claim[mine], kept.claim[own]])
+        p = np.concatenate([given.success_probability[mine], kept.success_probability[own]])
+        limits = np.array([limit])
+        return slack_of_losses(instance.claims.slashing[slashing], p, executors, limits, most)
+
+    def by_executor(self, word: str, who: int) -> IntArray:
+        """Eligible offers that an executor's own limits are about."""
+        groups = self._by_self if word == "own_capacity" else self._by_coprocessor
+        return groups.get(who, np.zeros(0, dtype=np.int64))
+
+    def _in_scope(self, scope: str, member: int) -> IntArray:
+        if scope == "coprocessor":
+            return self.by_executor("expected", member)
+        eligible = np.flatnonzero(np.array(self.round.eligible, dtype=bool))
+        if scope == "network":
+            return eligible
+        found: IntArray = eligible[self.round.instance.offers.operator[eligible] == member]
+        return found
+
+    @cached_property
+    def _by_coprocessor(self) -> dict[int, IntArray]:
+        return _grouped(self.round, self.round.instance.offers.coprocessor)
+
+    @cached_property
+    def _by_self(self) -> dict[int, IntArray]:
+        offers = self.round.instance.offers
+        return _grouped(self.round, np.where(offers.coprocessor < 0, offers.operator, -1))
 
     def _work(self, entry: Entry) -> list[Fraction]:
         held = self.round.instance.commitments
@@ -186,6 +243,14 @@ class Rooms:
         p = [Fraction(teams.held_p[k]) for k in team]
         needed = teams.held_quorum(team)
         return success_of(p, needed), blame_of(p, needed)
+
+
+def _grouped(recount: Recount, owner: IntArray) -> dict[int, IntArray]:
+    """Eligible offers of each owner."""
+    eligible = np.flatnonzero(np.array(recount.eligible, dtype=bool) & (owner >= 0))
+    order = eligible[np.argsort(owner[eligible], kind="stable")]
+    owners, starts = np.unique(owner[order], return_index=True)
+    return dict(zip(owners.tolist(), np.split(order, starts[1:]), strict=False))
 
 
 def _exceeds(amount: FloatArray, owner: IntArray, room: Sequence[float], decimals: int) -> BoolArray:

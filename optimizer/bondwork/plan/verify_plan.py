@@ -21,6 +21,7 @@ from bondwork.plan.recount_loads import LoadRecount, incentive
 from bondwork.plan.recount_risk import TailRecount
 from bondwork.plan.verify_certificate import ceilings_of_plan, check_certificate
 from bondwork.plan.verify_conflict import check_conflict
+from bondwork.plan.verify_explanations import ExplanationCheck
 from bondwork.plan.verify_prices import PriceCheck
 from bondwork.plan.verify_provenance import check_options
 from bondwork.plan.verify_reasons import ReasonCheck
@@ -82,7 +83,9 @@ class PlanCheck(StatusCheck):
         self.check_risk()
         self.check_overcommitted()
         one_stage = not self.is_staged and type(self) is PlanCheck
-        PriceCheck(self, accounts).run(one_stage=one_stage)
+        prices = PriceCheck(self, accounts)
+        if prices.run(one_stage=one_stage):
+            ExplanationCheck(self, accounts).run(prices.entries(), one_stage=one_stage)
         check_stochastic(self)
         check_options(self)
         check_certificate(self, one_stage=one_stage)

@@ -6,27 +6,33 @@ there is: where other prices would prove less (a price halved, left out or doubl
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections import Counter
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from bondwork.plan.certificate import WEIGHTED, BadCertificate, Entry, read_entries
 from bondwork.plan.recount import label
 from bondwork.plan.recount_bound import BoundRecount
 from bondwork.plan.recount_columns import Uncheckable
+from bondwork.plan.recount_judge import PriceJudge
 from bondwork.plan.recount_names import is_on_tail, places_by_name
 from bondwork.plan.verify_certificate import ceilings_of_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from bondwork.plan.findings import Amendment
     from bondwork.plan.recount import Account, Key
     from bondwork.plan.verify_status import StatusCheck
 
-#: Bounds worked out to judge prices, and offers times bounds: what is beyond is left unchecked.
-_MOST_BOUNDS, _MOST_WORK = 60, 400_000
+#: Teams times prices that are looked at one by one; what is beyond is left unchecked.
+_MOST_WORK: Final = 2e8
+
+#: Other prices that are tried: all at once, and each by itself, this many times the stated ones.
+_ALL_TIMES: Final = (0.5, 2.0)
+_ONE_TIMES: Final = (0.0, 0.5, 2.0)
+
+_WORTH: Final = "the worth of a unit: other prices prove less"
 
 #: Share of what the limits' room costs that other prices must prove less by: multipliers are found to a
 #: solver's tolerance, and a dual ascent stops at a gap.
@@ -61,13 +67,17 @@ class PriceCheck:
             *((("assignments", n, "explanation"), None) for n in range(len(self.plan.assignments))),
         )
 
-    def run(self, *, one_stage: bool) -> None:
-        """Gather everything that is wrong."""
-        if not self._check_names() or not self.plan.prices:
-            return
-        if not one_stage:
-            self.check.unchecked.append("prices: of a round with later stages")
-            return
+    def run(self, *, one_stage: bool) -> bool:
+        """Gather everything that is wrong; whether the prices may be believed."""
+        before = len(self.check.found)
+        if self._check_names() and self.plan.prices:
+            if one_stage:
+                self._try_values()
+            else:
+                self.check.unchecked.append("prices: of a round with later stages")
+        return len(self.check.found) == before
+
+    def _try_values(self) -> None:
         try:
             self._check_values()
         except OverflowError:
@@ -95,97 +105,73 @@ class PriceCheck:
             self.check.doubt("prices_from", None, "where the prices come from", *self.nothing)
         return len(self.check.found) == before
 
+    def entries(self) -> list[tuple[str, Entry]]:
+        """The prices of limits that a certificate could name, by name."""
+        places, found = places_by_name(self.check.round), []
+        for each in self.plan.prices:
+            here = places.get(each.limit, ())
+            if each.price is not None and len(here) == 1 and not is_on_tail(here[0]):
+                found.append((each.limit, Entry(*here[0], each.price)))
+        return found
+
     # values
 
     def _check_values(self) -> None:
         """Check whether other prices would prove less."""
-        places, rest = places_by_name(self.check.round), self._rest()
-        priced: list[_Priced] = []
+        priced = self.entries()
+        names, rows = [name for name, _ in priced], [entry for _, entry in priced]
+        rest = self._rest(rows)
+        known = set(names)
         for each in self.plan.prices:
-            if each.price is None or each.limit.startswith("task "):
-                continue
-            here = places[each.limit]
-            if len(here) != 1 or is_on_tail(here[0]):
+            if each.price is not None and not each.limit.startswith("task ") and each.limit not in known:
                 self.check.unchecked.append(f"price of {each.limit}")
-            else:
-                word, about = here[0]
-                priced.append(_Priced(each.limit, Entry(word, about, each.price)))
-        offers = max(len(self.check.instance.offers), 1)
-        affordable = min(_MOST_BOUNDS, _MOST_WORK // offers)
-        if not priced or rest is None or affordable < 3:
-            if priced:
+        if not rows or rest is None:
+            if rows:
                 self.check.unchecked.append("prices: what they prove")
             return
-        judge = _Judge(self.check, rest, priced, _CLEARLY[self.plan.prices_from or "lp_relaxation"])
-        for what, others in _alternatives(priced, affordable - 1):
-            if judge.prove_less(others):
-                name = "prices" if what is None else f"price of {what.limit[:200]}"
-                found = f"such as prove {judge.stated:.12g}" if what is None else what.entry.y
-                self.check.doubt(name, found, "the worth of a unit: other prices prove less", *self.nothing)
+        judge = PriceJudge(BoundRecount(self.check.round, ceilings_of_plan(self.check)), rows, rest)
+        near = self._near(judge)
+        for factor in _ALL_TIMES:
+            if judge.change(factor) < -near:
+                found = f"such as prove {judge.stated:.12g}"
+                self.check.doubt("prices", found, _WORTH, *self.nothing)
+                return
+        affordable = int(_MOST_WORK / max(len(judge.worth), 1)) // len(_ONE_TIMES)
+        largest = sorted(range(len(rows)), key=lambda n: -judge.cost(n))
+        if affordable < len(largest):
+            left = len(largest) - affordable
+            self.check.unchecked.append(f"prices: {left} of {len(largest)}, one by one")
+        for n in largest[:affordable]:
+            if any(judge.change(factor, n) < -near for factor in _ONE_TIMES):
+                self.check.doubt(f"price of {names[n][:200]}", rows[n].y, _WORTH, *self.nothing)
                 return
 
-    def _rest(self) -> list[Entry] | None:
+    def _near(self, judge: PriceJudge) -> float:
+        """By how much other prices must prove less to prove anything about the stated ones."""
+        plan, objective = self.plan, self.plan.objective
+        near = _CLEARLY[plan.prices_from or "lp_relaxation"] * sum(map(judge.cost, range(len(judge.rows))))
+        near += 1e-6 * (abs(judge.stated) + abs(objective or 0.0)) + judge.noise
+        if plan.prices_from == "lagrange_multipliers" and None not in (plan.bound, objective):
+            near += abs((plan.bound or 0.0) - (objective or 0.0))
+        if not math.isfinite(near):
+            raise OverflowError
+        return near
+
+    def _rest(self, priced: Sequence[Entry]) -> list[Entry] | None:
         """What the certificate says of scenarios and loads, which prices do not say; ``None``: not known."""
         instance, given = self.check.instance, self.plan.certificate
         tails = any(limit.measure != "expected" for limit in instance.risk)
         if not tails and instance.objective.risk_weight == 0.0 and not self.plan.loads:
             return []
-        if given is None or given.kind != "bound":
+        if given is None or given.kind != "bound" or given.vouched_by in ("linear_relaxation", "strategy"):
             return None
-        return [
-            each for each in read_entries(given.multipliers) if each.word in WEIGHTED or each.word == "load"
-        ]
-
-
-class _Priced(NamedTuple):
-    """A price, as a plan names its limit and as a certificate does."""
-
-    limit: str
-    entry: Entry
-
-
-class _Judge:
-    """Compares what prices prove."""
-
-    def __init__(
-        self, check: StatusCheck, rest: Sequence[Entry], priced: Sequence[_Priced], clearly: float
-    ) -> None:
-        self.recount = BoundRecount(check.round, ceilings_of_plan(check))
-        self.rest = list(rest)
-        self.stated = self._bound([each.entry for each in priced])
-        paid = sum(
-            each.entry.y * abs(float(self.recount.rooms.of(each.entry)[2])) for each in priced if each.entry.y
+        known = read_entries(given.multipliers)
+        rest = [each for each in known if each.word in WEIGHTED or each.word == "load"]
+        rows = {(each.word, each.about): each.y for each in known if each not in rest}
+        stated = {(each.word, each.about): each.y for each in priced}
+        # those of scenarios go with the prices that they were found with, and with no others
+        alike = all(
+            math.isclose(rows.get(place, 0.0), stated.get(place, 0.0), rel_tol=1e-6, abs_tol=1e-12)
+            for place in rows | stated
         )
-        objective = check.plan.objective
-        self.near = clearly * paid + 1e-6 * (abs(self.stated) + abs(objective or 0.0))
-        if check.plan.prices_from == "lagrange_multipliers" and None not in (check.plan.bound, objective):
-            self.near += abs((check.plan.bound or 0.0) - (objective or 0.0))
-        if not math.isfinite(self.near):
-            raise OverflowError
-
-    def prove_less(self, others: Sequence[Entry]) -> bool:
-        """Whether other prices clearly prove a lower bound."""
-        return self._bound(others) < self.stated - self.near
-
-    def _bound(self, entries: Sequence[Entry]) -> float:
-        bound = self.recount.bound([*entries, *self.rest])
-        if bound is None:
-            raise Uncheckable("a required task that nobody could do")
-        return float(bound)
-
-
-def _alternatives(priced: Sequence[_Priced], most: int) -> Iterator[tuple[_Priced | None, list[Entry]]]:
-    """Other prices: all of them half or double, then one after the other nothing, half and double."""
-    for factor in (0.5, 2.0):
-        yield None, [_times(each.entry, factor) for each in priced]
-    largest = sorted(range(len(priced)), key=lambda n: -priced[n].entry.y)
-    for n in largest[: (most - 2) // 3]:
-        for factor in (0.0, 0.5, 2.0):
-            yield (
-                priced[n],
-                [_times(each.entry, factor if m == n else 1.0) for m, each in enumerate(priced)],
-            )
-
-
-def _times(entry: Entry, factor: float) -> Entry:
-    return dataclasses.replace(entry, y=factor * entry.y)
+        return rest if alike else None

@@ -42,7 +42,7 @@ from bondwork.program.units import in_reach, row_units, unit_for
 from bondwork.uncertainty.horizon import ENDED, HorizonTree, unique_names
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from bondwork.arrays import FloatArray, IntArray
     from bondwork.problem.instance import Instance
@@ -62,12 +62,15 @@ class HorizonProgram:
         By decision point, the offers its columns decide about.
     unit
         1, or a power of two where amounts are far from 1; see `bondwork.program.units`.
+    limits
+        By decision point, what the first rows of its nodes are about.
     """
 
     tree: HorizonTree
     program: StochasticProgram
     columns: tuple[IntArray, ...]
     unit: float
+    limits: Mapping[int, Limits]
 
 
 def horizon_program(tree: HorizonTree) -> HorizonProgram:
@@ -110,11 +113,12 @@ def horizon_program(tree: HorizonTree) -> HorizonProgram:
     unit = unit_for(largest)
     templates: list[NodeTemplate] = []
     number: dict[int, int] = {}
+    limits: dict[int, Limits] = {}
     values: list[FloatArray] = [np.zeros(0)] * len(tree.names)
     for point in points:
         nodes = np.flatnonzero(tree.period == point)
         builder = _Template(tree, point, columns)
-        number[point] = len(templates)
+        number[point], limits[point] = len(templates), builder.limits
         template, table = builder.write(nodes, gains[point][0] / unit, gains[point][1] / unit)
         templates.append(template)
         for node, row in zip(nodes.tolist(), table, strict=True):
@@ -138,7 +142,7 @@ def horizon_program(tree: HorizonTree) -> HorizonProgram:
         change_value=value,
         row_tolerance=STAGED_ROW,
     )
-    return HorizonProgram(tree, program, columns, unit)
+    return HorizonProgram(tree, program, columns, unit, limits)
 
 
 def kept_apart(made: HorizonProgram, apart: Sequence[Collection[int]]) -> HorizonProgram:
@@ -279,7 +283,8 @@ class _Template:
         entries = np.concatenate(shares, axis=1)
         upper = numbers.upper()
         # decimals that add up exactly on paper need not do so in binary
-        hair = np.where(self.limits.kind == LimitKind.TASK, 0.0, HAIR * np.abs(self.limits.budget))
+        size = np.maximum(np.abs(self.limits.budget), np.abs(upper))  # what comes back may be far more
+        hair = np.where(self.limits.kind == LimitKind.TASK, 0.0, HAIR * size)
         upper = upper + np.where(upper > 0.0, hair, 0.0)
         row = np.concatenate([found.row for _, found in self.entries]).astype(np.int64)
         scale = row_units(row, np.abs(entries).max(axis=0, initial=0.0), len(self.limits))

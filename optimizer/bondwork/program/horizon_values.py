@@ -96,11 +96,9 @@ class NodeNumbers:
         held = self.tree.horizon.instance.commitments
         slashing = self.tree.horizon.instance.claims.slashing[held.claim]
         released = self.tree.horizon.commitments_released(self.point)
+        returned = self.returned()
         for k in range(len(held)):
-            p = float(held.success_probability[k])
-            succeeded = np.zeros(len(self.nodes), dtype=bool)
-            if released[k]:
-                succeeded = self._succeeded(THIS_ROUND, k, p, commitment=True)
+            p, succeeded = float(held.success_probability[k]), returned[:, k]
             for row in range(len(limits)):
                 if not self._concerns(row, k):
                     continue
@@ -114,6 +112,17 @@ class NodeNumbers:
                     case _:
                         taken[:, row] += 0.0 if released[k] else slashing[k] * (1.0 - p)
         return left_of(np.repeat(limits.budget[None], len(self.nodes), axis=0), taken)
+
+    def returned(self) -> BoolArray:
+        """Which commitments are released and have succeeded, by node. Shape (N, K)."""
+        held = self.tree.horizon.instance.commitments
+        found = np.zeros((len(self.nodes), len(held)), dtype=bool)
+        if self.point == THIS_ROUND:
+            return found
+        for k in np.flatnonzero(self.tree.horizon.commitments_released(self.point)).tolist():
+            p = float(held.success_probability[k])
+            found[:, k] = self._succeeded(THIS_ROUND, k, p, commitment=True)
+        return found
 
     def _concerns(self, row: int, commitment: int) -> bool:
         """Whether a limit is about a commitment."""

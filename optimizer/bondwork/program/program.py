@@ -100,9 +100,10 @@ class Program(Matrices):
         for number, measure in enumerate(self.measures):
             if number not in self.lazy and not measure.block_has_total:
                 block = measure.block()
-                known |= _fingerprints(block.matrix, block.row_upper, np.arange(len(block.row_upper)))
-        for row in further.tolist() if known else ():
-            kept[row] = not _fingerprints(matrix, self.row_upper, np.array([row])) <= known
+                known.update(_fingerprints(block.matrix, block.row_upper))
+        if known and len(further):
+            marks = _fingerprints(matrix[further], self.row_upper[further])
+            kept[further] = [mark not in known for mark in marks]
         return kept
 
     def label(self, row: int) -> str:
@@ -152,8 +153,8 @@ class Program(Matrices):
         return value
 
 
-def _fingerprints(matrix: csr_array, row_upper: FloatArray, rows: IntArray) -> set[tuple[float, float, int]]:
+def _fingerprints(matrix: csr_array, row_upper: FloatArray) -> list[tuple[float, float, int]]:
     """What tells rows apart: bound, sum of the coefficients, how many."""
-    counts = np.diff(matrix.indptr)[rows].tolist()
-    sums = np.asarray(matrix[rows].sum(axis=1)).ravel().tolist()
-    return set(zip(row_upper[rows].tolist(), sums, counts, strict=True))
+    counts = np.diff(matrix.indptr).tolist()
+    sums = np.asarray(matrix.sum(axis=1)).ravel().tolist()
+    return list(zip(row_upper.tolist(), sums, counts, strict=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Literal
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from bondwork.base.clock import Clock
 from bondwork.base.tolerances import PROGRAM_ROW, ROW
-from bondwork.contracts import Options, Progress
+from bondwork.contracts import Options, ProgramDecision, Progress
 from bondwork.plan.plan import Provenance, Timing
 from bondwork.problem.faults import Refusal, Unverified
 from bondwork.program.bounds import gap
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from bondwork.arrays import FloatArray
-    from bondwork.contracts import Observer, ProgramDecision, ProgramStrategy
+    from bondwork.contracts import Observer, ProgramStrategy
     from bondwork.program.stochastic import StochasticProgram
 
 #: Feasibility tolerance of the second try, for a solution that does not stand a recount.
@@ -127,7 +128,8 @@ def solve_stochastic(
     (6.0, {'x': 6.0}, 2.0, 1.0)
     """
     from bondwork.observing import Silence, Told
-    from bondwork.program.program_certifying import MOST_CERTIFIED, certify_solution, entries_of
+    from bondwork.program.doubting import prove_or_doubt
+    from bondwork.program.program_certifying import MOST_CERTIFIED, entries_of
     from bondwork.program.stochastic_value import stochastic_value
 
     options, watch = options or Options(), Told(observer or Silence(), sense=program.sense)
@@ -156,21 +158,36 @@ def solve_stochastic(
     decision = early.with_bound(decision)
     how, seconds = (strategy, formulation), time.perf_counter() - start
     left = max(clock.left(), LEAST_RECOURSE)
+    doubted: UnverifiedSolution | None = None
     try:
         solution = carry_out(program, decision, options, watch, how, seconds, all_nodes=all_nodes, left=left)
     except UnverifiedSolution as error:
-        if early.nodes is None:
-            raise
-        solution = error.solution.model_copy(update={"solution": "none"})
-        decision = dataclasses.replace(
-            decision, status="numerical_error", notes=(*decision.notes, str(error))
-        )
+        doubted = error  # nothing may be feasible, but for the tolerances of a solver
+        notes = (*decision.notes, str(error))
+        decision = ProgramDecision("infeasible", -math.inf, None, notes=notes, build=decision.build)
+        solution = carry_out(program, decision, options, watch, how, seconds)
     if (better := early.or_better(program, decision, solution)) is not decision:
         solution = carry_out(program, better, options, watch, how, seconds, all_nodes=all_nodes, left=0.0)
-    if proven:
-        concluded = time.perf_counter()
-        solution = certify_solution(program, solution, _within(options, clock.left()), decision.row_duals)
-        solution = _longer(solution, time.perf_counter() - concluded)
+    if proven or (solution.status == "infeasible" and entries_of(program) < MOST_CERTIFIED):
+        solution = prove_or_doubt(
+            program,
+            solution,
+            decision,
+            _within(options, clock.left()),
+            watch,
+            partial(
+                carry_out,
+                program,
+                options=options,
+                observer=watch,
+                how=how,
+                seconds=seconds,
+                all_nodes=all_nodes,
+            ),
+            certified=proven,
+        )
+    if doubted is not None and solution.status == "infeasible" and solution.certificate is None:
+        raise doubted
     watch.report(_reached(solution))
     if value:
         concluded = time.perf_counter()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csc_array, csr_array
 
+from bondwork.base.tolerances import STAGED_ROW
 from bondwork.program.extensive import extensive_form, split
 from bondwork.program.matrices import Matrices
 from bondwork.solver.solving import solve_program
@@ -142,7 +143,7 @@ class _Nodes:
             return "time_limit", None
         small = Matrices(
             self.cost[active], 0.0, block, np.full(len(room), -np.inf), room,
-            np.zeros(len(active)), self.upper[k][active], self.integer[active],
+            np.zeros(len(active)), self.upper[k][active], self.integer[active], row_tolerance=STAGED_ROW,
         )  # fmt: skip
         options = dataclasses.replace(self.options, time_limit=left)
         answer = solve_program(small, options, self.observer, phase="second stage")

@@ -33,16 +33,18 @@ from bondwork.problem.limits import LimitKind
 from bondwork.problem.rescues import find_rescues, limits_losses
 from bondwork.problem.values import is_eligible
 from bondwork.program.exact import for_solver
+from bondwork.program.horizon_entries import FORFEITABLE
 from bondwork.program.linking import Linking
 from bondwork.program.node_rows import Meaning, NodeRows, Spare, unique_names
 from bondwork.program.redelegation_loss import add_losses
+from bondwork.program.staged_money import with_covers
 from bondwork.program.stochastic import StochasticProgram
 from bondwork.program.template import NodeTemplate
 from bondwork.program.units import in_reach, row_units, unit_for
 from bondwork.uncertainty.first_stage import draw_first_stage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from bondwork.arrays import FloatArray, IntArray
     from bondwork.problem.instance import Instance
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from bondwork.problem.rescues import Rescues
     from bondwork.program.program import Program
     from bondwork.program.redelegation_loss import Losses
+    from bondwork.program.staged_money import Cover
     from bondwork.uncertainty.first_stage import FirstStage
     from bondwork.uncertainty.seeds import Seed
 
@@ -87,6 +90,10 @@ class Redelegation:
     unit
         Currency in a unit of the program's objective: 1, or a power of two where amounts are far from 1. The
         same for all programs of a round, whatever their outcomes.
+    money
+        Rows of a node that are money, and the row of the first stage whose limit each shares.
+    covers
+        Rows of both stages beyond those of the limits; see `bondwork.program.staged_money`.
     meanings
         What the rows say of the round.
     """
@@ -100,6 +107,8 @@ class Redelegation:
     program: StochasticProgram
     spares: tuple[Spare, ...]
     unit: float = 1.0
+    money: Mapping[int, int] = field(default_factory=dict)
+    covers: tuple[Cover, ...] = ()
     meanings: Meanings = field(default_factory=Meanings)
 
     def root(self, x: FloatArray) -> FloatArray:
@@ -169,6 +178,7 @@ def redelegate(
     *,
     luck: bool = False,
     compact: bool = False,
+    covers: Sequence[Cover] = (),
 ) -> Redelegation:
     """Write a round with second-stage offers down as a stochastic program.
 
@@ -190,6 +200,8 @@ def redelegate(
     compact
         Let columns of the root hold what the first stage leaves of limits, instead of repeating its terms at
         every node: half the entries, but a first stage that is no longer a matter of yes and no alone.
+    covers
+        Those of another model of the same round, whatever its outcomes.
     """
     rescues = find_rescues(instance) if rescues is None else rescues
     over, up = np.flatnonzero(rescues.takes_over), np.flatnonzero(rescues.takes_up)
@@ -197,7 +209,7 @@ def redelegate(
     rows = NodeRows(len(first.columns), len(over) + len(up), outcomes, compact=compact)
     _add_rescue_rows(instance, first, rescues, over, up, rows)
     seen = for_solver(first)
-    _add_limit_rows(instance, seen, rescues, over, up, rows)
+    money = _add_limit_rows(instance, seen, rescues, over, up, rows)
     gain = kept * np.concatenate([rescues.after_failure[over], rescues.when_left[up]])
     unit = _objective_unit(instance, first, gain)
     losses = add_losses(instance, first, rescues, (over, up), outcomes, rows)
@@ -236,8 +248,11 @@ def redelegate(
         linking=losses.linking,
         row_tolerance=STAGED_ROW,
     )
-    spares = tuple(rows.spares)
-    return Redelegation(instance, rescues, first, outcomes, over, up, program, spares, unit, meanings)
+    covers = tuple(replace(each, nodes=np.flatnonzero(program.template == each.template)) for each in covers)
+    return Redelegation(
+        instance, rescues, first, outcomes, over, up, with_covers(program, covers), tuple(rows.spares), unit,
+        money, covers, meanings,
+    )  # fmt: skip
 
 
 def _objective_unit(instance: Instance, first: Program, gain: FloatArray) -> float:
@@ -384,8 +399,9 @@ def _groups(owner: IntArray) -> list[tuple[int, IntArray]]:
 
 def _add_limit_rows(
     instance: Instance, first: Program, rescues: Rescues, over: IntArray, up: IntArray, rows: NodeRows
-) -> None:
-    """What the first stage uses stays used: the second has what is left."""
+) -> dict[int, int]:
+    """What the first stage uses stays used: the second has what is left. Return which rows are money."""
+    money: dict[int, int] = {}
     offers, limits = instance.offers, first.limits
     late = rescues.offers[np.concatenate([over, up])]
     new_stake = np.concatenate(
@@ -411,7 +427,10 @@ def _add_limit_rows(
                 _meaning(limits, row),
             )
             rows.own(number, np.flatnonzero(use), use[use != 0.0])
+            if kind in FORFEITABLE:
+                money[number] = row
     _add_deadline_rows(instance, first, late, rows)
+    return money
 
 
 def _add_deadline_rows(instance: Instance, first: Program, late: IntArray, rows: NodeRows) -> None:

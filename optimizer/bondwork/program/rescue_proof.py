@@ -154,7 +154,7 @@ def entries_of(model: Redelegation, form: ExtensiveForm, row_duals: FloatArray) 
     """
     duals = np.maximum(np.nan_to_num(row_duals, nan=0.0, posinf=0.0, neginf=0.0), 0.0) * model.unit
     start, leaves = form.row_start.tolist(), len(model.outcomes.leaf_probability)
-    now = _added(model.meanings.root, duals[: start[1]])
+    now = _added(model.meanings.root, duals[: len(model.meanings.root)])  # covers stand behind those
     at: list[dict[_Limit, float]] = []
     weights: dict[_Limit, list[tuple[int, float]]] = defaultdict(list)
     node_rows = [each for each in enumerate(model.meanings.node) if each[1] is not None]

@@ -6,6 +6,7 @@ so that its largest coefficient is near 1, the objective so that its largest is 
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 #: Size to which the largest objective coefficient is brought. HiGHS prunes by absolute differences of 1e-6,
 #: which then are a billionth of the largest coefficient.
 OBJECTIVE_SIZE = 10  # as a power of two
+
+#: A column that is nowhere larger than this is counted in a unit of its own size.
+TINY = 2.0**-13
 
 #: A single whole choice that alone exceeds a limit by more than this share of it is ruled out beforehand.
 FIT_TOLERANCE = 1e-9
@@ -72,6 +76,8 @@ def scale(program: Matrices, *, settled: bool = False, sharp: IntArray | None = 
     largest = _reduce_rows(np.maximum, np.where(used, np.abs(matrix.data), 0.0), matrix.indptr)
     # a row in which nothing has a part is scaled by its bounds: below 0, however little, nothing can hold it
     bounds = np.abs(np.where(np.isfinite(program.row_upper), program.row_upper, program.row_lower))
+    # and by the one that 0 breaks, where it breaks one
+    bounds = np.where(program.row_lower > 0.0, program.row_lower, bounds)
     largest = np.where((largest == 0.0) & np.isfinite(bounds), bounds, largest)
     row_scale = _power_of_two(largest, 0)
     if sharp is not None:
@@ -86,6 +92,35 @@ def scale(program: Matrices, *, settled: bool = False, sharp: IntArray | None = 
         upper,
         objective_scale,
         row_scale,
+    )
+
+
+def column_units(program: Matrices) -> FloatArray | None:
+    """Units in which columns that cannot be whole and are nowhere large are of ordinary size. Shape (n,).
+
+    A column between 0 and 1e-7 is worth as much as any other, and within a solver's tolerance nothing at all.
+    Columns with large bounds are left as they are: such a bound is often somebody's word for none.
+
+    Returns
+    -------
+    FloatArray or None
+        Powers of two; ``None`` where every column stays as it is.
+    """
+    size = np.maximum(np.abs(program.lower), np.abs(program.upper))
+    tiny = ~program.integer & (size > 0.0) & (size < TINY)
+    return np.where(tiny, 1.0 / _power_of_two(size, 0), 1.0) if tiny.any() else None
+
+
+def in_units(program: Matrices, unit: FloatArray) -> Matrices:
+    """Return the program with its columns counted in other units, powers of two."""
+    matrix = program.matrix.copy()
+    matrix.data = matrix.data * unit[matrix.indices]
+    return dataclasses.replace(
+        program,
+        objective=program.objective * unit,
+        matrix=matrix,
+        lower=program.lower / unit,
+        upper=program.upper / unit,
     )
 
 

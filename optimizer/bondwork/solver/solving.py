@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bondwork.base.tolerances import PROGRAM_ROW
-from bondwork.program.scaling import scale
+from bondwork.program.scaling import column_units, in_units, scale
 from bondwork.solver.answer import Answer, read_answer
 from bondwork.solver.options import set_solve_options
 from bondwork.solver.passing import pass_program
@@ -75,6 +75,9 @@ def solve_program(
         return Answer("interrupted", None, math.inf)
     if program.matrix.shape[1] == 0:
         return _answer_without_columns(program)
+    unit = column_units(program)
+    if unit is not None:
+        return _solve_in_units(unit, program, options, observer, relaxed, start, phase, worth)
     if not relaxed:
         program = with_whole_bounds(program)
     deadline = time.perf_counter() + options.time_limit
@@ -92,6 +95,34 @@ def solve_program(
     if answer.status in ("infeasible_or_unbounded", "other_error"):
         answer = _told_apart(program, deadline, options, observer, answer, relaxed=relaxed)
     return answer
+
+
+def _solve_in_units(
+    unit: FloatArray,
+    program: Matrices,
+    options: Options,
+    observer: Observer,
+    relaxed: bool,
+    start: FloatArray | None,
+    phase: str,
+    worth: Callable[[FloatArray], float | None] | None,
+) -> Answer:
+    """Solve with columns counted in units, powers of two; the answer is in those of the program."""
+
+    def worth_there(x: FloatArray) -> float | None:
+        assert worth is not None
+        return worth(x * unit)
+
+    answer = solve_program(
+        in_units(program, unit),
+        options,
+        observer,
+        relaxed=relaxed,
+        start=None if start is None else start / unit[: len(start)],
+        phase=phase,
+        worth=None if worth is None else worth_there,
+    )
+    return answer if answer.x is None else dataclasses.replace(answer, x=answer.x * unit)
 
 
 def _until(deadline: float, options: Options) -> Options:
