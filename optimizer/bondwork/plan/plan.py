@@ -206,7 +206,8 @@ class Certificate(PlanRecord):
         [],
         description="Entries one after the other: the word of a limit, positions in the round that say whose "
         "it is, its multiplier, and for limits on the tail pairs of a scenario and its weight. The word node "
-        "and its number say which node of a tree the entries after it are about.",
+        "and its number say which node of a tree the entries after it are about. In programs a multiplier "
+        'that no double is stands as a fraction, such as "-1/3".',
     )
 
 

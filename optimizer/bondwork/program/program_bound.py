@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from bondwork.base.tolerances import PROGRAM_ROW
 from bondwork.plan.certificate import BadCertificate
-from bondwork.program.program_multipliers import LINKING, Place
+from bondwork.program.program_multipliers import LINKING, Multiplier, Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -158,7 +158,7 @@ class ProgramBound:
         self._rows |= self._linking_rows
         return self._rows
 
-    def proven(self, multipliers: Mapping[Place, float], *, costs: bool = True) -> Proven:
+    def proven(self, multipliers: Mapping[Place, Multiplier], *, costs: bool = True) -> Proven:
         """Work out what multipliers prove.
 
         Parameters
@@ -210,7 +210,7 @@ class ProgramBound:
             for low, high in zip(self.lower, self.upper, strict=True)
         )
 
-    def is_refuted(self, multipliers: Mapping[Place, float]) -> bool:
+    def is_refuted(self, multipliers: Mapping[Place, Multiplier]) -> bool:
         """Whether multipliers prove that nothing is feasible (Farkas), rows that barely hold included."""
         return self.is_crossed() or self.proven(multipliers, costs=False).is_beaten(0.0)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import time
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +18,7 @@ from bondwork.plan.plan import Certificate
 from bondwork.plan.recount_exact import round_up
 from bondwork.program.bounds import gap
 from bondwork.program.extensive import ExtensiveForm, extensive_form
+from bondwork.program.free_columns import project
 from bondwork.program.matrices import Matrices
 from bondwork.program.program_bound import ProgramBound
 from bondwork.program.program_multipliers import LINKING, write_multipliers
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
     from bondwork.arrays import FloatArray
     from bondwork.contracts import Options, Voucher
     from bondwork.program.program_bound import Proven
-    from bondwork.program.program_multipliers import Place
+    from bondwork.program.program_multipliers import Multiplier, Place
     from bondwork.program.program_solution import ProgramSolution
     from bondwork.program.stochastic import StochasticProgram
 
@@ -114,7 +117,7 @@ def _bounded(maker: _Maker, solution: ProgramSolution, row_duals: FloatArray | N
 
 def _refuted(maker: _Maker, solution: ProgramSolution, row_duals: FloatArray | None) -> ProgramSolution:
     del row_duals
-    multipliers: dict[Place, float] = {} if maker.bound.is_crossed() else maker.refutation()
+    multipliers: dict[Place, Multiplier] = {} if maker.bound.is_crossed() else maker.refutation()
     proof = Certificate(kind="infeasibility", bound=None, multipliers=write_multipliers(multipliers))
     return solution.model_copy(update={"certificate": proof})
 
@@ -135,17 +138,22 @@ class _Maker:
             return "strategy"
         return "branch_and_bound" if self.form.matrices.integer.any() else "linear_relaxation"
 
-    def best(self, row_duals: FloatArray | None) -> tuple[dict[Place, float], Proven]:
+    def best(self, row_duals: FloatArray | None) -> tuple[dict[Place, Multiplier], Proven]:
         """Multipliers of the linear relaxation, and what they prove."""
         duals = self._duals(self.form.matrices) if row_duals is None else row_duals
-        made = self._repaired(duals, costs=True)
-        if made is None:
-            made = self._repaired(self._duals(self._with_margin(), fine=True), costs=True)
-        if made is None:
+        told = self._by_place(duals)
+        made = SignRepair(self.bound, told, costs=True).run()
+        if made is not None:
+            return dict(made), self.bound.proven(made)
+        found = [project(self.bound, told, costs=True)]
+        with contextlib.suppress(NoCertificate):  # one way is enough
+            found.append(self._repaired(self._duals(self._with_margin(), fine=True), costs=True))
+        proven = [(each, self.bound.proven(each)) for each in found if each is not None]
+        if not proven:
             raise NoCertificate("a column without a bound earns along every multiplier that was found")
-        return made, self.bound.proven(made)
+        return min(proven, key=lambda each: each[1].bound or Fraction(0))
 
-    def refutation(self) -> dict[Place, float]:
+    def refutation(self) -> dict[Place, Multiplier]:
         """Multipliers that prove that nothing is feasible."""
         answer_duals, left = self._elastic()
         if left <= 0.0:
@@ -155,8 +163,10 @@ class _Maker:
             raise NoCertificate("the multipliers of the linear relaxation prove nothing when recomputed")
         return made
 
-    def _repaired(self, row_duals: FloatArray, *, costs: bool) -> dict[Place, float] | None:
-        return SignRepair(self.bound, self._by_place(row_duals), costs=costs).run()
+    def _repaired(self, row_duals: FloatArray, *, costs: bool) -> dict[Place, Multiplier] | None:
+        told = self._by_place(row_duals)
+        made = SignRepair(self.bound, told, costs=costs).run()
+        return project(self.bound, told, costs=costs) if made is None else dict(made)
 
     def _by_place(self, row_duals: FloatArray) -> dict[Place, float]:
         """Multipliers in the sense of the program, without those of limits that there are not."""

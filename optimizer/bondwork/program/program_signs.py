@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from bondwork.program.program_bound import ProgramBound, Row
     from bondwork.program.program_multipliers import Place
@@ -30,13 +30,22 @@ class SignRepair:
         In the sense of the program.
     costs
         Whether columns cost what they cost, or nothing (for proofs that nothing is feasible).
+    leave
+        Columns that somebody else sets right.
     """
 
-    def __init__(self, bound: ProgramBound, multipliers: Mapping[Place, float], *, costs: bool) -> None:
-        self.bound = bound
+    def __init__(
+        self,
+        bound: ProgramBound,
+        multipliers: Mapping[Place, float],
+        *,
+        costs: bool,
+        leave: Collection[int] = (),
+    ) -> None:
+        self.bound, self.leave = bound, leave
         self.y = {place: bound.sign * value for place, value in multipliers.items()}
         found = bound.proven(multipliers, costs=costs)
-        self.reduced, self.loose = found.reduced, found.loose
+        self.reduced, self.loose = found.reduced, [each for each in found.loose if each not in leave]
         self.holding: dict[int, list[tuple[Place, Fraction]]] = {}
         if self.loose:
             self._index()
@@ -65,6 +74,8 @@ class SignRepair:
         return {place: self.bound.sign * value for place, value in self.y.items() if value}
 
     def _is_wrong(self, column: int, cost: Fraction) -> bool:
+        if column in self.leave:
+            return False
         return bool(cost) and (self.bound.upper if cost > 0 else self.bound.lower)[column] is None
 
     def _set_right(self, column: int) -> list[int] | None:

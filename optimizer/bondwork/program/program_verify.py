@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bondwork.arrays import FloatArray
     from bondwork.plan.plan import Certificate
     from bondwork.problem.records import Source
+    from bondwork.program.program_multipliers import Multiplier, Place
     from bondwork.program.stochastic import StochasticProgram
 
 #: Share by which a stated number may miss the recomputed one: a digit that another writer of JSON lost.
@@ -218,7 +219,7 @@ class _SolutionCheck(Findings):
             self.refuted = True
 
     def _check_bound(
-        self, recount_: ProgramBound, multipliers: Mapping[tuple[int, int], float], given: Certificate
+        self, recount_: ProgramBound, multipliers: Mapping[Place, Multiplier], given: Certificate
     ) -> None:
         found = recount_.proven(multipliers)
         if found.bound is None:
