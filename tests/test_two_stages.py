@@ -419,7 +419,9 @@ def test_collateral_counts_to_the_last_unit_in_both_stages(document: dict[str, A
 def test_a_unit_more_than_there_is_does_not_fit(strategy: str) -> None:
     # 1e18 and 1 into 1e18, by two rescues, and by one of them and the first stage
     whole = 10**18
-    offers = [{"task": a, "coprocessor": "cheap", "bid": 1, "success_probability": 0.5} for a in ("t", "u")]
+    offers: list[dict[str, Any]] = [
+        {"task": a, "coprocessor": "cheap", "bid": 1, "success_probability": 0.5} for a in ("t", "u")
+    ]
     late = {"stage": 2, "coprocessor": "sure", "bid": 3, "success_probability": 1.0}
     offers += [late | {"task": "t", "collateral": whole}, late | {"task": "u", "collateral": 1}]
     document = toy(offers=offers, coprocessors=[{"id": "cheap"}, {"id": "sure", "free_collateral": whole}])
@@ -433,3 +435,45 @@ def test_a_unit_more_than_there_is_does_not_fit(strategy: str) -> None:
     taken = [sum(int(a.collateral) for a in [*both.assignments, *node.assignments]) for node in both.recourse]
     assert max(taken) <= whole
     assert not any("repaired" in note for note in both.provenance.notes)
+
+
+@pytest.mark.parametrize("measure", ["cvar", "worst_case", "expected", "chance"])
+def test_a_limit_a_hair_below_what_two_tasks_lose_keeps_one_of_them(measure: str) -> None:
+    # both tasks together lose 8 in one case of four, 4 on average: the limit is 1e-7 less
+    level: dict[str, Any] = {
+        "cvar": {"level": 0.75, "budget": 8.0 * (1.0 - 1e-7)},
+        "worst_case": {"budget": 8.0 * (1.0 - 1e-7)},
+        "expected": {"budget": 4.0 * (1.0 - 1e-7)},
+        "chance": {"budget": 7.0, "probability": 0.25 * (1.0 - 1e-7)},
+    }[measure]
+    document = toy(risk=[{"measure": measure, **level}])
+    for each in document["offers"]:
+        each["bid"] = 0 if each.get("stage", 1) == 1 else 100  # no rescue pays
+    plan = solved(document)
+    assert [each.task for each in plan.assignments] == ["t"]
+    assert plan.status == "optimal"
+    assert plan.objective == pytest.approx(2.0)
+    assert plan.bound == pytest.approx(2.0)
+    assert plan.risk[0].holds
+    assert plan.risk[0].in_sample <= plan.risk[0].budget * (1.0 + 1e-9)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(documents(risk=True))
+def test_a_first_stage_by_itself_has_a_plan_that_keeps_limits(document: dict[str, Any]) -> None:
+    instance = bondwork.load(document)
+    assume(has_rescues(instance))
+    best = Oracle(document).best()
+    needed = any(task["required"] for task in document["tasks"])
+    for strategy in ("greedy", "relaxation"):
+        plan = bondwork.solve(instance, strategy=strategy)
+        if plan.solution == "none":
+            assert best is None or needed
+            continue
+        assert best is not None
+        assert plan.objective is not None
+        assert plan.objective <= best + 1e-6
+        assert plan.verified
+        assert not any("repaired" in note for note in plan.provenance.notes)
+        if plan.bound is not None:
+            assert plan.bound >= best - 1e-6

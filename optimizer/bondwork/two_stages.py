@@ -38,6 +38,7 @@ from bondwork.program.redelegation import (
 )
 from bondwork.program.rescue_assessment import assess_rescues, in_sample_objective, measure_fresh
 from bondwork.program.rescue_evaluation import evaluate_rescues
+from bondwork.program.rescue_limits import keeps_limits, with_fewer_offers, without_decision
 from bondwork.program.rescue_money import covers_of, with_further_covers, without_excess
 from bondwork.program.rescue_proof import entries_of as multipliers_of
 from bondwork.program.staged_money import MOST_ROUNDS
@@ -270,6 +271,18 @@ class TwoStageRoad:
             return _Found(model, decision, proofs=proofs)
         before = time.perf_counter()
         settled, second = self._second_stage(model, decision, x)
+        if second.rescued is None and decision.nodes is None:
+            fewer = with_fewer_offers(
+                model,
+                x,
+                lambda some: self._second_stage(model, decision, some)[1],
+                lambda: time.perf_counter() >= self.second_ends,
+            )
+            if fewer is not None:
+                x = fewer
+                settled, second = self._second_stage(model, decision, x)
+                note = "offers were given up until the limits on losses held"
+                decision = dataclasses.replace(decision, notes=(*decision.notes, note))
         self._add_to("second", before)
         # limits may have been tightened: what is told is about those of the round
         settled = dataclasses.replace(settled, instance=self.instance)
@@ -375,7 +388,7 @@ class TwoStageRoad:
         observer: Observer,
         write: Callable[[StochasticProgram], ExtensiveForm],
     ) -> tuple[Redelegation, ProgramDecision, tuple[tuple[Entry, ...], ...]]:
-        """Decide both stages until collateral and stake hold to the last unit in both."""
+        """Decide both stages until both keep every limit, collateral and stake to the last unit."""
         proofs: tuple[tuple[Entry, ...], ...] = ()
         for _ in range(MOST_ROUNDS):
             decision: ProgramDecision
@@ -389,11 +402,11 @@ class TwoStageRoad:
                 decision = strategy.solve_program(model.program, options, observer)
             if decision.root is None:
                 break
-            covers = covers_of(model, np.round(decision.root), [*(decision.nodes or [])[1:]])
+            sharper = _without(model, decision)
             left = max(self.ends - time.perf_counter(), 0.0)
-            if not covers or left <= 0.0:
+            if sharper is None or left <= 0.0:
                 break
-            model = with_further_covers(model, covers)
+            model = sharper
             options = dataclasses.replace(options, time_limit=left)
         return model, _in_currency(decision, model), proofs
 
@@ -428,19 +441,23 @@ class TwoStageRoad:
         options = dataclasses.replace(self.options, time_limit=left, mip_rel_gap=0.0)
         for _ in range(MOST_ROUNDS):
             second = decide_second_stage(settled, x, options, self.observer, known)
-            covers = [] if second.rescued is None else covers_of(settled, x, list(second.rescued))
-            if not covers or second.status != "optimal":
+            if second.rescued is None or second.status != "optimal":
                 break
-            settled = with_further_covers(settled, covers)
+            covers = covers_of(settled, x, list(second.rescued))
+            if not covers and keeps_limits(settled, x, second.rescued):
+                return settled, second
+            settled = (
+                with_further_covers(settled, covers)
+                if covers
+                else without_decision(settled, x, second.rescued)
+            )
             options = dataclasses.replace(options, time_limit=self._grace(self.second_ends, self.most.second))
-        if second.rescued is not None and covers:
-            second = dataclasses.replace(second, rescued=without_excess(settled, x, second.rescued))
-        if second.status != "optimal" and known is not None and len(model.program.linking):
-            some = [each for each in (second.rescued, known) if each is not None]
-            kept = [each for each in some if _keeps(settled, x, each)]
-            best = max(kept, key=lambda each: in_sample_objective(settled, x, each), default=None)
-            second = dataclasses.replace(second, rescued=best)
-        return settled, second
+        nothing = np.zeros((len(settled.outcomes), settled.decisions))
+        some = [each for each in (second.rescued, known, nothing) if each is not None]
+        some = [without_excess(settled, x, each) for each in some]
+        kept = [each for each in some if keeps_limits(settled, x, each)]
+        best = max(kept, key=lambda each: in_sample_objective(settled, x, each), default=None)
+        return settled, dataclasses.replace(second, rescued=best)
 
     def _worth(
         self,
@@ -516,9 +533,17 @@ def _known(model: Redelegation, nodes: Sequence[FloatArray], which: IntArray, si
     return found.reshape(size, model.decisions)
 
 
-def _keeps(settled: Redelegation, x: FloatArray, rescued: FloatArray) -> bool:
-    """Whether every limit on losses is kept on the outcomes of the plan."""
-    return all(each.is_kept for each in assess_rescues(settled, x, rescued, None))
+def _without(model: Redelegation, decision: ProgramDecision) -> Redelegation | None:
+    """The model without a decision that breaks a limit; ``None`` where it breaks none."""
+    assert decision.root is not None
+    x, nodes = np.round(decision.root[: model.first.choices]), decision.nodes
+    covers = covers_of(model, x, [] if nodes is None else [np.round(each) for each in nodes[1:]])
+    if covers:
+        return with_further_covers(model, covers)
+    if nodes is None:
+        return None
+    rescued = np.round(np.array([each[: model.decisions] for each in nodes[1:]]))
+    return None if keeps_limits(model, x, rescued) else without_decision(model, x, rescued)
 
 
 def _how(model: Redelegation) -> list[str]:

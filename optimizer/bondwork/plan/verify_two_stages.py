@@ -8,7 +8,7 @@ from collections import Counter
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from bondwork.base.tolerances import PROGRAM_ROW, WORTH_NOISE
+from bondwork.base.tolerances import PROGRAM_ROW, ROW, WORTH_NOISE
 from bondwork.plan.recount import SUM_TOLERANCE, label
 from bondwork.plan.recount_contingency import FreshRescues
 from bondwork.plan.recount_rescue_bound import RescueBound
@@ -338,8 +338,8 @@ class TwoStageCheck(PlanCheck):
             what = f"{given.measure} of {name}"
             value = self._value(limit, name)
             ceiling = limit.probability if limit.measure == "chance" else limit.budget
-            slack = PROGRAM_ROW * max(abs(ceiling), abs(value), 1e-3)
-            if abs(given.in_sample - value) > 1e-3 * slack + SUM_TOLERANCE * abs(value):
+            slack = ROW * max(abs(ceiling), abs(value), self.largest_loss(limit))
+            if abs(given.in_sample - value) > slack:
                 right = (("risk", number, "in_sample"), value)
                 self.wrong(f"in_sample of {what}", given.in_sample, value, right)
             most = max(ceiling, self.committed(limit, name))
@@ -358,6 +358,10 @@ class TwoStageCheck(PlanCheck):
                     place = ("risk", number, word)
                     self.wrong(f"{word} of {what}", getattr(given, word), fact, (place, fact))
 
+    def largest_loss(self, limit: RiskLimit) -> float:
+        """The largest term of what a limit measures: of a probability 1."""
+        return 1.0 if limit.measure == "chance" else max(self.round.slashing, default=0.0)
+
     def check_calibrated(self, number: int, given: RiskValue, limit: RiskLimit, value: float) -> None:
         """Check that a tightened budget is one, and that the plan keeps it."""
         tight, what = given.calibrated, f"{given.measure} of {given.of}"
@@ -367,7 +371,7 @@ class TwoStageCheck(PlanCheck):
         if not limit.calibrate or tight > given.budget:
             self.wrong(f"calibrated of {what}", tight, "none, or a tighter budget", none)
         most = max(tight, self.committed(limit, given.of))
-        if value > most + PROGRAM_ROW * max(abs(most), 1e-3):
+        if value > most + ROW * max(abs(most), self.largest_loss(limit)):
             self.wrong(f"calibrated of {what}", tight, f"at least {value:.12g}", none)
 
     def committed(self, limit: RiskLimit, name: str) -> float:

@@ -73,7 +73,8 @@ def assess_rescues(
             outside = None
             if value is not None and fresh is not None:
                 outside = committed_loss(instance, fresh.outcomes, limit, member)
-            found.append(Assessment(number, name, ceiling, inside, value, error, held, outside))
+            size = 1.0 if limit.measure == "chance" else float(instance.claims.slashing.max(initial=0.0))
+            found.append(Assessment(number, name, ceiling, inside, value, error, held, outside, size))
     return found
 
 

@@ -76,7 +76,7 @@ def _first_stage_entries(model: Redelegation, options: Options) -> list[Entry]:
     if answer.status != "optimal" or answer.row_duals is None:
         return []
     duals = np.maximum(np.nan_to_num(answer.row_duals, nan=0.0, posinf=0.0, neginf=0.0), 0.0)
-    now = _added(model.meanings.root, duals * model.unit)
+    now = _added(model.meanings.root, duals[: len(model.meanings.root)] * model.unit)
     return [Entry(*limit, y) for limit, y in now.items() if y]
 
 
@@ -117,12 +117,12 @@ def _form(model: Redelegation, options: Options) -> ExtensiveForm | None:
     size = int(sizes[program.template].sum())
     if size > MOST_ENTRIES or size * _SECONDS_PER_ENTRY > options.time_limit:
         return None
-    return extensive_form(dataclasses.replace(program, linking=_without_unseen(program.linking)))
+    linking = _first_rows(program.linking, len(model.meanings.linking))
+    return extensive_form(dataclasses.replace(program, linking=linking))
 
 
-def _without_unseen(linking: Linking) -> Linking:
-    """Linking rows that limit something; they stand before all others."""
-    kept = int(np.count_nonzero(~linking.informational))
+def _first_rows(linking: Linking, kept: int) -> Linking:
+    """The first linking rows, which are about limits: what was generated stands behind them."""
     mine = linking.entry_row < kept
     return Linking(
         linking.rows[:kept],

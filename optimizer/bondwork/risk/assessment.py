@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bondwork.base.tolerances import ROW
 from bondwork.problem.teams import (
     held_teams,
     member_slashing,
@@ -58,6 +59,8 @@ class Assessment:
         have an error of ``in_sample`` where that is an average over the rounds of a history.
     committed, committed_fresh
         The same two values for the commitments alone.
+    size
+        The largest term of the value, by which rounding is measured.
     """
 
     limit: int
@@ -68,6 +71,7 @@ class Assessment:
     standard_error: float | None
     committed: float = 0.0
     committed_fresh: float | None = None
+    size: float = 0.0
 
     @property
     def holds(self) -> bool:
@@ -90,7 +94,7 @@ class Assessment:
         if error is None or not np.isfinite(error):
             error = 0.0
         if self.out_of_sample is None:
-            slack = 1e-6 * max(abs(ceiling), abs(self.in_sample))
+            slack = ROW * max(abs(ceiling), abs(self.in_sample), self.size)
             return self.in_sample <= ceiling + STANDARD_ERRORS * error + slack
         return self.out_of_sample <= ceiling + STANDARD_ERRORS * error + slack
 
