@@ -37,8 +37,10 @@ from bondwork.base.tolerances import ROW
 from bondwork.plan.recount import Recount
 from bondwork.plan.recount_loads import LoadRecount
 from bondwork.plan.recount_risk import TailRecount
+from bondwork.problem.periods import is_staged
 from certificate_oracle import Proof
-from people_oracles import Unanswered, best_with_rescues, is_listed
+from horizon_certificate_oracle import HorizonProof
+from people_oracles import Unanswered, best_with_periods, best_with_rescues, is_listed
 from people_rounds import Document, Kind, counted_whole, people_round, sizes
 from rescue_certificate_oracle import RescueProof
 
@@ -46,7 +48,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 STRATEGIES = ("extensive", "relaxation", "lagrangian", "greedy", "reverse-dutch", "l-shaped", "saa")
-KINDS: tuple[Kind, ...] = ("sums", "tails", "second stage")
+STAGED = ("extensive", "l-shaped", "saa", "expected-value")
+KINDS: tuple[Kind, ...] = ("sums", "tails", "second stage", "periods")
 
 #: Plans of a round that are tried at most.
 MOST_PLANS = 3_000
@@ -59,6 +62,11 @@ ROUNDING = Fraction(1, 10**15)
 
 #: Share of the sizes of its terms that an objective loses to rounding.
 ROUNDED = 1e-12
+
+
+def strategies_of(kind: Kind) -> tuple[str, ...]:
+    """Strategies that decide rounds of a kind."""
+    return STAGED if kind == "periods" else STRATEGIES
 
 
 class Everything:
@@ -145,13 +153,13 @@ def faults_of(
     if certificate is None:
         tally[f"none: {plan.status}"] += 1
         odd = [note for note in plan.provenance.notes if note.startswith("no certificate")]
-        return [] if plan.status == "infeasible" else [f"no certificate: {odd}"]
+        return [] if plan.solution == "none" else [f"no certificate: {odd}"]
     tally[certificate.kind] += 1
     if certificate.vouched_by:
         tally[f"vouched for by {certificate.vouched_by}"] += 1
     calibrated = any(value.calibrated is not None for value in plan.risk)
-    if plan.provenance.tree_sha256 is None:
-        told = _exactly(document, certificate, tally)
+    if plan.provenance.tree_sha256 is None or is_staged(instance):
+        told = _exactly(document, instance, plan, tally)
     else:
         told = [] if calibrated else _exactly_with_rescues(document, instance, plan, tally)
     if calibrated:
@@ -175,8 +183,9 @@ def _best(document: Document, instance: bondwork.Instance, plan: bondwork.Plan) 
     if plan.provenance.tree_sha256 is None:
         every = Everything(instance, plan.provenance.seed)
         return every.best() if every.count <= MOST_PLANS else False
+    best = best_with_periods if is_staged(instance) else best_with_rescues
     try:
-        return best_with_rescues(document) if is_listed(plan) else False
+        return best(document) if is_listed(plan) else False
     except Unanswered:
         return False
 
@@ -208,15 +217,23 @@ def _exactly_with_rescues(
     )
 
 
-def _exactly(document: Document, certificate: bondwork.Certificate, tally: Counter[str]) -> list[str]:
+def _exactly(
+    document: Document, instance: bondwork.Instance, plan: bondwork.Plan, tally: Counter[str]
+) -> list[str]:
     """Compare with exact fractions, where the round has no scenarios and no curves."""
     curves = any(each.get("load_curve", {}).get("weight") for each in document["coprocessors"])
     tails = any(each["measure"] != "expected" for each in document["risk"]) or document.get("objective")
     tied = "dependence" in document["uncertainty"] and any("replicas" in each for each in document["tasks"])
     later = any(each.get("stage") == 2 for each in document["offers"])
-    if curves or tails or tied or later or not counted_whole(document):
+    whole = all(counted_whole(document | period) for period in ({}, *document.get("periods", [])))
+    certificate = plan.certificate
+    if certificate is None or curves or tails or tied or later or not whole:
         return []
-    proof = Proof(document, certificate.multipliers)
+    proof: Proof | HorizonProof
+    if is_staged(instance):
+        proof = HorizonProof(document, plan.provenance.seed, certificate.multipliers)
+    else:
+        proof = Proof(document, certificate.multipliers)
     if certificate.bound is None:
         exact = proof.bound(earning=False)
         return [] if exact is None or exact < 0 else [f"multipliers of infeasibility give {float(exact)!r}"]
@@ -265,7 +282,7 @@ def tasks_of(asked: argparse.Namespace, ends: float) -> Iterator[Task]:
         for kind in asked.kind or KINDS:
             if time.time() > ends:
                 return
-            yield Task(kind, seed, tuple(asked.strategy or STRATEGIES), ends)
+            yield Task(kind, seed, tuple(asked.strategy or strategies_of(kind)), ends)
 
 
 def results_of(tasks: Iterator[Task], jobs: int) -> Iterator[tuple[Task, Counter[str], list[str]]]:

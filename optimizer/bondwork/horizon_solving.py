@@ -13,13 +13,16 @@ import numpy as np
 from bondwork.base.clock import Clock
 from bondwork.contracts import ProgramDecision
 from bondwork.observing import Told
+from bondwork.plan.certifying import without_certificate
 from bondwork.plan.horizon_building import build_horizon_plan, chosen_by_node
+from bondwork.plan.horizon_certifying import certify_horizon
 from bondwork.plan.plan import Conflict
+from bondwork.plan.recount_columns import Uncheckable
 from bondwork.program.horizon import horizon_program, kept_apart
 from bondwork.program.horizon_greedy import decide_greedily
 from bondwork.program.horizon_luck import with_luck
 from bondwork.program.horizon_money import HorizonLedger
-from bondwork.program.program_solving import carry_out, solve_stochastic
+from bondwork.program.program_solving import PROOF_SHARE, carry_out, solve_stochastic
 from bondwork.program.staged_money import MOST_ROUNDS, find_covers, with_covers
 from bondwork.registry import find_formulation, find_program_strategy
 from bondwork.rehearsing import TOO_SHORT
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from bondwork.arrays import IntArray
-    from bondwork.contracts import Observer, Options, Status
+    from bondwork.contracts import Observer, Options, Status, Voucher
     from bondwork.plan.plan import Plan
     from bondwork.problem.instance import Instance
     from bondwork.program.horizon import HorizonProgram
@@ -67,6 +70,7 @@ def solve_horizon(
     value: bool = False,
     clock: Clock | None = None,
     apart: Sequence[Collection[int]] = (),
+    proven: bool = False,
 ) -> Plan:
     """Decide a round together with its later periods; the plan is not yet verified.
 
@@ -88,6 +92,8 @@ def solve_horizon(
         From when on the time limit counts; from now on where it is left out.
     apart
         Sets of the round's own offers that cannot all be chosen.
+    proven
+        Put the proof of the bound into the plan.
 
     Returns
     -------
@@ -103,9 +109,8 @@ def solve_horizon(
     start = time.perf_counter()
     tree = horizon_tree(instance, seed=seed)
     sampled = time.perf_counter()
-    made = horizon_program(tree)
-    if apart:
-        made = kept_apart(made, apart)
+    plain = horizon_program(tree)
+    made = kept_apart(plain, apart) if apart else plain
     built = time.perf_counter()
     # explaining and verifying draw the tree, and write what follows from it, again
     again = _BESIDES + built - start + instance.read_seconds
@@ -118,6 +123,7 @@ def solve_horizon(
         value=value,
         clock=clock,
         again=again,
+        proof=PROOF_SHARE * clock.limit if proven and clock.limited else 0.0,
     )
     made, solution = _exactly(made, walk, clock)
     if solution.stochastic is not None:
@@ -148,7 +154,15 @@ def solve_horizon(
             "build": built - sampled + solution.timing.build,
         }
     )
-    return plan.model_copy(update={"timing": timing})
+    plan = plan.model_copy(update={"timing": timing})
+    if not proven:
+        return plan
+    knowing = getattr(find_program_strategy(strategy), "knows_outcomes", False)
+    if knowing and plan.status != "infeasible":
+        return without_certificate(plan, Uncheckable("the bound is that of deciding with what nobody knows"))
+    left = dataclasses.replace(options, time_limit=clock.left())
+    by: Voucher = "branch_and_bound" if "extensive" in (strategy, solution.strategy) else "strategy"
+    return certify_horizon(instance, plan, plain, left, vouched_by=by, later=_AGAIN * again)
 
 
 def _exactly(
@@ -183,6 +197,7 @@ def _decided(
     value: bool,
     clock: Clock,
     again: float,
+    proof: float,
 ) -> ProgramSolution:
     """Decide by a strategy, or greedily where it has too little time or comes to nothing."""
     solution = None
@@ -199,7 +214,7 @@ def _decided(
             certificate="none",
             value=value,
             informed=lambda: with_luck(made),
-            clock=_for_strategy(clock, _AGAIN * again),
+            clock=_for_strategy(clock, _AGAIN * again + proof),
         )
     if solution.solution == "none" and solution.status in _CUT_SHORT:
         solution = _greedy(made, options, observer, how, clock, solution) or solution

@@ -341,6 +341,7 @@ def _with_periods(instance: Instance, asked: _Asked, apart: Sequence[Apart]) -> 
             value=asked.value,
             clock=asked.clock,
             apart=apart,
+            proven=asked.proven,
         )
 
 

@@ -5,7 +5,8 @@ in the round, then the multiplier; limits on the tail go on with pairs of a scen
 
     "capacity", coprocessor, resource, y         "collateral", coprocessor, y
     "own_capacity", operator, resource, y        "stake", operator, y
-    "deadline", coprocessor, time, y             "expected", risk limit, member, y
+    "deadline", coprocessor, time, y             "window", coprocessor, begin, time, y
+                                                 "expected", risk limit, member, y
     "load", coprocessor, y                       "mean_risk", 0, scenario, weight, ...
     "cvar", risk limit, member, y, scenario, weight, ...       (worst_case, chance, solvency alike)
     "ambiguous", risk limit, member, y, offer, weight, ...
@@ -38,6 +39,7 @@ POSITIONS: Final = {
     "collateral": 1,
     "stake": 1,
     "deadline": 2,
+    "window": 3,
     "expected": 2,
     "load": 1,
     "mean_risk": 0,
@@ -47,6 +49,9 @@ POSITIONS: Final = {
     "solvency": 2,
     "ambiguous": 2,
 }
+
+#: Words whose last position is a time.
+TIMED: Final = frozenset({"deadline", "window"})
 
 #: The word behind which stands the node that the entries after it are about.
 NODE: Final = "node"
@@ -161,7 +166,7 @@ def _entry(tokens: Sequence[Token], place: int, node: int) -> Entry:
     if not all(-_LARGEST <= number <= _LARGEST for number in numbers):
         raise BadCertificate(f"the entry at {place} has a number that is beyond all others")
     about, y = tuple(numbers[:size]), float(numbers[size])
-    whole = about[:1] if word == "deadline" else about
+    whole = about[:-1] if word in TIMED else about
     places, weights = rest[::2], rest[1::2]
     if not all(isinstance(each, int) for each in (*whole, *places)):
         raise BadCertificate(f"the entry at {place} has a position that is no whole number")

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from bondwork.program.program import Program
     from bondwork.program.proof import Proof, TailProof
 
-_WORDS = {
+#: Words of limits in certificates.
+WORDS = {
     LimitKind.CAPACITY: "capacity",
     LimitKind.OPERATOR_CAPACITY: "own_capacity",
     LimitKind.COLLATERAL: "collateral",
@@ -175,9 +176,9 @@ def entries_of(instance: Instance, program: Program, proof: Proof) -> Iterator[E
             about = (owner, detail)
         elif kind == LimitKind.DEADLINE:
             about = (owner, float(limits.deadline[row]))
-        elif _WORDS[kind] == "expected":
+        elif WORDS[kind] == "expected":
             about = (detail, max(owner, 0))
-        yield Entry(_WORDS[kind], about, y)
+        yield Entry(WORDS[kind], about, y)
     if proof.loads is not None:
         for term, y in zip(program.loads, proof.loads.tolist(), strict=True):
             if y:

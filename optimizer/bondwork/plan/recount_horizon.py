@@ -289,6 +289,9 @@ class HorizonRecount(Findings):
                     jobs.append((max(decided.instance.now, free), deadline, decided.duration[offer]))
         if not jobs:
             return 0.0
+        # from the first start on: times of a clock have fewer digits left for seconds
+        first = min(start for start, _, _ in jobs)
+        jobs = [(start - first, deadline - first, duration) for start, deadline, duration in jobs]
         late = 0.0
         starts = sorted({start for start, _, _ in jobs})
         left = [list(job) for job in jobs]

@@ -142,6 +142,8 @@ class Rooms:
                 amounts = np.concatenate([durations, [end, free]])
                 slack = abs(since) * SHARE if self.staged else slack_of_sum(amounts, abs(since))
                 return entry.word, (c, end), since + slack
+            case "window":
+                raise BadCertificate("a window from an earlier decision on: the round has no later periods")
         return self._expected(entry)
 
     def _expected(self, entry: Entry) -> tuple[str, tuple[int | float, ...], Fraction]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 from bondwork.base.tolerances import SUM
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 #: A plan without its certificate is as good a plan.
 _NONE: Final = (("certificate",), None)
 
+#: How a plan begins to say why it has none.
+_WITHOUT: Final = "no certificate"
+
 #: Assignments of a plan that are named where none should exist.
 NAMED = 20
 
@@ -30,7 +34,8 @@ def check_certificate(check: PlanCheck, *, one_stage: bool) -> None:
     plan, given = check.plan, check.plan.certificate
     if given is None:
         if plan.bound is not None:
-            check.unchecked.append("bound: no certificate")
+            told = (note for note in plan.provenance.notes if note.startswith(_WITHOUT))
+            check.unchecked.append(f"bound: {next(told, _WITHOUT)}")
     else:
         _read(check, given)
     if plan.status == "infeasible" and not check.refuted:
@@ -87,6 +92,8 @@ def _check(check: PlanCheck, given: Certificate) -> None:
             check.wrong("certificate.bound", given.bound, "none: a required task has no team", _NONE)
         return
     proven = round_up(bound)
+    if math.isinf(proven):
+        raise OverflowError
     if given.bound is None or not abs(given.bound - proven) <= DIGITS * abs(proven):
         check.wrong("certificate.bound", given.bound, f"{proven!r}, what the multipliers prove", _NONE)
         return

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from bondwork.base.tolerances import ROW
 from bondwork.plan.recount import SUM_TOLERANCE, Account, Key, label
 from bondwork.plan.recount_bound import BoundProof, BoundRecount
-from bondwork.plan.recount_columns import Uncheckable
 from bondwork.plan.recount_commitments import (
     committed_accounts,
     doubtful_overcommitments,
@@ -17,6 +16,7 @@ from bondwork.plan.recount_commitments import (
 )
 from bondwork.plan.recount_history import HistoryRecount
 from bondwork.plan.recount_horizon import HorizonRecount
+from bondwork.plan.recount_horizon_bound import HorizonBound
 from bondwork.plan.recount_loads import LoadRecount, incentive
 from bondwork.plan.recount_risk import TailRecount
 from bondwork.plan.verify_certificate import ceilings_of_plan, check_certificate
@@ -144,7 +144,7 @@ class PlanCheck(StatusCheck):
             That is not recomputed for a round like this one.
         """
         if self.is_staged:
-            raise Uncheckable("of a round with later periods")
+            return HorizonBound(self.instance, self.later.tree, self.plan.provenance.seed)
         return BoundRecount(self.round, ceilings_of_plan(self))
 
     # assignments

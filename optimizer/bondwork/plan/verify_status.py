@@ -10,9 +10,10 @@ from bondwork.plan.findings import Findings
 from bondwork.plan.recount import SUM_TOLERANCE, Recount
 
 if TYPE_CHECKING:
+    from bondwork.arrays import FloatArray
     from bondwork.plan.findings import Amendment, Place
     from bondwork.plan.plan import Plan
-    from bondwork.problem.instance import Instance
+    from bondwork.problem.instance import Instance, Period
 
 #: What a plan says of itself that is a plan and proves nothing about better ones.
 _FEASIBLE: Final[Amendment] = ((("status",), "locally_solved"), (("solution",), "feasible"))
@@ -124,9 +125,18 @@ class StatusCheck(Findings):
             )
 
     def largest_amount(self) -> float:
-        """Largest amount of the round: what rounding is measured by."""
-        left: list[float] = self.instance.tasks.unassigned_cost.tolist()
-        return max((*self.round.reward, *self.round.slashing, *self.round.bid, *left), default=0.0)
+        """Largest amount of the round and its later periods: what rounding is measured by."""
+        periods = self.instance.periods
+        amounts = [
+            *self._amounts(self.instance),
+            *(amount for period in periods for amount in self._amounts(period)),
+        ]
+        return max(float(each.max(initial=0.0)) for each in amounts)
+
+    @staticmethod
+    def _amounts(part: Instance | Period) -> tuple[FloatArray, ...]:
+        claims = part.claims
+        return claims.reward, claims.slashing, part.offers.bid, part.tasks.unassigned_cost
 
     def check_verdict(self) -> None:
         """Check what the plan says of its own check."""

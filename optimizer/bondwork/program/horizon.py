@@ -42,10 +42,29 @@ from bondwork.program.units import in_reach, row_units, unit_for
 from bondwork.uncertainty.horizon import ENDED, HorizonTree, unique_names
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
 
     from bondwork.arrays import FloatArray, IntArray
     from bondwork.problem.instance import Instance
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PointRows:
+    """What the rows of a decision point's nodes are; rows after these were put there for another reason.
+
+    Attributes
+    ----------
+    limits
+        By row.
+    begins
+        Position on the path from which decisions count, by row.
+    units
+        What the numbers of each row were divided by.
+    """
+
+    limits: Limits
+    begins: IntArray
+    units: FloatArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,15 +81,15 @@ class HorizonProgram:
         By decision point, the offers its columns decide about.
     unit
         1, or a power of two where amounts are far from 1; see `bondwork.program.units`.
-    limits
-        By decision point, what the first rows of its nodes are about.
+    rows
+        By decision point, what its rows are.
     """
 
     tree: HorizonTree
     program: StochasticProgram
     columns: tuple[IntArray, ...]
     unit: float
-    limits: Mapping[int, Limits]
+    rows: dict[int, PointRows]
 
 
 def horizon_program(tree: HorizonTree) -> HorizonProgram:
@@ -113,13 +132,13 @@ def horizon_program(tree: HorizonTree) -> HorizonProgram:
     unit = unit_for(largest)
     templates: list[NodeTemplate] = []
     number: dict[int, int] = {}
-    limits: dict[int, Limits] = {}
+    rows: dict[int, PointRows] = {}
     values: list[FloatArray] = [np.zeros(0)] * len(tree.names)
     for point in points:
         nodes = np.flatnonzero(tree.period == point)
         builder = _Template(tree, point, columns)
-        number[point], limits[point] = len(templates), builder.limits
-        template, table = builder.write(nodes, gains[point][0] / unit, gains[point][1] / unit)
+        number[point] = len(templates)
+        template, table, rows[point] = builder.write(nodes, gains[point][0] / unit, gains[point][1] / unit)
         templates.append(template)
         for node, row in zip(nodes.tolist(), table, strict=True):
             values[node] = row
@@ -142,7 +161,7 @@ def horizon_program(tree: HorizonTree) -> HorizonProgram:
         change_value=value,
         row_tolerance=STAGED_ROW,
     )
-    return HorizonProgram(tree, program, columns, unit, limits)
+    return HorizonProgram(tree, program, columns, unit, rows)
 
 
 def kept_apart(made: HorizonProgram, apart: Sequence[Collection[int]]) -> HorizonProgram:
@@ -276,8 +295,10 @@ class _Template:
         ones = np.ones(len(mine))
         self.entries.append((len(self.path) - 1, Entries(row, mine, ones, np.zeros(len(mine), dtype=bool))))
 
-    def write(self, nodes: IntArray, gains: FloatArray, left: FloatArray) -> tuple[NodeTemplate, FloatArray]:
-        """Return the template, with the numbers of the first node, and the numbers of every node."""
+    def write(
+        self, nodes: IntArray, gains: FloatArray, left: FloatArray
+    ) -> tuple[NodeTemplate, FloatArray, PointRows]:
+        """Return the template, with the numbers of the first node, those of every node, and the rows."""
         numbers = NodeNumbers(self.tree, self.point, self.limits, nodes)
         shares = [numbers.entries(self.path[position], found) for position, found in self.entries]
         entries = np.concatenate(shares, axis=1)
@@ -330,7 +351,7 @@ class _Template:
             np.concatenate(column).astype(np.int64),
             table[0].copy(),
         )
-        return whole, table
+        return whole, table, PointRows(self.limits, self.starts, scale)
 
 
 def _changes(

@@ -41,15 +41,15 @@ class HorizonLedger:
 
     def money(self, template: int) -> IntArray:
         """Which rows of a template are money."""
-        limits = self.made.limits.get(self._point.get(template, -2))
-        return np.zeros(0, dtype=np.int64) if limits is None else _money_rows(limits)
+        rows = self.made.rows.get(self._point.get(template, -2))
+        return np.zeros(0, dtype=np.int64) if rows is None else _money_rows(rows.limits)
 
     def at(self, node: int, rows: IntArray) -> list[MoneyRow]:
         """Some rows of a node, by their numbers."""
         program = self.made.program
         template = program.template_of(node)
         entries = program.values(node)[template.spans["entries"]]
-        limits = self.made.limits[int(self.tree.period[node])]
+        limits = self.made.rows[int(self.tree.period[node])].limits
         found = []
         for row in rows.tolist():
             mine = np.flatnonzero((template.entry_row == row) & (entries != 0.0))
@@ -90,7 +90,7 @@ class HorizonLedger:
         point = int(self.tree.period[node])
         if point not in self._returned:
             nodes = np.flatnonzero(self.tree.period == point)
-            numbers = NodeNumbers(self.tree, point, self.made.limits[point], nodes)
+            numbers = NodeNumbers(self.tree, point, self.made.rows[point].limits, nodes)
             self._returned[point] = nodes, numbers.returned()
         nodes, table = self._returned[point]
         found: BoolArray = table[int(np.searchsorted(nodes, node))]

@@ -1,0 +1,177 @@
+"""From the program of a round with later periods to the certificate of its plan.
+
+The multipliers are those of the extensive form's linear relaxation, put in the words of limits at nodes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.sparse import csr_array, hstack
+
+from bondwork.observing import Silence
+from bondwork.plan.certificate import Entry
+from bondwork.plan.certifying import WORDS, with_bound, with_refutation, without_certificate
+from bondwork.plan.recount_columns import Uncheckable
+from bondwork.plan.recount_horizon_bound import HorizonBound
+from bondwork.problem.limits import LimitKind
+from bondwork.program.extensive import extensive_form
+from bondwork.program.matrices import Matrices
+from bondwork.solver.solving import solve_program
+from bondwork.uncertainty.horizon import ENDED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bondwork.arrays import FloatArray
+    from bondwork.contracts import Options, Voucher
+    from bondwork.plan.plan import Plan
+    from bondwork.problem.instance import Instance
+    from bondwork.program.extensive import ExtensiveForm
+    from bondwork.program.horizon import HorizonProgram, PointRows
+
+#: Seconds that the linear relaxation may take, and those that an offer at a node takes in whole numbers, once
+#: here and once for whoever verifies it.
+_SECONDS, _SECONDS_PER_CHOICE = 20.0, 2e-5
+
+#: Matrix entries from which on an interior point is enough: any multipliers prove something, and these are
+#: there much sooner and as good to eight digits.
+_MANY_ENTRIES, _INTERIOR = 100_000, {"solver": "ipm", "run_crossover": "off"}
+
+
+def certify_horizon(
+    instance: Instance,
+    plan: Plan,
+    made: HorizonProgram,
+    options: Options,
+    *,
+    vouched_by: Voucher,
+    later: float = 0.0,
+) -> Plan:
+    """Return the plan of a round with later periods with the certificate of its bound.
+
+    What the certificate proves is what `bondwork.verify` will recompute. Where it is better than the bound
+    that the strategy told, it becomes the plan's. Whatever goes wrong costs the certificate, not the plan.
+
+    Parameters
+    ----------
+    instance, plan, made
+        The round, its plan, and the program that was solved.
+    options
+        The time limit is for the certificate, and for recomputing it once more.
+    vouched_by
+        Who says that the plan's bound holds where that is better.
+    later
+        Seconds of the limit that are needed for what follows.
+    """
+    if plan.status == "interrupted":
+        return plan
+    ends = time.perf_counter() + options.time_limit - later
+    try:
+        return _certified(instance, plan, made, _Within(options, ends), vouched_by)
+    except Exception as reason:
+        return without_certificate(plan, reason)
+
+
+def _certified(instance: Instance, plan: Plan, made: HorizonProgram, within: _Within, by: Voucher) -> Plan:
+    counts = np.array([len(each) for each in made.columns])
+    choices = int(counts[made.tree.period[made.tree.period != ENDED]].sum())
+    within.keep(2 * _SECONDS_PER_CHOICE * choices)
+    recount = HorizonBound(instance, made.tree, plan.provenance.seed)
+    form = extensive_form(made.program)
+    relaxed = None if plan.status == "infeasible" else _relaxed(form.matrices, within)
+    if relaxed is not None:
+        return with_bound(plan, recount, [list(_entries(made, form, relaxed[0]))], by)
+    if plan.solution != "none":
+        raise Uncheckable("the linear relaxation ended with infeasible")
+    entries: list[Entry] = []
+    if not recount.refutes(entries):
+        entries = list(_entries(made, form, _refutation(form, within)))
+        if not recount.refutes(entries):
+            raise Uncheckable("the multipliers of the linear relaxation prove nothing when recomputed")
+    return with_refutation(plan, entries)
+
+
+class _Within:
+    """Options whose time limit is what is left until a moment."""
+
+    def __init__(self, options: Options, ends: float) -> None:
+        self.options = options
+        self.ends = ends
+
+    def keep(self, seconds: float) -> None:
+        """Keep some of it for what follows."""
+        self.ends -= seconds
+        self.left()
+
+    def left(self, *, roughly: bool = False) -> Options:
+        """Options for now."""
+        seconds = min(self.ends - time.perf_counter(), _SECONDS)
+        if seconds <= 0.0:
+            raise Uncheckable("no time was left for it")
+        highs = {**self.options.highs, **_INTERIOR} if roughly else self.options.highs
+        return dataclasses.replace(self.options, time_limit=seconds, highs=highs)
+
+
+def _relaxed(matrices: Matrices, within: _Within) -> tuple[FloatArray, FloatArray] | None:
+    """Multipliers of the rows of a linear relaxation, and its columns; ``None`` where it is infeasible."""
+    options = within.left(roughly=matrices.matrix.nnz >= _MANY_ENTRIES)
+    answer = solve_program(matrices, options, Silence(), relaxed=True, phase="proof")
+    if answer.status == "infeasible":
+        return None
+    if answer.status != "optimal" or answer.row_duals is None or answer.x is None:
+        raise Uncheckable(f"the linear relaxation ended with {answer.status.replace('_', ' ')}")
+    return answer.row_duals, answer.x
+
+
+def _refutation(form: ExtensiveForm, within: _Within) -> FloatArray:
+    """Multipliers of the program that leaves as few of the required tasks as it can; nothing else counts."""
+    given = form.matrices
+    rows = np.flatnonzero(given.row_lower > 0.0)
+    n, m, k = len(given.objective), len(given.row_lower), len(rows)
+    left = csr_array((np.ones(k), (rows, np.arange(k))), shape=(m, k))
+    elastic = Matrices(
+        objective=np.append(np.zeros(n), -np.ones(k)),
+        offset=0.0,
+        matrix=csr_array(hstack([given.matrix, left], format="csr")),
+        row_lower=given.row_lower,
+        row_upper=given.row_upper,
+        lower=np.append(given.lower, np.zeros(k)),
+        upper=np.append(given.upper, np.ones(k)),
+        integer=np.zeros(n + k, dtype=bool),
+    )
+    found = _relaxed(elastic, within)
+    if found is None or found[1][n:].sum() <= 0.0:
+        raise Uncheckable("the linear relaxation is feasible")
+    return found[0]
+
+
+def _entries(made: HorizonProgram, form: ExtensiveForm, row_duals: FloatArray) -> Iterator[Entry]:
+    """Multipliers of the extensive form in the words of the limits at its nodes."""
+    duals = np.nan_to_num(row_duals, nan=0.0, posinf=0.0, neginf=0.0)
+    for node, point in enumerate(made.tree.period.tolist()):
+        if point == ENDED:
+            continue
+        rows, first = made.rows[point], int(form.row_start[node])
+        mine = duals[first : first + len(rows.limits)]
+        for row in np.flatnonzero(mine > 0.0).tolist():
+            if rows.limits.kind[row] != LimitKind.TASK:
+                y = float(mine[row]) * made.unit / float(rows.units[row])
+                yield Entry(*_about(rows, row, made.tree.horizon.depth[point]), y, node=node)
+
+
+def _about(rows: PointRows, row: int, depth: int) -> tuple[str, tuple[int | float, ...]]:
+    """Word of a limit, and whose it is."""
+    limits = rows.limits
+    kind, owner, detail = LimitKind(limits.kind[row]), int(limits.owner[row]), int(limits.detail[row])
+    if kind in (LimitKind.CAPACITY, LimitKind.OPERATOR_CAPACITY):
+        return WORDS[kind], (owner, detail)
+    if kind == LimitKind.DEADLINE:
+        begin, due = int(rows.begins[row]), float(limits.deadline[row])
+        return (WORDS[kind], (owner, due)) if begin == depth else ("window", (owner, begin, due))
+    if WORDS[kind] == "expected":
+        return "expected", (detail, max(owner, 0))
+    return WORDS[kind], (owner,)
