@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from fractions import Fraction
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,7 @@ from bondwork.plan.recount_tail_prices import EXCESS, OUTWARD, Weights
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from bondwork.arrays import BoolArray, FloatArray
     from bondwork.plan.certificate import Entry
     from bondwork.plan.recount_rescues import RescueRecount
     from bondwork.problem.instance import RiskLimit
@@ -199,22 +201,27 @@ class LeafPrices:
         """The most that can be lost at leaves: of every task one executor, and the commitments."""
         round_, held = self.round, self.round.instance.commitments
         early = [o for o, able in enumerate(round_.eligible) if able and o in self.place]
-        early = [o for o in early if whose in (-1, round_.operator[o])]
-        up = [o for o in self.rescues.takes_up if whose in (-1, round_.operator[o])]
-        failed, behind, lost = self.outcomes.failed, self.outcomes.leaf_failed, self.outcomes.lost
+        failed, lost = self.outcomes.failed, self.outcomes.lost
+        first = self._worst(whose, early, failed[:, [self.place[o] for o in early]])
+        up = sorted(self.rescues.takes_up)
+        late = self._worst(whose, up, self.outcomes.leaf_failed[:, [self.late[o] for o in up]])
         at_stake = round_.instance.claims.slashing[held.claim].tolist()
         mine = [k for k, v in enumerate(held.operator.tolist()) if whose in (-1, v)]
         found = {}
         for number in leaves:
             outcome, leaf = divmod(number, self.leaves)
-            worst: dict[int, float] = defaultdict(float)
-            falling = [o for o in early if failed[outcome, self.place[o]]]
-            falling += [o for o in up if behind[leaf, self.late[o]]]
-            for offer in falling:
-                worst[round_.task[offer]] = max(worst[round_.task[offer]], round_.slashing[offer])
             gone = [at_stake[k] for k in mine if lost[outcome, k]]
-            found[number] = math.fsum([*worst.values(), *gone])
+            found[number] = math.fsum([*np.maximum(first[outcome], late[leaf]).tolist(), *gone])
         return found
+
+    def _worst(self, whose: _Whose, offers: Sequence[int], fails: BoolArray) -> FloatArray:
+        """Largest slashing of each task among some offers that fail. Shape (rows of ``fails``, tasks)."""
+        worst = np.zeros((len(fails), len(self.round.instance.tasks)))
+        for column, offer in enumerate(offers):
+            if whose in (-1, self.round.operator[offer]):
+                task, slashing = self.round.task[offer], self.round.slashing[offer]
+                worst[fails[:, column], task] = np.maximum(worst[fails[:, column], task], slashing)
+        return worst
 
     # what choices cost
 
@@ -231,12 +238,25 @@ class LeafPrices:
     def of_rescue(self, offer: int, over: bool) -> Iterator[tuple[int, Fraction]]:
         """What a rescue changes of that, outcome by outcome: above 0 where a success takes a loss away."""
         slashing = Fraction(self.round.slashing[offer])
-        for whose, at in self.at.items():
+        fails = self.outcomes.leaf_failed[:, self.late[offer]].tolist() if self.whole else []
+        for whose, (at, unit) in self.whole.items():
             if not slashing or whose not in (-1, self.round.operator[offer]):
                 continue
-            fails = self.outcomes.leaf_failed[:, self.late[offer]].tolist()
-            for outcome, weights in at.items():
-                mine = [w for leaf, w in weights.items() if fails[leaf] != over]
-                if mine:
-                    total = slashing * sum(mine, NOTHING)
-                    yield outcome, total if over else -total
+            for outcome, weights in at:
+                if mine := sum(w for leaf, w in weights if fails[leaf] != over):
+                    yield outcome, slashing * Fraction(mine if over else -mine, unit)
+
+    @cached_property
+    def whole(self) -> dict[_Whose, tuple[list[tuple[int, list[tuple[int, int]]]], int]]:
+        """Weights of leaves, outcome by outcome, as multiples of one fraction, whose inverse goes along."""
+        found = {}
+        for whose, at in self.at.items():
+            unit = math.lcm(1, *(w.denominator for weights in at.values() for w in weights.values()))
+            found[whose] = (
+                [
+                    (k, [(leaf, w.numerator * (unit // w.denominator)) for leaf, w in weights.items()])
+                    for k, weights in at.items()
+                ],
+                unit,
+            )
+        return found
