@@ -108,9 +108,9 @@ def test_outcomes_that_are_drawn_are_proven_as_well(document):
     check(document, instance, plan)
 
 
-@pytest.mark.parametrize("first", range(0, 60, 20))
+@pytest.mark.parametrize("first", [0, 15])
 def test_rounds_as_people_write_them(first):
-    for seed in range(first, first + 20):
+    for seed in range(first, first + 15):
         document = people_round(random.Random(f"second stage {seed}"), "second stage")
         instance, plan = solved(document, time_limit=20.0)
         bound = check(document, instance, plan)
