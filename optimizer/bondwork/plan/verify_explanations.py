@@ -58,8 +58,7 @@ class ExplanationCheck:
         if not explained:
             return
         if self.plan.prices_from is None:
-            for number in explained:
-                self._doubt(number, "explanation", "one", "none: there are no prices to explain it by")
+            self.check.unchecked.append("explanations: there are no prices to recompute them at")
             return
         reason = self._not_recomputed(one_stage=one_stage)
         if reason is None and len(self.check.chosen) == len(self.plan.assignments):
