@@ -31,6 +31,7 @@ from bondwork.program.stochastic import StochasticProgram
 from bondwork.program.template import NodeTemplate
 from program.open_programs import open_program
 from program.stochastic_programs import best, programs, toy
+from rounds_strategy import examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -455,9 +456,32 @@ def test_what_the_model_is_worth_adds_up() -> None:
     program = toy("min")
     solution = solved(program, value=True)
     assert solution.stochastic is not None and verify_solution(program, solution)
-    other = solution.stochastic.model_copy(update={"evpi": 3.0})
+    # WS -8, RP -6, EEV -5
+    for false in (
+        {"evpi": 3.0},
+        {"rp_bound": -5.0},
+        {"rp_bound": -7.0},
+        {"ws_bound": -7.0},
+        {"ws_bound": 8.0},
+    ):
+        other = solution.stochastic.model_copy(update=false)
+        verdict = verify_solution(program, solution.model_copy(update={"stochastic": other}))
+        found = {(each.what, each.kind) for each in verdict.violations}
+        assert found == {(f"stochastic.{name}", "commentary") for name in false}
+    other = solution.stochastic.model_copy(update={"rp": -6.5, "evpi": 1.5, "vss": 1.5})
     verdict = verify_solution(program, solution.model_copy(update={"stochastic": other}))
-    assert [(each.what, each.kind) for each in verdict.violations] == [("stochastic.evpi", "commentary")]
+    assert {each.what for each in verdict.violations} >= {"stochastic.rp"}
+    other = solution.stochastic.model_copy(update={"ws": None})
+    verdict = verify_solution(program, solution.model_copy(update={"stochastic": other}))
+    assert [each.what for each in verdict.violations] == ["stochastic.evpi"]
+
+
+@examples(0.3)
+@given(program=programs())
+def test_values_of_any_program_check_out(program: StochasticProgram) -> None:
+    solution = solve_stochastic(program, EXACT, value=True)
+    verdict = verify_solution(program, solution)
+    assert verdict, verdict.violations
 
 
 def test_large_programs_have_one_only_where_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

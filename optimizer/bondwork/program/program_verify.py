@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from bondwork.base.tolerances import SUM
+from bondwork.base.tolerances import PROGRAM_ROW, SUM
 from bondwork.plan.certificate import BadCertificate
 from bondwork.plan.findings import Findings
 from bondwork.plan.recount_exact import round_up
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bondwork.plan.plan import Certificate
     from bondwork.problem.records import Source
     from bondwork.program.program_multipliers import Multiplier, Place
+    from bondwork.program.program_solution import StochasticValue
     from bondwork.program.stochastic import StochasticProgram
 
 #: Share by which a stated number may miss the recomputed one: a digit that another writer of JSON lost.
@@ -260,9 +261,26 @@ class _SolutionCheck(Findings):
             return
         for name, better, other in (("evpi", "ws", "rp"), ("vss", "rp", "eev")):
             stated, high, low = getattr(worth, name), getattr(worth, better), getattr(worth, other)
-            if stated is None or high is None or low is None:
+            if stated is None:
                 continue
-            difference = self.sign * (high - low)
-            if abs(stated - difference) > SUM * (abs(high) + abs(low)):
-                self.doubt(f"stochastic.{name}", stated, difference)
-        self.unchecked.append("stochastic: ws, rp, ev and eev are optima of other programs")
+            if high is None or low is None:
+                self.doubt(f"stochastic.{name}", stated, f"null without {better} and {other}")
+            elif abs(stated - self.sign * (high - low)) > SUM * (abs(high) + abs(low)):
+                self.doubt(f"stochastic.{name}", stated, self.sign * (high - low))
+        self._check_own(worth)
+        self.unchecked.append("stochastic: ws, ev and eev are optima of other programs")
+
+    def _check_own(self, worth: StochasticValue) -> None:
+        """Check that RP is the solution's own value and bound, and that no value is beyond its bound."""
+        solution = self.solution
+        told = (worth.ws, worth.rp, worth.ev, worth.eev, solution.bound)
+        near = PROGRAM_ROW * max((abs(each) for each in told if each is not None), default=0.0)
+        for name, mine in (("rp", solution.objective), ("rp_bound", solution.bound)):
+            stated = getattr(worth, name)
+            if stated is not None and (mine is None or abs(stated - mine) > near):
+                self.doubt(f"stochastic.{name}", stated, mine)
+        # nobody earns more than a bound, whether or not it is known what will happen
+        for name, value in (("ws_bound", worth.ws), ("ws_bound", worth.rp), ("rp_bound", worth.rp)):
+            bound = getattr(worth, name)
+            if bound is not None and value is not None and self.sign * (bound - value) < -near:
+                self.doubt(f"stochastic.{name}", bound, f"nothing worse than {value:.12g}")
