@@ -122,9 +122,19 @@ def test_the_drawn_loss_is_the_one_that_the_limits_were_measured_on():
     assert loss is not None
     assert loss.level == 0.9
     assert loss.budget == 120.0
-    # the limit is measured exactly, what is drawn are fresh scenarios
+    # the limit is measured exactly, and so is what is drawn
     assert plan.risk[0].standard_error == 0.0
-    assert loss.cvar == pytest.approx(plan.risk[0].out_of_sample, rel=0.05)
+    assert loss.scenarios == 0
+    assert loss.cvar == plan.risk[0].out_of_sample
+    # where outcomes hang together, both come of the same fresh scenarios
+    document["uncertainty"] = {"dependence": {"common": 0.2}}
+    tied = bondwork.load(document)
+    plan = bondwork.solve(tied, strategy="greedy")
+    drawn = fresh_loss(tied, plan, 20_000)
+    assert drawn is not None
+    assert drawn.scenarios == 20_000
+    assert plan.risk[0].standard_error
+    assert drawn.cvar == pytest.approx(plan.risk[0].out_of_sample, rel=1e-12)
     # the quantile is below the mean of what is beyond it, and is exceeded no more often than it may be
     assert loss.var <= loss.cvar
     assert float(loss.probability[loss.losses > loss.var].sum()) <= 1 - loss.level + 1e-9

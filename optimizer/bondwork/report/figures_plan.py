@@ -96,7 +96,7 @@ def draw_usage(usage: Usage, *, key: str, title: str, what: str, members: str) -
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Loss:
-    """The slashing loss of a plan on fresh scenarios.
+    """The slashing loss of a plan: all that it may be, or what it is on fresh scenarios.
 
     Attributes
     ----------
@@ -106,6 +106,8 @@ class Loss:
         Quantile at the level, and the mean of what is beyond it.
     budget
         What a limit of the round allows for the CVaR at this level; ``None`` without one.
+    scenarios
+        How many were drawn; 0 where the law is exact.
     """
 
     losses: FloatArray
@@ -114,6 +116,7 @@ class Loss:
     var: float
     cvar: float
     budget: float | None
+    scenarios: int = 0
 
 
 def draw_loss(loss: Loss, *, key: str, unit: str) -> Drawing:
@@ -150,16 +153,21 @@ def draw_loss(loss: Loss, *, key: str, unit: str) -> Drawing:
         if steep:
             axes.set_yscale("log")
             log_axis(axes.yaxis, lambda y: f"{y:g}")
-        axes.set_ylabel("% of the scenarios")
+        axes.set_ylabel("% of the scenarios" if loss.scenarios else "probability in %")
 
     told = [f"{name} {show_number(value)}{f' {unit}' if unit else ''}" for name, value, _, _ in lines]
+    of, title = f"{loss.scenarios:,} scenarios", "Slashing loss on fresh scenarios"
+    caption = f"{of} that no solve has seen; nothing is slashed in {nothing:.1%} of them."
+    if not loss.scenarios:
+        of, title = "all outcomes", "Slashing loss"
+        caption = f"Exact: of all outcomes with their probabilities. Nothing is slashed with {nothing:.1%}."
     return draw(
         paint,
         key=key,
-        title="Slashing loss on fresh scenarios",
-        alt=f"Histogram of the slashing loss in {len(loss.losses):,} scenarios: {', '.join(told)}.",
-        caption=f"{len(loss.losses):,} scenarios that no solve has seen; nothing is slashed in {nothing:.1%} "
-        "of them. Commitments are counted." + (" The shares stand on a logarithmic axis." if steep else ""),
+        title=title,
+        alt=f"Histogram of the slashing loss in {of}: {', '.join(told)}.",
+        caption=f"{caption} Commitments are counted."
+        + (" The shares stand on a logarithmic axis." if steep else ""),
         legend=[
             LegendEntry(text, colour, dashes)
             for text, (_, _, colour, dashes) in zip(told, lines, strict=True)

@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from bondwork.arrays import sum_by_owner
+from bondwork.base.statistics import weighted_cvar
 from bondwork.comparison.realised import find_offers
 from bondwork.problem.instance import NOBODY, RiskLimit
 from bondwork.problem.teams import teams_of_offers
 from bondwork.report.figures_plan import Loss, Usage
 from bondwork.risk.assessment import fresh_seed
+from bondwork.risk.exact_tails import ExactTails
 from bondwork.risk.limits import tail_measures
 from bondwork.uncertainty.sampling import fresh_method, sample_round
 
 if TYPE_CHECKING:
+    from bondwork.arrays import FloatArray
     from bondwork.plan.plan import Plan
     from bondwork.problem.instance import Instance
+    from bondwork.problem.teams import Teams
     from bondwork.risk.cvar import ConditionalValueAtRisk
 
 #: Level of the VaR and CVaR where the round limits none of the network.
@@ -59,11 +63,11 @@ def stake_usage(instance: Instance, plan: Plan) -> Usage:
 
 
 def fresh_loss(instance: Instance, plan: Plan, scenarios: int) -> Loss | None:
-    """Slashing loss of the network under a plan on fresh scenarios, commitments included.
+    """Slashing loss of the network under a plan, commitments included, as its limits were measured.
 
-    ``None`` where there is no plan or nothing at stake, and for plans with later decisions, whose loss
-    depends on them. The scenarios are those on which the plan's tail limits were measured, if they are as
-    many.
+    That is its exact law where it can be listed; else fresh scenarios, those on which the plan's tail limits
+    were measured, if they are as many. ``None`` where there is no plan or nothing at stake, and for plans
+    with later decisions, whose loss depends on them.
     """
     if not plan.is_usable() or plan.recourse or not (plan.assignments or len(instance.commitments)):
         return None
@@ -75,6 +79,30 @@ def fresh_loss(instance: Instance, plan: Plan, scenarios: int) -> Loss | None:
     level = next(iter(budget), LEVEL)
     chosen = np.sort(find_offers(instance, plan))
     teams = teams_of_offers(instance, chosen)
+    measured = [each for each in plan.risk if (each.measure, each.of) == ("cvar", "network")]
+    law = ExactTails(instance, teams).law("network", NOBODY)
+    if law is not None and not any(each.standard_error for each in measured):
+        losses, probability = law
+        drawn, cvar = 0, weighted_cvar(losses, probability, level)
+    else:
+        losses, probability, cvar = _sampled(instance, plan, teams, level, scenarios)
+        drawn = scenarios
+    return Loss(
+        losses=losses,
+        probability=probability,
+        level=level,
+        var=_quantile(losses, probability, level),
+        cvar=cvar,
+        budget=budget.get(level),
+        scenarios=drawn,
+    )
+
+
+def _sampled(
+    instance: Instance, plan: Plan, teams: Teams, level: float, scenarios: int
+) -> tuple[FloatArray, FloatArray, float]:
+    """Losses and probabilities of fresh scenarios, and their CVaR."""
+    chosen = np.sort(teams.member)
     fresh = sample_round(
         instance,
         scenarios=scenarios,
@@ -82,20 +110,12 @@ def fresh_loss(instance: Instance, plan: Plan, scenarios: int) -> Loss | None:
         method=fresh_method(instance),
         offers=chosen,
     )
-    places = np.argsort(chosen, kind="stable")[np.searchsorted(np.sort(chosen), teams.member)]
+    places = np.searchsorted(chosen, teams.member)
     limit = RiskLimit("cvar", "network", NOBODY, np.inf, level)
     only = dataclasses.replace(instance, risk=(limit,))
     measure = cast("ConditionalValueAtRisk", tail_measures(only, fresh, teams, places)[0])
     everything = np.ones(len(teams))
-    losses = measure.loss.of(everything)
-    return Loss(
-        losses=losses,
-        probability=fresh.offers.probability,
-        level=level,
-        var=_quantile(losses, fresh.offers.probability, level),
-        cvar=measure.value(everything),
-        budget=budget.get(level),
-    )
+    return measure.loss.of(everything), fresh.offers.probability, measure.value(everything)
 
 
 def _quantile(losses: np.ndarray, probability: np.ndarray, level: float) -> float:

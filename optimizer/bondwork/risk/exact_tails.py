@@ -135,9 +135,32 @@ class ExactTails:
 
     def value(self, limit: RiskLimit, scope: str, member: int) -> float | None:
         """Value of a tail limit for one member of its scope; ``None`` where it can only be sampled."""
-        if not self.is_known or limit.measure in ("ambiguous", "worst_case"):  # both are about a sample
+        if limit.measure in ("ambiguous", "worst_case"):  # both are about a sample
             return None
+        law = self.law("forfeits" if limit.measure == "solvency" else scope, member)
+        if law is None:
+            return None
+        losses, probability = law
+        if limit.measure == "cvar":
+            return weighted_cvar(losses, probability, limit.level)
+        budget = limit.budget
         if limit.measure == "solvency":
+            budget = float(self.instance.coprocessors.free_collateral[member])
+        return min(math.fsum(probability[losses > most_allowed(budget)].tolist()), 1.0)
+
+    def law(self, scope: str, member: int) -> tuple[FloatArray, FloatArray] | None:
+        """Every loss with its probability; ``None`` where they can only be sampled.
+
+        Parameters
+        ----------
+        scope
+            ``network``, ``operator``, ``coprocessor``, or ``forfeits`` for what a coprocessor forfeits.
+        member
+            Of the scope, by position.
+        """
+        if not self.is_known:
+            return None
+        if scope == "forfeits":
             stakes = self.forfeits.get(member, [])
         elif scope == "network":
             stakes = self.network
@@ -158,13 +181,7 @@ class ExactTails:
             values, probability = _Convolution().of(groups, whole)
         except _TooMuchError:
             return None
-        losses: FloatArray = values.astype(np.float64) * float(unit)
-        if limit.measure == "cvar":
-            return weighted_cvar(losses, probability, limit.level)
-        budget = limit.budget
-        if limit.measure == "solvency":
-            budget = float(self.instance.coprocessors.free_collateral[member])
-        return min(math.fsum(probability[losses > most_allowed(budget)].tolist()), 1.0)
+        return values.astype(np.float64) * float(unit), probability
 
     def _groups(self, stakes: list[_Stake]) -> list[_Group] | None:
         """Put stakes together that outages tie; ``None`` where more than outages ties them."""
