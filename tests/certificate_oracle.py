@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from oracle import Choice, Oracle, deadline_label, exact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 Document = dict[str, Any]
 
@@ -30,6 +30,7 @@ class Proof:
     def __init__(self, document: Document, multipliers: list[Any]) -> None:
         self.oracle = Oracle(document)
         self.document = document
+        self.several = {each["id"] for each in document["tasks"] if each.get("replicas", 1) > 1}
         self.price: dict[str, Fraction] = Counter()
         self.room = Fraction()
         self.size = Fraction()
@@ -80,7 +81,7 @@ class Proof:
         """Sum of the rooms' prices and of what the best team of each task is worth at them."""
         total = self.room
         for task, cost in self.oracle.cost.items():
-            teams = [team for team in self.oracle.teams(task) if all(map(self._fits, team.choices))]
+            teams = [team for team in self.oracle.teams(task) if self._fit(team.choices)]
             worths = [self._worth(team.gain + cost if earning else Fraction(), team.uses) for team in teams]
             if task in self.oracle.required:
                 if not worths:
@@ -92,13 +93,15 @@ class Proof:
             self.size += cost
         return total
 
-    def _fits(self, choice: Choice) -> bool:
-        """Whether an executor fits by itself; expected losses are not looked at."""
+    def _fit(self, choices: Sequence[Choice]) -> bool:
+        """Whether each executor fits by itself; where several may work, expected losses are not looked at."""
         limits = self.oracle.limits
+        several = next(iter(choices)).task in self.several
         return all(
             amount <= max(limits[label].bound - limits[label].used, Fraction())
+            for choice in choices
             for label, amount in choice.uses.items()
-            if label in limits and not label.startswith("expected")
+            if label in limits and not (several and label.startswith("expected"))
         )
 
     def _worth(self, gain: Fraction, uses: dict[str, Fraction]) -> Fraction:

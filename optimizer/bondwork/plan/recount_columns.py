@@ -67,6 +67,8 @@ class Columns:
             eligible = eligible[~rooms.too_large(eligible)]
         several = instance.tasks.replicas[instance.offers.task[eligible]] > 1
         singles = eligible[~several]
+        if rooms is not None:
+            singles = singles[~rooms.too_risky(singles)]
         teams: list[tuple[int, ...]] = []
         shared: dict[int, list[int]] = {}
         for offer in eligible[several].tolist():

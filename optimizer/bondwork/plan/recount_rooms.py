@@ -16,7 +16,7 @@ import numpy as np
 
 from bondwork.base.money import all_in_units, in_units
 from bondwork.base.tolerances import ROW
-from bondwork.plan.certificate import BadCertificate
+from bondwork.plan.certificate import BadCertificate, Entry
 from bondwork.plan.recount_exact import blame_of, ledger, success_of
 from bondwork.plan.recount_grid import SHARE, slack_of_losses, slack_of_sum
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from bondwork.arrays import BoolArray, FloatArray, IntArray
-    from bondwork.plan.certificate import Entry
     from bondwork.plan.recount import Recount
     from bondwork.plan.recount_teams import Team
 
@@ -102,6 +101,26 @@ class Rooms:
             unit, stake = 10**decimals, instance.operators.stake.tolist()
             left = [_units(each, decimals, int(self._exposed(k) * unit)) for k, each in enumerate(stake)]
             out |= _exceeds(instance.claims.slashing[given.claim[offers]], v, left, decimals)
+        return out
+
+    def too_risky(self, offers: IntArray) -> BoolArray:
+        """Offers, each a team of its own, whose expected loss alone is above what a limit on it leaves.
+
+        Nobody can choose them either. With a second stage none is: a rescue may take a loss away.
+        """
+        instance = self.round.instance
+        given = instance.offers
+        loss = instance.claims.slashing[given.claim[offers]] * (1.0 - given.success_probability[offers])
+        out: BoolArray = np.zeros(len(offers), dtype=bool)
+        for number, limit in enumerate(instance.risk):
+            if limit.measure != "expected" or not math.isfinite(limit.budget) or self.staged:
+                continue
+            whose = np.zeros(len(offers), dtype=np.int64)
+            if limit.scope != "network":
+                whose = (given.operator if limit.scope == "operator" else given.coprocessor)[offers]
+            for who in np.unique(whose[whose >= 0]).tolist() if limit.member is None else [limit.member]:
+                *_, room = self.of(Entry("expected", (number, who), 1.0))
+                out |= (whose == who) & (loss > float(room) * WIDE)
         return out
 
     def of(self, entry: Entry) -> tuple[str, tuple[int | float, ...], Fraction]:
