@@ -15,6 +15,7 @@ import numpy as np
 from bondwork.base.tolerances import PROGRAM_ROW
 from bondwork.program.scaling import column_units, in_units, scale
 from bondwork.solver.answer import Answer, read_answer
+from bondwork.solver.apart import is_large, solve_apart
 from bondwork.solver.options import set_solve_options
 from bondwork.solver.passing import pass_program
 from bondwork.solver.watching import Watch
@@ -172,6 +173,30 @@ def _solve_once(
     worth: Callable[[FloatArray], float | None] | None = None,
     sharp: IntArray | None = None,
 ) -> Answer:
+    """Solve once, where it can be ended: large runs under a limit in a process of their own."""
+    how: dict[str, Any] = {"relaxed": relaxed, "start": start, "phase": phase, "worth": worth, "sharp": sharp}
+    if is_large(program, options.time_limit):
+        from bondwork.solver.construction import make_highs  # loads HiGHS
+
+        set_solve_options(make_highs(), options)  # faults are told here
+        answer = solve_apart(program, options, observer, **how)
+        if answer is not None:
+            return answer
+    return solve_here(program, options, observer, **how)
+
+
+def solve_here(
+    program: Matrices,
+    options: Options,
+    observer: Observer,
+    *,
+    relaxed: bool,
+    start: FloatArray | None = None,
+    phase: str = "",
+    worth: Callable[[FloatArray], float | None] | None = None,
+    sharp: IntArray | None = None,
+) -> Answer:
+    """Solve once, in this process; parameters as of `solve_program`, rows ``sharp`` as `scale` makes them."""
     from bondwork.solver.construction import make_highs  # loads HiGHS
 
     scaled = scale(program, settled=True, sharp=sharp)

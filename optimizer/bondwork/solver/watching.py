@@ -29,6 +29,10 @@ _NEARLY = 0.02
 OVERRUN, OVERRUN_SHARE = 0.15, 0.01
 
 
+#: Name of the thread of a run.
+THREAD = "bondwork-highs"
+
+
 class Watch:
     """Runs HiGHS in a thread of its own, passes progress on, and lets an interrupt end it gracefully.
 
@@ -83,7 +87,7 @@ class Watch:
         nothing is read then, and nobody may touch ``highs`` any more.
         """
         arguments = (highs, then)
-        threading.Thread(target=self._run, args=arguments, name="bondwork-highs", daemon=True).start()
+        threading.Thread(target=self._run, args=arguments, name=THREAD, daemon=True).start()
         # not join: up to Python 3.12 an interrupted join takes the thread for dead (bpo-45274)
         # long phases of HiGHS look neither at its clock nor for interrupts
         late = self.deadline + max(OVERRUN, OVERRUN_SHARE * (self.deadline - self.started))
