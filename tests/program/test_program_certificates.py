@@ -50,8 +50,23 @@ def proven_densely(program: StochasticProgram, solution: ProgramSolution) -> Fra
     form, sign = extensive_form(program), 1 if program.sense == "max" else -1
     matrices = form.matrices
     y = [Fraction(0)] * len(matrices.row_lower)
-    for (node, row), value in read_multipliers(solution.certificate.multipliers).items():
-        y[int(form.row_start[node]) + row] = sign * Fraction(value)  # -1 finds where linking rows begin
+    dense = matrices.matrix.toarray()
+    taken = [Fraction(0)] * dense.shape[1]
+    for (node, row, *user), value in read_multipliers(solution.certificate.multipliers).items():
+        at = int(form.row_start[node]) + row
+        if not user:
+            y[at] = sign * Fraction(value)  # -1 finds where linking rows begin
+            continue
+        # y <= sum of min(1, b / a) z, of a y + ... <= sum of b z
+        line = [Fraction(float(each)) for each in dense[at]]
+        line = [-each for each in line] if line[user[0]] < 0 else line
+        assert (matrices.row_upper if dense[at, user[0]] > 0 else matrices.row_lower)[at] == 0.0
+        assert all(matrices.lower[k] >= 0.0 for k in np.flatnonzero(dense[at])) and sign * value >= 0
+        taken[user[0]] += sign * Fraction(value)
+        for k, each in enumerate(line):
+            if each < 0:
+                share = -each / line[user[0]]
+                taken[k] -= sign * Fraction(value) * (min(share, 1) if matrices.integer[k] else share)
     bound = Fraction(0)
     for number, value in enumerate(y):
         limit = matrices.row_upper[number] if value > 0 else matrices.row_lower[number]
@@ -59,13 +74,13 @@ def proven_densely(program: StochasticProgram, solution: ProgramSolution) -> Fra
     chance = [Fraction(float(program.conditional[0]))]
     for node, above in enumerate(program.parent.tolist()[1:], 1):
         chance.append(chance[above] * Fraction(float(program.conditional[node])))
-    dense = matrices.matrix.toarray()
     for node in range(len(program)):
         bound += sign * chance[node] * Fraction(program.node(node).constant)
         for k, cost in enumerate(program.node(node).cost.tolist()):
             column = int(form.column_start[node]) + k
             left = sign * chance[node] * Fraction(cost)
             left -= sum(y[i] * Fraction(float(dense[i, column])) for i in np.flatnonzero(dense[:, column]))
+            left -= taken[column]
             if left:
                 at = float((matrices.upper if left > 0 else matrices.lower)[column])
                 if not math.isfinite(at):
@@ -333,6 +348,81 @@ def test_only_those_whom_readers_know_vouch() -> None:
     with pytest.raises(InvalidInput) as caught:
         load_solution(document)
     assert [each.path for each in caught.value.faults] == ["$.certificate.vouched_by"]
+
+
+def sites(seed: int, *, overflow: bool = True) -> StochasticProgram:
+    """Sites to open, whole; who comes is served there, up to a capacity that is dear to exceed."""
+    rng = np.random.default_rng(seed)
+    sites, clients, scenarios = 3, 4, 3
+    first = NodeTemplate.make(0, [f"x{j}" for j in range(sites)], cost=30.0, upper=1.0, integer=True)
+    entries = [(i, 1, i * sites + j, 1.0) for i in range(clients) for j in range(sites)]
+    for j in range(sites):
+        entries += [(clients + j, 1, i * sites + j, float(rng.integers(1, 9))) for i in range(clients)]
+        entries += [(clients + j, 1, sites * clients + j, -1.0)] * overflow + [(clients + j, 0, j, -20.0)]
+    second = NodeTemplate.make(
+        1,
+        [f"y{k}" for k in range(sites * clients)] + [f"over{j}" for j in range(sites)],
+        [f"r{k}" for k in range(sites + clients)],
+        cost=[-float(each) for each in rng.integers(5, 25, sites * clients)] + [100.0] * sites,
+        upper=[1.0] * (sites * clients) + [math.inf] * sites,
+        integer=[True] * (sites * clients) + [False] * sites,
+        row_lower=[1.0] * clients + [-math.inf] * sites,
+        row_upper=[1.0] * clients + [0.0] * sites,
+        entries=entries,
+    )
+    changes: list[dict[tuple[str, int], float]] = [{}]
+    for _ in range(scenarios):
+        away = np.flatnonzero(rng.integers(0, 2, clients)).tolist()
+        changes.append({(name, i): 0.0 for i in away for name in ("row_lower", "row_upper")})
+    return StochasticProgram.from_changes(
+        "sites",
+        "min",
+        [first, second],
+        parent=[-1] + [0] * scenarios,
+        template=[0] + [1] * scenarios,
+        conditional=[1.0] + [1.0 / scenarios] * scenarios,
+        changes=changes,
+    )
+
+
+def test_rows_that_strengthen_are_in_the_certificate() -> None:
+    for seed in range(6):
+        program = sites(seed)
+        solution = solved(program)
+        assert solution.certificate is not None and solution.objective is not None
+        assert "opens" in solution.certificate.multipliers
+        verdict = verify_solution(program, load_solution(json.loads(solution.to_json())))
+        assert verdict and verdict.certified is not None, verdict.violations
+        densely = proven_densely(program, solution)
+        assert densely is not None and Fraction(verdict.certified) <= densely
+        assert verdict.certified <= solution.objective + 1e-9 * abs(solution.objective)
+        plain = {
+            at: y for at, y in read_multipliers(solution.certificate.multipliers).items() if len(at) == 2
+        }
+        weak = ProgramBound(program).proven(plain).bound
+        assert weak is None or -weak < Fraction(verdict.certified)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [(1, 4, 0), (1, 4, 15), (1, 0, 3), (1, 4, 99), (0, 0, 0), (1, 4, 4)],
+    ids=["an opener", "an overflow", "another limit", "no column", "no row", "of another row"],
+)
+def test_rows_that_open_nothing_are_refused(place: tuple[int, int, int]) -> None:
+    with pytest.raises(BadCertificate):
+        ProgramBound(sites(0)).proven({place: -1.0})
+
+
+def test_where_a_column_may_be_negative_nothing_is_opened() -> None:
+    program = sites(0)
+    first = program.templates[0]
+    values = first.values.copy()
+    values[first.spans["lower"]] = -1.0
+    first = dataclasses.replace(first, values=values)
+    shifted = dataclasses.replace(program, templates=(first, program.templates[1]))
+    ProgramBound(program).proven({(1, 4, 3): -1.0})
+    with pytest.raises(BadCertificate):
+        ProgramBound(shifted).proven({(1, 4, 3): -1.0})
 
 
 def balances(seed: int, count: int) -> StochasticProgram:

@@ -93,7 +93,10 @@ class ProgramBound:
         self.cost: dict[int, Fraction] = {}
         self.lower: list[Fraction | None] = []
         self.upper: list[Fraction | None] = []
+        self.whole: list[bool] = []
         self._read_columns()
+        # those of the document, before any that rows imply
+        self.own_lower, self.own_upper = tuple(self.lower), tuple(self.upper)
         self._rows: dict[Place, Row] = {}
         self._derived = False
 
@@ -109,6 +112,7 @@ class ProgramBound:
             for column, cost in enumerate(part["cost"], self.start[node]):
                 if cost:
                     self.cost[column] = weight * Fraction(cost)
+            self.whole += template.integer.tolist()
             for low, high, whole in zip(part["lower"], part["upper"], template.integer.tolist(), strict=True):
                 self.lower.append(_limit(low, math.ceil if whole else None))
                 self.upper.append(_limit(high, math.floor if whole else None))
@@ -121,6 +125,8 @@ class ProgramBound:
         BadCertificate
             The program has no such row.
         """
+        if len(place) == 3:
+            return self._opening(*place)
         if place not in self._rows:
             node, row = place
             last = len(self.program.linking) if node == LINKING else -1
@@ -131,6 +137,30 @@ class ProgramBound:
                 raise BadCertificate(f"there is no row {row} {whose}")
             self._rows |= self._linking_rows if node == LINKING else self._rows_of(node)
         return self._rows[place]
+
+    def _opening(self, node: int, row: int, user: int) -> Row:
+        """The row that `bondwork.program.strengthening` makes of a row and a column that others open.
+
+        Of ``a y + ... <= sum of b z`` it says ``y <= sum of min(1, b / a) z``, without the min where z is
+        not whole; no column of the row may be negative, and y is at most 1 and whole.
+        """
+        base = self.row((node, row))
+        terms: dict[int, Fraction] = {}
+        for column, value in base.terms:
+            terms[column] = terms.get(column, Fraction(0)) + value
+        sign = 1 if terms.get(user, Fraction(0)) > 0 else -1
+        limit = base.upper if sign > 0 else base.lower
+        above = self.own_upper[user] if user in terms else None
+        fits = limit == 0 and above is not None and above <= 1 and self.whole[user]
+        if not fits or any(self.own_lower[each] is None or self.own_lower[each] < 0 for each in terms):
+            raise BadCertificate(f"row {row} of node {node} opens nothing for column {user}")
+        own = sign * terms[user]
+        made: Terms = [(user, Fraction(1))]
+        for column, value in terms.items():
+            if sign * value < 0:
+                share = -sign * value / own
+                made.append((column, -min(share, Fraction(1)) if self.whole[column] else -share))
+        return Row(None, Fraction(0), made)
 
     def _rows_of(self, node: int) -> dict[Place, Row]:
         template, numbers = self.program.template_of(node), self.program.values(node)

@@ -23,6 +23,7 @@ from bondwork.program.matrices import Matrices
 from bondwork.program.program_bound import ProgramBound
 from bondwork.program.program_multipliers import LINKING, write_multipliers
 from bondwork.program.program_signs import SignRepair
+from bondwork.program.strengthening import strengthen_with_origins
 from bondwork.solver.solving import solve_program
 
 if TYPE_CHECKING:
@@ -91,7 +92,10 @@ def _noted(solution: ProgramSolution, note: str) -> ProgramSolution:
 
 
 def _bounded(maker: _Maker, solution: ProgramSolution, row_duals: FloatArray | None) -> ProgramSolution:
-    multipliers, found = maker.best(row_duals)
+    stronger = None
+    with contextlib.suppress(NoCertificate):
+        stronger = maker.strengthened()
+    multipliers, found = stronger or maker.best(row_duals)
     assert found.bound is not None
     sign = 1.0 if solution.sense == "max" else -1.0
     proven = round_up(found.bound)
@@ -137,6 +141,23 @@ class _Maker:
         if solution.strategy != "extensive":
             return "strategy"
         return "branch_and_bound" if self.form.matrices.integer.any() else "linear_relaxation"
+
+    def strengthened(self) -> tuple[dict[Place, Multiplier], Proven] | None:
+        """Multipliers of the relaxation with rows that strengthen it; ``None`` where there are none."""
+        form = self.form.matrices
+        stronger, origins = strengthen_with_origins(form)
+        if not len(origins):
+            return None
+        duals, count = self._duals(stronger), len(form.row_upper)
+        told: dict[Place, float] = self._by_place(duals[:count])
+        node = np.searchsorted(self.form.row_start, origins[:, 0], side="right") - 1
+        for k in np.flatnonzero(duals[count:] > 0.0).tolist():
+            at = int(node[k])
+            if at < len(self.program):  # others are of linking rows
+                row = int(origins[k, 0] - self.form.row_start[at])
+                told[at, row, int(origins[k, 1])] = self.bound.sign * float(duals[count + k])
+        made = SignRepair(self.bound, told, costs=True).run()
+        return None if made is None else (dict(made), self.bound.proven(made))
 
     def best(self, row_duals: FloatArray | None) -> tuple[dict[Place, Multiplier], Proven]:
         """Multipliers of the linear relaxation, and what they prove."""
@@ -196,7 +217,9 @@ class _Maker:
             options = dataclasses.replace(
                 options, highs={**options.highs, "dual_feasibility_tolerance": _FINE}
             )
-        answer = solve_program(matrices, options, Silence(), relaxed=True, phase="proof")
+        # whole columns that alone break a row would be out beforehand, and that row without a multiplier
+        linear = dataclasses.replace(matrices, integer=np.zeros_like(matrices.integer))
+        answer = solve_program(linear, options, Silence(), relaxed=True, phase="proof")
         if answer.status != "optimal" or answer.row_duals is None:
             raise NoCertificate(f"the linear relaxation ended with {answer.status.replace('_', ' ')}")
         return answer.row_duals

@@ -5,6 +5,11 @@ stand in an entry of their own; everything by its position in the document, and 
 
     "rows", node, row, y, row, y, ...        "linking", row, y, ...
 
+A row that `bondwork.program.strengthening` makes of a row and one of its columns, by the number of the column
+in the whole program::
+
+    "opens", node, row, column, y, row, column, y, ...
+
 A multiplier that no double is stands as a fraction: ``"-1/3"``.
 """
 
@@ -21,8 +26,8 @@ from bondwork.plan.certificate import BadCertificate, Token
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-#: Node and row; -1 for a linking row.
-Place: TypeAlias = tuple[int, int]
+#: Node and row, -1 for a linking row; or node, row and column of a row that is made of them.
+Place: TypeAlias = tuple[int, int] | tuple[int, int, int]
 
 #: A double, or a fraction.
 Multiplier: TypeAlias = float | Fraction
@@ -43,14 +48,18 @@ def write_multipliers(multipliers: Mapping[Place, Multiplier]) -> list[Token]:
     ['linking', 3, 1.0, 'rows', 0, 0, -0.5, 1, 2.0]
     >>> write_multipliers({(0, 1): Fraction(1, 3), (0, 2): Fraction(1, 2)})
     ['rows', 0, 1, '1/3', 2, 0.5]
+    >>> write_multipliers({(1, 0, 4): 1.0, (1, 0): 2.0})
+    ['rows', 1, 0, 2.0, 'opens', 1, 0, 4, 1.0]
     """
     tokens: list[Token] = []
-    last: int | None = None
-    for node, row in sorted(multipliers):
-        if node != last:
-            tokens += ["linking"] if node == LINKING else ["rows", node]
-            last = node
-        tokens += [row, _written(multipliers[node, row])]
+    last: tuple[int, int] | None = None
+    for place in sorted(multipliers, key=lambda each: (each[0], len(each), each)):
+        node, *rest = place
+        if (node, len(rest)) != last:
+            word = "opens" if len(rest) == 2 else "rows"
+            tokens += ["linking"] if node == LINKING else [word, node]
+            last = (node, len(rest))
+        tokens += [*rest, _written(multipliers[place])]
     return tokens
 
 
@@ -97,20 +106,23 @@ def read_multipliers(tokens: Sequence[Token]) -> dict[Place, Multiplier]:
 
 def _entry(tokens: Sequence[Token], start: int) -> list[tuple[Place, Multiplier]]:
     word, numbers = tokens[0], list(tokens[1:])
-    if word not in ("rows", "linking"):
-        raise BadCertificate(f"{word!r} at {start} is neither rows nor linking")
+    if word not in ("rows", "linking", "opens"):
+        raise BadCertificate(f"{word!r} at {start} is neither rows nor linking nor opens")
     node = LINKING
-    if word == "rows":
+    if word != "linking":
         if not numbers or not _is_position(numbers[0]):
             raise BadCertificate(f"the entry at {start} names no node")
         node = int(numbers.pop(0))
-    if len(numbers) % 2:
+    width = 3 if word == "opens" else 2
+    if len(numbers) % width:
         raise BadCertificate(f"the last multiplier of the entry at {start} is missing")
-    pairs = []
-    for row, y in zip(numbers[::2], numbers[1::2], strict=True):
-        if not _is_position(row):
-            raise BadCertificate(f"the entry at {start} has {row!r} where a row should be")
-        pairs.append(((node, int(row)), _read(y, start)))
+    pairs: list[tuple[Place, Multiplier]] = []
+    for first in range(0, len(numbers), width):
+        *at, y = numbers[first : first + width]
+        if not all(map(_is_position, at)):
+            raise BadCertificate(f"the entry at {start} has {at[0]!r} where a row should be")
+        row, *column = map(int, at)
+        pairs.append(((node, row, column[0]) if column else (node, row), _read(y, start)))
     return pairs
 
 

@@ -63,16 +63,23 @@ def strengthen(program: Matrices) -> tuple[Matrices, int]:
     >>> stronger.matrix.toarray()[1:].tolist()
     [[1.0, 0.0, 0.0, -1.0], [0.0, 1.0, 0.0, -1.0], [0.0, 0.0, 1.0, -1.0]]
     """
+    stronger, origins = strengthen_with_origins(program)
+    return stronger, len(origins)
+
+
+def strengthen_with_origins(program: Matrices) -> tuple[Matrices, IntArray]:
+    """Add the rows as `strengthen` does, and say whose row and user each is. Shape (added, 2)."""
+    none = np.zeros((0, 2), dtype=np.int64)
     if not program.integer.any():
-        return program, 0
+        return program, none
     found = [
         _single_rows(program, program.matrix.data, program.row_upper),
         _single_rows(program, -program.matrix.data, -program.row_lower),
     ]
-    rows = [rows for rows in found if rows.shape[0]]
+    rows = [rows for rows, _ in found if rows.shape[0]]
     added = sum(each.shape[0] for each in rows)
     if not added:
-        return program, 0
+        return program, none
     matrix = csr_array(vstack([program.matrix, *rows], format="csr"))
     matrix.sort_indices()
     stronger = Matrices(
@@ -85,11 +92,11 @@ def strengthen(program: Matrices) -> tuple[Matrices, int]:
         program.upper,
         program.integer,
     )
-    return stronger, added
+    return stronger, np.concatenate([origins for _, origins in found])
 
 
-def _single_rows(program: Matrices, data: FloatArray, limit: FloatArray) -> csr_array:
-    """Rows ``y - sum of openers <= 0`` from the rows ``data @ x <= limit`` of the right form."""
+def _single_rows(program: Matrices, data: FloatArray, limit: FloatArray) -> tuple[csr_array, IntArray]:
+    """Rows ``y - sum of openers <= 0`` from the rows ``data @ x <= limit`` of the right form, and whose."""
     matrix = program.matrix
     count, width = matrix.shape
     row = np.repeat(np.arange(count), np.diff(matrix.indptr))
@@ -105,9 +112,9 @@ def _single_rows(program: Matrices, data: FloatArray, limit: FloatArray) -> csr_
     np.maximum.at(largest, row[opener & whole], -data[opener & whole])
     user &= fits[row] & (largest[row] > data)
     user &= _affordable(user, openers[row], matrix.nnz)
-    return _assembled(
-        np.flatnonzero(user), np.flatnonzero(opener & fits[row]), row, column, data, whole, width
-    )
+    users = np.flatnonzero(user)
+    rows = _assembled(users, np.flatnonzero(opener & fits[row]), row, column, data, whole, width)
+    return rows, np.column_stack([row[users], column[users]])
 
 
 def _affordable(user: BoolArray, length: IntArray, entries: int) -> BoolArray:
