@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def hard() -> bondwork.Instance:
     """Return a round that takes HiGHS far longer than any test waits, but for which plans come at once."""
+    bondwork.solve(bondwork.load(market()), time_limit=600.0)  # what is imported counts, the first time
     return bondwork.load(generate_round(tasks=120, coprocessors=15, offers=12, seed=0))
 
 
