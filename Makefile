@@ -19,7 +19,7 @@ MINUTES ?= 30
 
 # What the lowest and the newest versions are tried on by .ci/run: the door to HiGHS, the command line, what is
 # printed as JSON, and every command of the documentation. `make test-lowest FAST=1` runs just this.
-FAST_TESTS := tests/solver tests/test_cli.py tests/cli tests/test_schemas.py tests/test_docs.py tests/plan/test_plan.py
+FAST_TESTS := tests/solver tests/cli tests/test_schemas.py tests/test_docs.py tests/plan/test_plan.py
 
 # Other people's deprecations are no faults of ours where versions are not those of the lock.
 FOREIGN_WARNINGS := -W default::DeprecationWarning -W default::PendingDeprecationWarning -W default::FutureWarning

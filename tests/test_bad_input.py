@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
-import typer.main
 
 import bondwork
 from bondwork import cli
+from commands import command
 from mutations import ROUNDS, Mutation, changed, full_round, huge, mutations
 
 if TYPE_CHECKING:
@@ -71,12 +71,6 @@ def watchdog() -> Iterator[None]:
         yield
     finally:
         faulthandler.cancel_dump_traceback_later()
-
-
-@functools.cache
-def command() -> typer.core.TyperGroup:
-    """Make the command that ``cli.app()`` makes and calls: thousands of times the same."""
-    return typer.main.get_command(cli.app)
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str, data: bytes = b"") -> Ended:

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import jsonschema
 
 from bondwork.schemas import json_schema
+from commands import bond
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def bond(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "bondwork", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def test_a_market_is_drawn_and_played_again(tmp_path: Path):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from commands import bond
 
 OFFER = {"task": "t", "coprocessor": "cp", "collateral": 2, "success_probability": 0.75}
 TASK = {"id": "t", "operator": "op", "reward": 4, "slashing": 1}
@@ -23,14 +23,7 @@ ROUND = {
 
 
 def run(*arguments: str, given: dict | None = None, code: int = 0) -> str:
-    done = subprocess.run(
-        [str(Path(sys.executable).parent / "bondwork"), *arguments],
-        input=None if given is None else json.dumps(given),
-        stdin=subprocess.DEVNULL if given is None else None,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = bond(*arguments, data="" if given is None else json.dumps(given))
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + (done.stderr if code else "")
 

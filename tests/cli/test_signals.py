@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from bondwork import cli, console
 from bondwork.program.program_schema import write_program
+from cli.rounds import small_round
+from commands import COMMAND, bond
 from program.stochastic_programs import toy
-from test_cli import small_round
 
 
 def staged() -> dict:
@@ -59,3 +63,37 @@ def test_a_signal_while_the_result_is_written_takes_nothing_away(tmp_path, monke
     assert caught.value.code in (0, 4)
     assert json.loads(out.read_text())["format"].startswith("bondwork.")
     assert [each.name for each in tmp_path.iterdir() if each.suffix == ".tmp"] == []
+
+
+def wait_until_it_listens(process):
+    """Wait until a command has begun to take SIGTERM: on a busy machine importing alone takes seconds."""
+    status = Path(f"/proc/{process.pid}/status")
+    deadline = time.monotonic() + 60
+    while status.exists() and time.monotonic() < deadline:
+        caught = next(line for line in status.read_text().splitlines() if line.startswith("SigCgt"))
+        if int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1:
+            return
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_long_solve_with_the_best_plan_so_far(tmp_path, number):
+    path, out = tmp_path / "round.json", tmp_path / "plan.json"
+    arguments = ("--tasks", 1000, "--coprocessors", 100, "--offers", 20, "--seed", 3, "-o", path)
+    assert bond("generate", *arguments).returncode == 0
+    command = [*COMMAND, "solve", str(path), "-o", str(out), "--mip-rel-gap", "0", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        wait_until_it_listens(process)
+        time.sleep(5)
+        assert process.poll() is None, "the round was solved before the signal came"
+        process.send_signal(number)
+        printed, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    plan = json.loads(out.read_text())
+    assert printed == out.read_text()
+    assert (plan["status"], plan["solution"]) == ("interrupted", "feasible")
+    assert plan["verified"] is True
+    assert plan["bound"] >= plan["objective"]
+    verdict = bond("verify", path, out)
+    assert verdict.returncode == 0, verdict.stdout

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
+from commands import bond
+
 ROUND = str(Path(__file__).resolve().parents[2] / "data" / "rounds" / "prover-market.json")
-
-
-def bond(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "bondwork", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def test_a_plan_is_where_the_next_solve_begins(tmp_path):

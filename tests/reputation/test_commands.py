@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import bondwork
+from commands import bond
+
+if TYPE_CHECKING:
+    import subprocess
 
 ROUND = Path(__file__).parents[2] / "data" / "rounds" / "three-tasks.json"
 
 
 def run(*arguments: object, text: str | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "bondwork", "reputation", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, input=text, check=False)
+    return bond("reputation", *arguments, data=text or "")
 
 
 def write_history(path: Path, rounds: range) -> Path:

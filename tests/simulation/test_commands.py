@@ -1,19 +1,20 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from commands import bond
 from simulation.networks import busy
 from simulation.test_running import document, without_nulls
 
+if TYPE_CHECKING:
+    import subprocess
+
 
 def bondwork(*arguments: object, given: str | None = None) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.executable).parent / "bondwork"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, input=given)
+    return bond(*arguments, data=given or "")
 
 
 @pytest.fixture

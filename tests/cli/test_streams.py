@@ -1,0 +1,142 @@
+"""Standard output and error: terminals, colours, locales, readers who leave."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from cli.rounds import (
+    THREE_TASKS,
+    small_round,
+    written,
+)
+from commands import COMMAND, bond, bond_in_a_process
+
+ESCAPE = "\x1b"
+
+
+@pytest.mark.parametrize("env", [{"TERM": "xterm-256color"}, {"NO_COLOR": "1", "COLUMNS": "40"}])
+def test_no_escape_codes_where_there_is_no_terminal(monkeypatch, env):
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    for arguments in (("solve", THREE_TASKS), ("compare", THREE_TASKS), ("--help",)):
+        done = bond(*arguments)
+        assert ESCAPE not in done.stdout + done.stderr
+        assert done.returncode == 0
+
+
+def test_no_progress_where_standard_error_is_no_terminal(tmp_path):
+    path = tmp_path / "round.json"
+    bond("generate", "--tasks", 200, "--coprocessors", 20, "--offers", 10, "-o", path)
+    done = bond("solve", path, "--time-limit", 2, "--json")
+    assert done.returncode == 0
+    assert done.stderr == ""
+
+
+def on_a_terminal(*arguments: object, env: dict[str, str]) -> str:
+    """Run the command with a terminal for its output; return what it wrote."""
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [*COMMAND, *map(str, arguments)],
+        stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, env={**os.environ, "TERM": "xterm", **env},
+    ):  # fmt: skip
+        os.close(theirs)
+        parts = []
+        while True:
+            try:
+                part = os.read(ours, 65536)
+            except OSError:
+                break
+            if not part:
+                break
+            parts.append(part)
+    os.close(ours)
+    return b"".join(parts).decode()
+
+
+def test_a_terminal_gets_progress_and_no_colour_is_honoured(tmp_path):
+    path = tmp_path / "round.json"
+    bond("generate", "--tasks", 300, "--coprocessors", 30, "--offers", 10, "-o", path)
+    arguments = ("solve", path, "--time-limit", 3, "--mip-rel-gap", 0)
+    assert "incumbent" in on_a_terminal(*arguments, env={})
+    shown = on_a_terminal(*arguments, env={"NO_COLOR": "1"})
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]", shown)  # no colour, whatever else moves the cursor
+
+
+def test_whoever_reads_the_output_may_leave(tmp_path):
+    path = tmp_path / "round.json"
+    bond("generate", "--tasks", 500, "--coprocessors", 50, "--offers", 20, "-o", path)
+    for arguments in (
+        ["generate", "--tasks", "2000"],
+        ["schema", "round"],
+        ["solve", str(THREE_TASKS), "--json"],
+    ):
+        with subprocess.Popen(
+            [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            process.stdout.read(1)
+            process.stdout.close()
+            err = process.stderr.read()
+        assert err == b""
+        assert process.returncode == 0
+
+
+def test_standard_output_that_is_closed():
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m bondwork solve {THREE_TASKS} --json >&-"],
+        capture_output=True, check=False,
+    )  # fmt: skip
+    assert b"Traceback" not in done.stderr
+
+
+STRANGE = [
+    "Zürich",
+    "東京",
+    "[bold]red[/bold]",
+    "[/]",
+    "[",
+    "a\tb",
+    "a\nb",
+    "\x1b[31mred",
+    "\x07",
+    "💥",
+    "\u202eabc",
+]
+
+
+@pytest.mark.parametrize("env", [{"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}, {"PYTHONUTF8": "1"}])
+def test_strange_ids_in_any_locale(tmp_path, env):
+    document = small_round()
+    document["name"] = "".join(STRANGE)
+    document["operators"][0]["id"] = "[op]"
+    document["coprocessors"] = [{"id": name} for name in STRANGE]
+    document["tasks"] = [{"id": f"t {n}", "operator": "[op]", "reward": 2} for n in STRANGE]
+    document["offers"] = [
+        {"task": f"t {name}", "coprocessor": name, "success_probability": 1} for name in STRANGE
+    ]
+    path = written(tmp_path / "round.json", document)
+    out = tmp_path / "plan.json"
+    shown = bond_in_a_process("solve", path, "-o", out, env=env)
+    assert shown.returncode == 0
+    assert ESCAPE not in shown.stdout
+    assert "\x07" not in shown.stdout
+    assert "[bold]red[/bold]" in shown.stdout
+    assert "[op]" in shown.stdout
+    plan = json.loads(bond_in_a_process("solve", path, "--json", env=env).stdout)
+    assert {each["executor"] for each in plan["assignments"]} == set(STRANGE)
+    assert {each["executor"] for each in json.loads(out.read_text("utf-8"))["assignments"]} == set(STRANGE)
+    assert bond_in_a_process("verify", path, out, env=env).returncode == 0
+    assert bond_in_a_process("compare", path, env=env).returncode == 0
+    document["offers"][0]["task"] = "[bold]\x1b[31m東京\n"
+    done = bond_in_a_process("check", written(path, document), env=env)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "bondwork: 1 fault"
+    assert all(line.isprintable() for line in done.stderr.splitlines())
