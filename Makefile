@@ -2,7 +2,7 @@
 # make test          install the locked development tools, run the whole suite
 # make test-lowest   the suite on the lowest versions that pyproject.toml allows, in .venv-lowest
 # make test-newest   the suite on the newest of everything, in .venv-newest
-# make soak          attack all strategies with rounds as people write them, half an hour
+# make soak          attack all strategies with rounds as people write them, half an hour (MINUTES=5 SEED=0 JOBS=1)
 # make lock          choose versions anew and write locks/, then look for the wheels of every platform
 # make lint | types | bench | schemas | docs | gallery | clean
 #
@@ -16,6 +16,8 @@ ROUND ?= data/rounds/prover-market.json
 SCHEMAS ?= data/schema
 PYTEST_ARGS ?=
 MINUTES ?= 30
+SEED ?= new
+JOBS ?= 2
 
 # What the lowest and the newest versions are tried on by .ci/run: the door to HiGHS, the command line, what is
 # printed as JSON, and every command of the documentation. `make test-lowest FAST=1` runs just this.
@@ -76,7 +78,7 @@ test-newest: | .venv-newest/bin/python
 	.venv-newest/bin/python -m pytest -n 2 $(FOREIGN_WARNINGS) $(if $(FAST),$(FAST_TESTS)) $(PYTEST_ARGS)
 
 soak: $(VENV)/.installed-dev
-	$(BIN)/python benchmarks/whole_numbers.py --seconds $$(($(MINUTES) * 60))
+	$(BIN)/python benchmarks/whole_numbers.py --seconds $$(($(MINUTES) * 60)) --from $(SEED) --jobs $(JOBS)
 
 lock: .venv-lock/.installed
 	$(COMPILE) --universal --constraints locks/constraints.in -o locks/demo.txt

@@ -1,10 +1,13 @@
 """Rounds as people write them, by every strategy: none may lose its plan, and none may beat brute force.
 
     python benchmarks/whole_numbers.py                           2,000 rounds of each kind, a few minutes
-    python benchmarks/whole_numbers.py --seconds 1800            as many as half an hour allows
+    python benchmarks/whole_numbers.py --seconds 1800 --jobs 2   as many as half an hour allows, two at a time
     python benchmarks/whole_numbers.py --kind tails --from 4711 --rounds 1 --strategy lagrangian
 
 Each round has a seed, printed where something is wrong with it: ``--from SEED --rounds 1`` makes it again.
+``--from new`` begins at a seed that no run had, and prints it. A line on standard error says how far it is.
+When the seconds are over, a round that is being solved is left as it is, and named. A process that dies is
+a fault.
 What counts: a plan that is not verified, an exception that is no refusal, commentary that was left out,
 numbers that had to be recounted, a plan that does not verify once read back, and on small rounds of one stage
 without tail limits, of two stages and of periods an objective above, or a bound below, what trying every plan
@@ -14,20 +17,25 @@ or policy finds. The exit code is 1 where any of these happened.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import random
 import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import bondwork
+from many_rounds import ProgressLine, spread
 from oracle import Oracle
 from people_oracles import Unanswered, best_with_periods, best_with_rescues, is_listed
 from people_rounds import KINDS, Document, Kind, counted_whole, decimals_as_text, people_round, sizes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 AUCTIONS = ("first-price", "second-price", "dutch", "reverse-dutch", "broker")
 ONE_STAGE = ("auto", "extensive", "greedy", "relaxation", "lagrangian", "expected-value", *AUCTIONS)
@@ -115,37 +123,88 @@ def _against(best: Any, plan: bondwork.Plan, strategy: str, slack: float) -> lis
     return told
 
 
-def main() -> int:
-    """Run, print what is wrong, and the tally."""
+class Task(NamedTuple):
+    """A round to be made, and what is done with it."""
+
+    kind: Kind
+    seed: int
+    strategies: tuple[str, ...]
+    limit: float
+    show: bool
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.seed}"
+
+
+def try_round(task: Task) -> tuple[list[str], Counter[str]]:
+    """Solve a round by every strategy: what is wrong, and what is counted."""
+    rng = random.Random(f"{task.kind} {task.seed}")
+    more = (10, 20) if task.kind in ("sums", "tails") else (5, 6)
+    document = people_round(rng, task.kind, tasks=rng.choice([None, None, None, *more]))
+    if task.show:
+        print(json.dumps(document, indent=1), flush=True)
+    best = best_of(task.kind, document)
+    tally = Counter({f"rounds of {task.kind}": 1})
+    told = []
+    for strategy in task.strategies:
+        found = faults_of(document, strategy, best, tally, task.limit)
+        told += [f"{task} {strategy}: {fault}" for fault in found]
+    return told, tally
+
+
+def tasks(asked: argparse.Namespace, first: int) -> Iterator[Task]:
+    """Yield the rounds in the order of their seeds; without end where only the time is limited."""
+    rounds = asked.rounds or (None if asked.seconds < float("inf") else 2000)
+    for seed in itertools.count(first) if rounds is None else range(first, first + rounds):
+        for kind in asked.kind or KINDS:
+            strategies = tuple(asked.strategy or STRATEGIES[kind])
+            yield Task(kind, seed, strategies, asked.time_limit, asked.show)
+
+
+def read_arguments() -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kind", choices=KINDS, action="append")
     parser.add_argument("--strategy", action="append")
-    parser.add_argument("--rounds", type=int, default=2000, help="of each kind")
-    parser.add_argument("--from", dest="first", type=int, default=0, help="first seed")
+    parser.add_argument("--rounds", type=int, help="of each kind; 2,000 where --seconds sets no end")
+    parser.add_argument("--from", dest="first", default="0", metavar="SEED|new", help="first seed")
     parser.add_argument("--seconds", type=float, default=float("inf"))
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--time-limit", type=float, default=float("inf"))
     parser.add_argument("--show", action="store_true", help="print each round before it is solved")
-    asked = parser.parse_args()
-    ends = time.monotonic() + asked.seconds
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Run, print what is wrong, and the tally."""
+    asked = read_arguments()
+    begun = time.monotonic()
+    first = random.SystemRandom().randrange(10**6, 10**9) if asked.first == "new" else int(asked.first)
+    print(f"seeds from {first} on", flush=True)
     tally: Counter[str] = Counter()
-    wrong = 0
-    for seed in range(asked.first, asked.first + asked.rounds):
-        for kind in asked.kind or KINDS:
-            if time.monotonic() > ends:
-                break
-            rng = random.Random(f"{kind} {seed}")
-            more = (10, 20) if kind in ("sums", "tails") else (5, 6)
-            document = people_round(rng, kind, tasks=rng.choice([None, None, None, *more]))
-            if asked.show:
-                print(json.dumps(document, indent=1))
-            best = best_of(kind, document)
-            tally[f"rounds of {kind}"] += 1
-            for strategy in asked.strategy or STRATEGIES[kind]:
-                for fault in faults_of(document, strategy, best, tally, asked.time_limit):
-                    wrong += 1
-                    print(f"{kind} {seed} {strategy}: {fault}", flush=True)
+    line = ProgressLine()
+    wrong = rounds = 0
+    busy: list[Task] = []
+
+    def tell(at_work: list[Task]) -> None:
+        busy[:] = at_work
+        names = ", ".join(map(str, at_work))
+        line.show(f"{time.monotonic() - begun:.0f} s, {rounds} rounds, {wrong} faults; now {names}")
+
+    for done in spread(try_round, tasks(asked, first), max(asked.jobs, 1), begun + asked.seconds, tell):
+        if done.died is not None:
+            told, counted = [f"{done.item}: its process ended with code {done.died}"], Counter[str]()
+        else:
+            told, counted = done.result
+        rounds, wrong, tally = rounds + 1, wrong + len(told), tally + counted
+        for fault in told:
+            line.clear()
+            print(fault, flush=True)
+    line.clear()
+    if time.monotonic() - begun >= asked.seconds and busy:
+        print(f"unfinished when the time was up: {', '.join(map(str, busy))}")
     print(json.dumps(dict(sorted(tally.items())), indent=1))
-    print(f"{wrong} faults")
+    print(f"{wrong} faults in {rounds} rounds")
     return 1 if wrong else 0
 
 
