@@ -287,18 +287,19 @@ def test_odd_numbers_keep_the_tolerance():
 
 def test_what_would_lose_more_than_is_allowed_by_itself_is_no_way_out():
     """Solvers leave such offers out beforehand, and so give no multiplier to the limit: none is needed."""
-    document = three_tasks()
-    task, offer = document["tasks"][0], {"success_probability": 0.5, "bid": 0}
-    document["tasks"] = [task | {"required": True, "slashing": 8}]
-    document["offers"] = [
-        offer | {"task": task["id"], "coprocessor": each["id"]} for each in document["coprocessors"]
-    ]
-    document["self_execution"] = []
-    document["risk"] = [{"measure": "expected", "budget": 1}]
+    offer = {"task": "t", "success_probability": 0.5, "bid": 0}
+    document: dict[str, Any] = {
+        "format": "bondwork.round/1",
+        "operators": [{"id": "op"}],
+        "coprocessors": [{"id": "cp-1"}, {"id": "cp-2"}],
+        "tasks": [{"id": "t", "operator": "op", "reward": 9, "slashing": 8, "required": True}],
+        "offers": [offer | {"coprocessor": "cp-1"}, offer | {"coprocessor": "cp-2"}],
+        "risk": [{"measure": "expected", "budget": 1}],
+    }
     instance, plan = solved(document)
     assert plan.status == "infeasible"
     assert plan.certificate is not None and plan.certificate.kind == "infeasibility"
     assert bondwork.verify(instance, plan).refuted
     document["risk"][0]["budget"] = 4
     instance, plan = solved(document)
-    assert plan.status == "optimal" and bondwork.verify(instance, plan).certified is not None
+    assert plan.status == "optimal" and bondwork.verify(instance, plan).certified == 0.5
