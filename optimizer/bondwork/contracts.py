@@ -200,7 +200,8 @@ class Strategy(Protocol):
     """Decides. One class per strategy; no arguments to make one.
 
     One that needs to know more than matrices hold (an auction: the bids) has a method ``at_round(instance)``,
-    which returns the strategy for that round.
+    which returns the strategy for that round. One that follows a rule has a true ``by_rule``: where limits
+    are calibrated, it is asked again under others, and plans near what it chose are not looked for.
     """
 
     #: One line that says what the strategy does and when to use it.

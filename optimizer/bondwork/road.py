@@ -1,6 +1,6 @@
-"""The road from a round to a decision: sample, build, solve, measure, and tighten where tails flatter.
+"""The road from a round to a decision: sample, build, solve, measure, and move limits where tails flatter.
 
-One direction, no way back; calibration walks it again from the program on, with a smaller budget.
+One direction, no way back; calibration walks it again from the program on, with other budgets.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from bondwork.base.clock import Clock
-from bondwork.calibration import Candidate, calibrate
+from bondwork.calibration import ENOUGH_GAIN, Calibrated, Candidate, calibrate
+from bondwork.nearby import Nearby, Solved
 from bondwork.observing import BoundsOnly, Quiet
 from bondwork.plan.building import build_plan, chosen_offers
 from bondwork.plan.conflict import find_conflict
@@ -46,9 +47,6 @@ RiskForm: TypeAlias = Literal["auto", "rows", "cuts"]
 
 #: Scenarios up to which ``auto`` writes convex tail limits as rows: HiGHS then sees them whole.
 MOST_ROW_SCENARIOS = 128
-
-#: Share of the objective that calibration may leave: less is not worth another solve.
-ENOUGH_GAIN = 0.002
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,7 +127,7 @@ class Road:
     ) -> None:
         self.clock = Clock(options.time_limit) if clock is None else clock
         self._prepared: Prepared | None = None
-        #: Whether limits that do not hold on fresh scenarios are tightened.
+        #: Whether calibrated limits are moved until they hold on fresh scenarios.
         self.calibrates = True
         self.instance = instance
         at_round = getattr(strategy, "at_round", None)
@@ -195,31 +193,54 @@ class Road:
         self, program: Program, sample: RoundSample | None, *, allow_partial: bool
     ) -> tuple[Solution, tuple[Assessment, ...], dict[int, float], Program]:
         """Solve, and tighten calibrated limits until they hold on fresh scenarios."""
-        ends = time.perf_counter() + self.options.time_limit
+        self._ends = time.perf_counter() + self.options.time_limit
         # what must hold on fresh scenarios is known to do so only once it was measured there
         calibrated = any(limit.calibrate for limit in self.instance.risk)
         watch = BoundsOnly(self.observer) if calibrated else self.observer
         solution = self.strategy.solve(program, self.options, watch)
         assessments = self._assess(program, solution, sample, allow_partial=allow_partial)
-        found = Candidate(program, solution, assessments, {})
-
-        def attempt(factors: Mapping[int, float]) -> Candidate | None:
-            left = ends - time.perf_counter()
-            if left <= 0.0 or self.observer.should_stop():
-                return None
-            tighter = self._tightened(program, factors)
-            options = dataclasses.replace(self.options, time_limit=left)
-            again = self.strategy.solve(tighter, options, Quiet(self.observer))
-            measured = self._assess(tighter, again, sample, allow_partial=allow_partial)
-            return Candidate(tighter, again, measured, dict(factors))
-
-        if self.calibrates and solution.x is not None:
-            enough = max(ENOUGH_GAIN, self.options.mip_rel_gap)
-            found = calibrate(self.instance, found, attempt, enough)
-        solution = found.solution
+        found = _candidate(program, solution, assessments, {})
+        notes: tuple[str, ...] = ()
+        if self.calibrates and calibrated and solution.x is not None:
+            found, notes = self._calibrate(found, sample)
+        program, solution = found.found
         if allow_partial and solution.x is None and solution.partial is not None:
             solution = dataclasses.replace(solution, x=solution.partial, status="locally_infeasible")
-        return solution, found.assessments, found.factors, found.program
+        solution = dataclasses.replace(solution, notes=(*solution.notes, *notes))
+        return solution, found.assessments, dict(found.factors), program
+
+    def _calibrate(self, first: Candidate[Solved], sample: RoundSample | None) -> Calibrated[Solved]:
+        """Move calibrated limits until they hold on the law behind the sample, and no further."""
+        program = first.found.program
+
+        def attempt(factors: Mapping[int, float]) -> Candidate[Solved] | None:
+            left = self._left()
+            if left <= 0.0 or self.observer.should_stop():
+                return None
+            moved = self._moved(program, factors)
+            options = dataclasses.replace(self.options, time_limit=left)
+            again = self.strategy.solve(moved, options, Quiet(self.observer))
+            measured = self._assess(moved, again, sample, allow_partial=False)
+            return _candidate(moved, again, measured, factors)
+
+        enough = max(ENOUGH_GAIN, self.options.mip_rel_gap)
+        if getattr(self.strategy, "by_rule", False):
+            # what a rule chooses is what is asked for, and nothing near it
+            return calibrate(self.instance, first, attempt, enough)
+        nearby = Nearby(
+            self.instance,
+            first.found,
+            seed=self.seed,
+            attempt=attempt,
+            assess=lambda x: tuple(assess(self.instance, sample, chosen_offers(program, x), self.seed)),
+            left=self._left,
+            sampling=self.prepare().sampling,
+        )
+        return calibrate(self.instance, first, attempt, enough, nearby.improve)
+
+    def _left(self) -> float:
+        """Seconds that are left for solving."""
+        return self._ends - time.perf_counter()
 
     def _assess(
         self, program: Program, solution: Solution, sample: RoundSample | None, *, allow_partial: bool
@@ -229,8 +250,8 @@ class Road:
             return ()
         return tuple(assess(self.instance, sample, chosen_offers(program, x), self.seed))
 
-    def _tightened(self, program: Program, factors: Mapping[int, float]) -> Program:
-        """The same program with smaller ceilings of its tail limits, but for what commitments take."""
+    def _moved(self, program: Program, factors: Mapping[int, float]) -> Program:
+        """The same program with other ceilings of its tail limits, but for what commitments take."""
         numbers = [
             number
             for number, limit in enumerate(self.instance.risk)
@@ -245,6 +266,13 @@ class Road:
         )
         rows = [i for i in range(len(measures)) if i not in program.lazy]
         return self.formulation.build(self.instance, measures, rows, program.teams, program.mean_risk)
+
+
+def _candidate(
+    program: Program, solution: Solution, assessments: tuple[Assessment, ...], factors: Mapping[int, float]
+) -> Candidate[Solved]:
+    value = None if solution.x is None else program.value(solution.x)
+    return Candidate(Solved(program, solution), value, solution.status, assessments, dict(factors))
 
 
 class _Noted:

@@ -2,7 +2,7 @@
 
 round -> rescues -> outcomes that may be seen -> first stage by the formulation -> stochastic program
       -> strategy -> first stage, settled -> best second stage for what is seen of it -> fresh scenarios
-      -> tighter limits, and once more, where calibrated ones do not hold there
+      -> other limits, and once more, where calibrated ones do not hold there or leave room
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from bondwork.base.clock import Clock
-from bondwork.calibration import MOST_CALIBRATIONS, tighter_factors
+from bondwork.calibration import ENOUGH_GAIN, Candidate, calibrate
 from bondwork.contracts import ProgramDecision, Progress
 from bondwork.observing import BoundsOnly, Quiet, Told
 from bondwork.plan.certifying import entries_of
@@ -177,7 +177,7 @@ class TwoStageRoad:
         self.took, self.most = Later(), Later(math.inf, math.inf)
         #: Seconds to keep for writing the plan and verifying it.
         self.after = 0.0
-        #: Whether limits that do not hold on fresh scenarios are tightened.
+        #: Whether calibrated limits are moved until they hold on fresh scenarios.
         self.calibrates = True
         self._prepared: tuple[Redelegation, float, float] | None = None
         self.instance = instance
@@ -284,7 +284,7 @@ class TwoStageRoad:
                 note = "offers were given up until the limits on losses held"
                 decision = dataclasses.replace(decision, notes=(*decision.notes, note))
         self._add_to("second", before)
-        # limits may have been tightened: what is told is about those of the round
+        # limits may have been moved: what is told is about those of the round
         settled = dataclasses.replace(settled, instance=self.instance)
         if second.rescued is None:
             return _Found(model, decision, settled, x, second, proofs=proofs)
@@ -294,28 +294,22 @@ class TwoStageRoad:
         self._add_to("evaluation", before)
         return _Found(model, decision, settled, x, second, fresh, tuple(assessments), proofs)
 
-    def _calibrated(self, found: _Found) -> tuple[_Found, dict[int, float], list[str]]:
-        """Tighten limits that do not hold on fresh scenarios, until they do; factors by limit, and notes."""
-        tightening: dict[int, float] = {}
-        notes: list[str] = []
-        for _ in range(MOST_CALIBRATIONS):
-            factors = tighter_factors(self.instance, found.assessments, tightening)
-            late = time.perf_counter() >= self.ends or self.observer.should_stop()
-            if not self.calibrates or not factors or late:
-                break
-            model = found.model
-            limited = _tightened(self.instance, factors)
-            tighter = redelegate(limited, model.first, model.outcomes, model.rescues, covers=model.covers)
-            again = self._walk(tighter)
-            if again.plan is None:
-                notes.append(f"calibration gave up: tightened limits ended with {again.decision.status}")
-                break
-            found, tightening = again, factors
-        if tightening:
-            notes.append(
-                "limits were tightened to hold on fresh scenarios; the bound is that of tighter ones"
-            )
-        return found, tightening, notes
+    def _calibrated(self, first: _Found) -> tuple[_Found, dict[int, float], tuple[str, ...]]:
+        """Move limits until they hold on fresh scenarios, and no further; factors by limit, and notes."""
+        if not self.calibrates:
+            return first, {}, ()
+        model = first.model
+
+        def attempt(factors: Mapping[int, float]) -> Candidate[_Found] | None:
+            if time.perf_counter() >= self.ends or self.observer.should_stop():
+                return None
+            limited = _moved(self.instance, factors)
+            moved = redelegate(limited, model.first, model.outcomes, model.rescues, covers=model.covers)
+            return _candidate(self._walk(moved), factors)
+
+        enough = max(ENOUGH_GAIN, self.options.mip_rel_gap)
+        best, notes = calibrate(self.instance, _candidate(first, {}), attempt, enough)
+        return best.found, dict(best.factors), notes
 
     def _kind(self) -> type[Any]:
         return Extensive if self.strategy == "auto" else load_strategy(self.strategy)
@@ -413,7 +407,7 @@ class TwoStageRoad:
     def _watch(self, model: Redelegation) -> Observer:
         """Who is told what a strategy says of a model."""
         if model.instance is not self.instance:
-            return Quiet(self.observer)  # of tightened limits even bounds are those of another round
+            return Quiet(self.observer)  # of moved limits even bounds are those of another round
         calibrated = any(limit.calibrate for limit in self.instance.risk)
         linked = bool(np.any(~model.program.linking.informational))
         told = Told(self.observer, unit=model.unit)
@@ -512,13 +506,18 @@ def _chosen(first: Program, x: FloatArray) -> IntArray:
     return np.sort(first.columns[: first.choices][x[: first.choices] > 0.5])
 
 
-def _tightened(instance: Instance, factors: Mapping[int, float]) -> Instance:
-    """The round with smaller budgets; of chance limits smaller probabilities."""
+def _candidate(found: _Found, factors: Mapping[int, float]) -> Candidate[_Found]:
+    value = None if found.plan is None else in_sample_objective(*found.plan)
+    return Candidate(found, value, found.decision.status, found.assessments, dict(factors))
+
+
+def _moved(instance: Instance, factors: Mapping[int, float]) -> Instance:
+    """The round with other budgets; of chance limits other probabilities."""
     limits = []
     for number, limit in enumerate(instance.risk):
         factor = factors.get(number, 1.0)
         if limit.measure == "chance":
-            limits.append(dataclasses.replace(limit, probability=limit.probability * factor))
+            limits.append(dataclasses.replace(limit, probability=min(limit.probability * factor, 1.0)))
         else:
             limits.append(dataclasses.replace(limit, budget=limit.budget * factor))
     return dataclasses.replace(instance, risk=tuple(limits))

@@ -148,7 +148,7 @@ def _best(recount: BoundProof, known: Iterable[Sequence[Entry]]) -> tuple[list[E
 
 
 def ceilings_of(instance: Instance, plan: Plan) -> dict[tuple[int, int], float]:
-    """Budgets that calibration tightened, by number of the limit and member."""
+    """Budgets that calibration moved, by number of the limit and member."""
     whom = [
         (number, max(member, 0))
         for number, limit in enumerate(instance.risk)

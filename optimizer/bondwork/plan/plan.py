@@ -142,7 +142,7 @@ class RiskValue(PlanRecord):
         description="Whether the fresh value, or the expected loss, is within two standard errors of the "
         "limit."
     )
-    calibrated: float | None = Field(None, description="In-sample budget, where it was tightened.")
+    calibrated: float | None = Field(None, description="In-sample budget, where calibration moved it.")
 
 
 class Overcommitted(PlanRecord):

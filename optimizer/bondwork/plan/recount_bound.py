@@ -68,7 +68,7 @@ class BoundRecount:
     recount
         The round.
     ceilings
-        What tail limits may be where calibration tightened them, by number of the limit and member.
+        What tail limits may be where calibration moved them, by number of the limit and member.
     """
 
     def __init__(self, recount: Recount, ceilings: Mapping[tuple[int, int], float] | None = None) -> None:

@@ -81,6 +81,10 @@ class Reading:
         """Return what the in-sample value may be under a ceiling: what commitments alone take always may."""
         return max(ceiling, self.committed)
 
+    def surely_holds(self) -> bool:
+        """Whether the value outside the sample is within the limit, without allowance for standard errors."""
+        return self.out_of_sample <= self.ceiling + 1e-9 * abs(self.ceiling)
+
     def holds(self) -> bool:
         """Whether the fresh value is within two standard errors of the limit."""
         error = self.standard_error if math.isfinite(self.standard_error) else 0.0

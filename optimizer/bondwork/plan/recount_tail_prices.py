@@ -85,7 +85,7 @@ class TailPrices:
     entries
         Entries about the tail.
     ceilings
-        What limits may be where they were tightened, by number of the limit and member.
+        What limits may be where they were moved, by number of the limit and member.
     risk
         Weight and level of the CVaR in the objective; ``None`` where it does not count.
 

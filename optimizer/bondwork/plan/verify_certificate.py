@@ -116,7 +116,7 @@ def _compare(check: PlanCheck, given: Certificate, proven: float) -> None:
 
 
 def ceilings_of_plan(check: StatusCheck) -> dict[tuple[int, int], float]:
-    """Budgets that calibration tightened: the bound is about those."""
+    """Budgets that calibration moved: the bound is about those."""
     instance, found, place = check.instance, {}, 0
     for number, limit in enumerate(instance.risk):
         for position, _ in enumerate(check.round.members(limit.scope, limit.member)):

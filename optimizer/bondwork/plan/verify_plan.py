@@ -418,13 +418,19 @@ class PlanCheck(StatusCheck):
         if not _agree(given.in_sample, reading.in_sample):
             right = (("risk", number, "in_sample"), reading.in_sample)
             self.wrong(f"in_sample of {what}", given.in_sample, reading.in_sample, right)
-        most = reading.permitted(reading.ceiling)
+        none = (("risk", number, "calibrated"), None)
+        ceiling = reading.ceiling
+        if given.calibrated is not None:
+            # a limit may be above the budget in the sample where its value outside is not, without allowance
+            if limit.calibrate and (given.calibrated <= ceiling or reading.surely_holds()):
+                ceiling = given.calibrated
+            else:
+                may_be = "none, or a tighter budget, or a limit that holds outside the sample"
+                self.wrong(f"calibrated of {what}", given.calibrated, may_be, none)
+        most = reading.permitted(max(ceiling, reading.ceiling))
         if reading.in_sample > most + ROW * max(abs(most), 1e-3):
             self.wrong(what, reading.in_sample, f"at most {most:.12g}", together=self.chosen)
-        none = (("risk", number, "calibrated"), None)
-        if given.calibrated is not None and not (limit.calibrate and given.calibrated <= reading.ceiling):
-            self.wrong(f"calibrated of {what}", given.calibrated, "none, or a tighter budget", none)
-        tight = reading.permitted(reading.ceiling if given.calibrated is None else given.calibrated)
+        tight = reading.permitted(ceiling)
         if given.calibrated is not None and reading.in_sample > tight + ROW * max(tight, 1e-3):
             self.wrong(f"calibrated of {what}", given.calibrated, f"at least {reading.in_sample:.12g}", none)
         error = reading.standard_error if math.isfinite(reading.standard_error) else None

@@ -287,7 +287,7 @@ def _risk(instance: Instance, plan: Plan, unit: str, scenarios: int) -> tuple[Pa
                 "chance and solvency as probabilities; fresh values with their standard errors",
                 [
                     "measure", "of", ("in sample",), ("fresh",), ("limit",),
-                    *([("tightened to",)] if calibrated else []), "holds",
+                    *([("moved to",)] if calibrated else []), "holds",
                 ],
                 [
                     (

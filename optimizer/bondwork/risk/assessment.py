@@ -88,6 +88,18 @@ class Assessment:
         """Whether the limit holds, or nothing that was chosen makes worse what commitments exceed."""
         return self._is_within(self.permitted)
 
+    @property
+    def surely_holds(self) -> bool:
+        """Whether the limit holds without any allowance for what fresh scenarios leave open."""
+        value = self.in_sample if self.out_of_sample is None else self.out_of_sample
+        return value <= self.ceiling + 1e-9 * abs(self.ceiling)
+
+    @property
+    def exceeds_sample(self) -> bool:
+        """Whether the value on the sample is above the limit, and above that of the commitments alone."""
+        most = max(self.ceiling, self.committed)
+        return self.in_sample > most + 1e-9 * abs(most)
+
     def _is_within(self, ceiling: float) -> bool:
         slack = 1e-9 * abs(ceiling)
         error = self.standard_error

@@ -35,6 +35,8 @@ class _Auctioneer(ABC):
 
     summary: str
     settings: ClassVar[Mapping[str, Setting]]
+    #: What a market comes to is what is asked for: plans near it are not looked for.
+    by_rule = True
 
     def __init__(self) -> None:
         self._instance: Instance | None = None

@@ -30,6 +30,8 @@ class Broker:
     """
 
     summary = "A prover's broker of today: tasks by price, cycle price or expiry, blind to failure."
+    #: A rule is what it is: plans near what it chooses are not looked for.
+    by_rule = True
     settings = MappingProxyType(
         {"order": Setting("cycle_price", "In which order tasks are committed to.", MODES)}
     )

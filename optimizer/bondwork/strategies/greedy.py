@@ -23,6 +23,9 @@ class Greedy:
 
     summary = "Best net reward first, never taken back: the baseline that people use today."
 
+    #: A rule is what it is: plans near what it chooses are not looked for.
+    by_rule = True
+
     def solve(self, program: Program, options: Options, observer: Observer) -> Solution:
         """Decide; see `bondwork.contracts.Strategy`. The bound is that of the best choice for each task."""
         filling = fill_greedily(program)
