@@ -208,7 +208,7 @@ class _Search(Generic[T]):
                 if self.best is None or tried.value > _value(self.best):
                     self.best = tried
             else:
-                high = {k: min(v, middle[k]) for k, v in _reached(instance, tried).items()}
+                high = {k: min(v, middle.get(k, v)) for k, v in _reached(instance, tried).items()}
                 loose = tried if tried.value <= _value(loose) else loose
         self.loose = loose
 

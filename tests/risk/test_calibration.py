@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -13,11 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bondwork
+from bondwork.calibration import Candidate, calibrate
 from bondwork.problem.teams import enumerate_teams
+from bondwork.risk.assessment import Assessment
 from bondwork.risk.limits import tail_measures
 from bondwork.risk.moving import Exchange, MovingMeasures
 from bondwork.uncertainty.sampling import sample_round
 from risk.by_hand import cvar_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Document = dict[str, Any]
 
@@ -251,3 +256,26 @@ def test_exchanges_are_measured_as_choices_are(data: st.DataObject) -> None:
     found = MovingMeasures(measures, x).after(exchange)
     expected = [measure.value(exchange.of(x)) for measure in measures]
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_budgets_of_limits_that_hold_stay_while_others_are_halved() -> None:
+    """One of two limits flatters by a fifth: its budget is moved to where it just holds, and no other."""
+    document = draw_round(0)
+    limit = {"measure": "cvar", "level": 0.9, "budget": 10, "calibrate": True}
+    instance = bondwork.load(document | {"risk": [limit, limit]})
+    asked: list[dict[int, float]] = []
+
+    def attempt(factors: Mapping[int, float]) -> Candidate[None]:
+        asked.append(dict(factors))
+        inside = math.floor(8.0 * factors.get(0, 1.0)) * 1.25  # plans are few
+        first = Assessment(0, "network", 10.0, inside, 1.2 * inside, 0.0)
+        second = Assessment(1, "network", 10.0, 5.0, 5.0, 0.0)
+        return Candidate(None, inside, "optimal", (first, second), factors)
+
+    best, notes = calibrate(instance, attempt({}), attempt, 0.0)
+    assert best.value == 7.5
+    assert set(best.factors) == {0}
+    assert best.factors[0] * 10.0 >= 7.5
+    assert all(set(each) <= {0} for each in asked)
+    assert "further solves" in notes[0]
+    assert "scenarios are few" in notes[1]
