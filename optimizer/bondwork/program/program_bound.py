@@ -152,7 +152,8 @@ class ProgramBound:
         limit = base.upper if sign > 0 else base.lower
         above = self.own_upper[user] if user in terms else None
         fits = limit == 0 and above is not None and above <= 1 and self.whole[user]
-        if not fits or any(self.own_lower[each] is None or self.own_lower[each] < 0 for each in terms):
+        lowest = [self.own_lower[each] for each in terms]
+        if not fits or any(low is None or low < 0 for low in lowest):
             raise BadCertificate(f"row {row} of node {node} opens nothing for column {user}")
         own = sign * terms[user]
         made: Terms = [(user, Fraction(1))]
