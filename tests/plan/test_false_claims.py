@@ -182,6 +182,32 @@ def test_a_conflict_that_is_none(kind: str, change: Callable[[Plan], None]):
     assert any("conflict" in each for each in refusals(kind, change))
 
 
+@pytest.mark.parametrize("later", ["second stage", "periods"])
+@pytest.mark.parametrize("without", [{"limits": []}, {"limits": ["collateral of a"]}])
+def test_limits_that_hold_with_nothing_done_are_no_conflict_of_a_staged_round(later: str, without: Plan):
+    task = {"id": "t", "operator": "o", "reward": 9, "slashing": 1, "required": True}
+    offer = {"task": "t", "coprocessor": "a", "bid": 1, "collateral": 2, "success_probability": 0.9}
+    document: dict[str, Any] = {
+        "format": "bondwork.round/1",
+        "operators": [{"id": "o"}],
+        "coprocessors": [{"id": "a", "free_collateral": 1}, {"id": "b"}],
+        "tasks": [task],
+        "offers": [offer],
+    }
+    if later == "second stage":
+        document["offers"].append(offer | {"id": "late", "coprocessor": "b", "stage": 2})
+    else:
+        other = {"id": "u", "operator": "o", "reward": 9, "slashing": 1}
+        period = {"id": "p", "at": 9, "tasks": [other], "offers": [offer | {"task": "u", "collateral": 0}]}
+        document["periods"] = [period]
+    instance = bondwork.load(document)
+    plan = bondwork.solve(instance)
+    assert plan.status == "infeasible" and plan.conflict is not None
+    assert bondwork.verify(instance, plan)
+    false = plan.model_copy(update={"conflict": plan.conflict.model_copy(update=without)})
+    assert [each.what for each in bondwork.verify(instance, false).violations] == ["conflict"]
+
+
 def test_a_conflict_is_proven_where_the_certificate_is_about_its_limits():
     for kind in ("crowded", "impossible"):
         verdict = bondwork.verify(instance_of(kind), plan_of(kind))

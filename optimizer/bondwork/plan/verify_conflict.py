@@ -43,6 +43,10 @@ def check_conflict(check: StatusCheck, *, one_stage: bool) -> None:
     elif _are_limits(check, given):
         if one_stage:
             _check_together(check, given)
+        elif not any(name.startswith("task ") for name in given.limits):
+            # at every node a limit leaves room for what is held: only required tasks do not go with nothing
+            expected = "limits that cannot hold together: without a required task they do with nothing done"
+            check.doubt("conflict", f"{len(given.limits)} limits", expected, *_NOTHING)
         else:
             check.unchecked.append("conflict: whether its limits can hold together")
 
