@@ -291,3 +291,34 @@ def test_a_run_of_highs_that_overlooks_the_clock_is_left_to_itself(monkeypatch):
     assert answer.x is None
     assert answer.bound == float("inf")
     assert time.perf_counter() - began < 30.0
+
+
+def test_a_run_of_highs_that_hears_no_interrupt_is_left_to_itself(monkeypatch):
+    """HiGHS 1.16 does not end, nor ask whether to, where ``small_matrix_value=1`` empties a row."""
+    import threading
+
+    import numpy as np
+    from scipy.sparse import csr_array
+
+    from bondwork.contracts import Options
+    from bondwork.program.matrices import Matrices
+    from bondwork.solver import solving, watching
+
+    class Stopping(Silence):
+        asked = 0
+
+        def should_stop(self):
+            self.asked += 1
+            return self.asked > 1  # not before it begins
+
+    released = threading.Event()
+    monkeypatch.setattr(watching, "run", lambda highs: released.wait(600.0))
+    monkeypatch.setattr(watching, "DEAF", 0.0)
+    monkeypatch.setattr(watching, "PATIENCE", 0.1)
+    one = np.ones(3)
+    rows = csr_array(np.ones((1, 3)))
+    program = Matrices(one, 0.0, rows, np.array([-np.inf]), np.array([2.0]), 0 * one, one, one > 0.0)
+    answer = solving.solve_program(program, Options(), Stopping())
+    assert not released.is_set()
+    released.set()
+    assert (answer.status, answer.x) == ("interrupted", None)

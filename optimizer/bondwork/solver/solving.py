@@ -226,7 +226,7 @@ def solve_here(
     if not watch.done.is_set():  # and so nothing was read, nor may be
         x = watch.incumbent
         x = None if x is None else np.where(program.integer, np.round(x), x)
-        return Answer("interrupted" if watch.stopping else "time_limit", x, math.inf)
+        return Answer("interrupted" if watch.stopping or watch.asked else "time_limit", x, math.inf)
     return dataclasses.replace(found[0], status=watch.tell_apart(found[0].status))
 
 

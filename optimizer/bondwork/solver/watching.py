@@ -28,6 +28,9 @@ _NEARLY = 0.02
 #: Seconds, and share of its time limit, by which a run may be late before it is left to itself.
 OVERRUN, OVERRUN_SHARE = 0.15, 0.01
 
+#: Seconds of a run without asking whether to stop, after which that is asked here; and seconds to end in then.
+DEAF, PATIENCE = 2.0, 10.0
+
 
 #: Name of the thread of a run.
 THREAD = "bondwork-highs"
@@ -69,6 +72,7 @@ class Watch:
         self.incumbent: FloatArray | None = None
         self.stopping = False
         self.asked = False
+        self.heard = self.started
         self.done = threading.Event()
         self.error: BaseException | None = None
 
@@ -83,8 +87,8 @@ class Watch:
     def run(self, highs: highspy.Highs, then: Callable[[], None]) -> None:
         """Run HiGHS to its end or to the first interrupt, ``then`` read what it has found.
 
-        A run that overlooks its deadline is left to itself, to end at the next interrupt that it heeds:
-        nothing is read then, and nobody may touch ``highs`` any more.
+        A run that overlooks its deadline, or for long that it shall stop, is left to itself, to end at the
+        next interrupt that it heeds: nothing is read then, and nobody may touch ``highs`` any more.
         """
         arguments = (highs, then)
         threading.Thread(target=self._run, args=arguments, name=THREAD, daemon=True).start()
@@ -94,12 +98,24 @@ class Watch:
         while not self.done.is_set() and time.perf_counter() < late:
             try:
                 self.done.wait(0.1)
+                if not self.done.is_set() and self._is_to_stop_unheard():
+                    late = min(late, time.perf_counter() + PATIENCE)
             except KeyboardInterrupt:
                 if self.stopping:
                     raise  # a second Ctrl-C means now
                 self.stopping = True
         if self.error is not None:
             raise self.error
+
+    def _is_to_stop_unheard(self) -> bool:
+        """Whether it shall stop and has not asked for long: some phases of HiGHS never do."""
+        if time.perf_counter() - self.heard < DEAF:
+            return False
+        try:
+            self.asked = self.asked or self.observer.should_stop()
+        except Exception as error:
+            self.error, self.stopping = error, True
+        return self.asked or self.stopping
 
     def tell_apart(self, status: Status) -> Status:
         """Say ``interrupted`` only where somebody wanted it so, not where time was up."""
@@ -146,6 +162,7 @@ class Watch:
             self.error, self.stopping = error, True
 
     def _interrupt(self, event: Any) -> None:
+        self.heard = time.perf_counter()
         self.asked = self.asked or self.observer.should_stop()
         if self.stopping or self.asked or time.perf_counter() >= self.deadline:
             event.interrupt()
