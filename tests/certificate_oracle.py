@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from decimal import Decimal
 from fractions import Fraction
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from oracle import Choice, Oracle, deadline_label, exact
@@ -34,12 +35,22 @@ class Proof:
         self.price: dict[str, Fraction] = Counter()
         self.room = Fraction()
         self.size = Fraction()
-        for word, about, y in _entries(multipliers):
+        entries = list(_entries(multipliers))
+        #: Multipliers of tasks; where there are some, each executor's own limits are a knapsack's.
+        self.task = {document["tasks"][a[0]]["id"]: y for word, a, y in entries if word == "task"}
+        self.own: dict[str, Fraction] = {}
+        for word, about, y in entries:
+            if word == "task":
+                continue
             label, bound = self._limit(word, about)
             limit = self.oracle.limits.get(label)
             used = limit.used if limit else Fraction()
             if word in ("collateral", "stake"):
                 bound, used = as_written(bound), self._exposed(label) if word == "stake" else used
+            if self.task and self._is_own(word, label):
+                if y > 0:
+                    self.own[label] = max(bound - used, Fraction())
+                continue
             self.price[label] += y
             self.room += y * max(bound - used, Fraction())
             self.size += y * max(abs(bound), used)
@@ -79,6 +90,8 @@ class Proof:
 
     def bound(self, *, earning: bool = True) -> Fraction | None:
         """Sum of the rooms' prices and of what the best team of each task is worth at them."""
+        if self.task and earning:
+            return self.bound_of_knapsacks()
         total = self.room
         for task, cost in self.oracle.cost.items():
             teams = [team for team in self.oracle.teams(task) if self._fit(team.choices)]
@@ -92,6 +105,43 @@ class Proof:
             total -= cost if earning else 0
             self.size += cost
         return total
+
+    def _is_own(self, word: str, label: str) -> bool:
+        names = [c["id"] for c in self.document.get("coprocessors", [])]
+        mine = {f"expected loss of {name}" for name in names}
+        return word in ("capacity", "own_capacity", "collateral", "deadline") or label in mine
+
+    def bound_of_knapsacks(self) -> Fraction | None:
+        """The same with multipliers of tasks: the best that each executor can do, by trying everything."""
+        total = self.room + sum(self.task.values())
+        profits: dict[str, list[tuple[Fraction, dict[str, Fraction]]]] = {}
+        for task, cost in self.oracle.cost.items():
+            teams = [team for team in self.oracle.teams(task) if self._fit(team.choices)]
+            if task in self.oracle.required and not teams:
+                return None
+            total -= cost
+            for team in teams:
+                worth = self._worth(team.gain + cost, team.uses) - self.task.get(task, Fraction())
+                if worth > 0:
+                    profits.setdefault(team.choices[0].executor, []).append((worth, team.uses))
+            self.size += cost + abs(self.task.get(task, Fraction()))
+        return total + sum(map(self._best, profits.values()))
+
+    def _best(self, items: list[tuple[Fraction, dict[str, Fraction]]]) -> Fraction:
+        return max(
+            sum((worth for worth, _ in some), Fraction())
+            for size in range(len(items) + 1)
+            for some in combinations(items, size)
+            if self._keep(some)
+        )
+
+    def _keep(self, some: tuple[tuple[Fraction, dict[str, Fraction]], ...]) -> bool:
+        used: dict[str, Fraction] = Counter()
+        for _, uses in some:
+            for label, amount in uses.items():
+                money = label.startswith("collateral of")
+                used[label] += as_written(amount) if money else amount
+        return all(used[label] <= room for label, room in self.own.items() if label in used)
 
     def _fit(self, choices: Sequence[Choice]) -> bool:
         """Whether each executor fits by itself; where several may work, expected losses are not looked at."""
@@ -118,7 +168,15 @@ class Proof:
         return sum((as_written(self.oracle.claims[claim][1]) for claim in mine), Fraction())
 
 
-_POSITIONS = {"capacity": 2, "own_capacity": 2, "collateral": 1, "stake": 1, "deadline": 2, "expected": 2}
+_POSITIONS = {
+    "task": 1,
+    "capacity": 2,
+    "own_capacity": 2,
+    "collateral": 1,
+    "stake": 1,
+    "deadline": 2,
+    "expected": 2,
+}
 
 
 def _entries(tokens: list[Any]) -> Iterator[tuple[str, list[Any], Fraction]]:

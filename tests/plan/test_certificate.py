@@ -6,6 +6,7 @@ import json
 import random
 from collections import Counter
 from fractions import Fraction
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from hypothesis import strategies as st
 
 import bondwork
 from bondwork.plan.certificate import BadCertificate, Entry, read_entries, write_entries
-from bondwork.plan.recount import Account
+from bondwork.plan.recount import Account, Recount
+from bondwork.plan.recount_bound import BoundRecount
 from bondwork.plan.recount_grid import slack_of_losses, slack_of_sum
+from bondwork.plan.recount_knapsack import most_of_knapsack
 from certificate_oracle import Proof
 from oracle import Oracle
 from people_rounds import people_round
@@ -303,3 +306,72 @@ def test_what_would_lose_more_than_is_allowed_by_itself_is_no_way_out():
     document["risk"][0]["budget"] = 4
     instance, plan = solved(document)
     assert plan.status == "optimal" and bondwork.verify(instance, plan).certified == 0.5
+
+
+@examples(0.3)
+@given(rounds(tails=False), st.data())
+def test_multipliers_of_tasks_prove_what_trying_every_choice_of_each_executor_gives(document, data):
+    instance = bondwork.load(document)
+    prices = st.sampled_from([0.0, 0.5, 1.0, 2.0, 2.5, 7.0, 1.0 / 3.0])
+    tokens: list[Any] = []
+    recount = BoundRecount(Recount(instance, 0))
+    for task, required in enumerate(recount.required().tolist()):
+        u = data.draw(prices)
+        tokens += ["task", task, -u if required and data.draw(st.booleans()) else u]
+    for place in np.flatnonzero(np.isfinite(instance.coprocessors.free_collateral)).tolist():
+        tokens += ["collateral", place, data.draw(prices)]
+    for word, limited in (("capacity", instance.coprocessors), ("own_capacity", instance.operators)):
+        for who, k in np.argwhere(np.isfinite(limited.capacity)).tolist():
+            tokens += [word, who, k, data.draw(prices)]
+    for place in np.flatnonzero(np.isfinite(instance.operators.stake)).tolist():
+        tokens += ["stake", place, data.draw(prices)]
+    bound = recount.bound(read_entries(tokens))
+    proof = Proof(document, tokens)
+    exact = proof.bound()
+    assert (bound is None) == (exact is None)
+    if bound is None or exact is None:
+        return
+    best = Oracle(document).best()
+    assert best is None or bound >= best.objective
+    size = sum((abs(team.gain) for t in proof.oracle.cost for team in proof.oracle.teams(t)), proof.size)
+    assert exact <= bound <= exact + Fraction(1, 10**12) * size + WIDER * proof.size
+
+
+def test_whole_choices_have_a_better_certificate_by_knapsacks():
+    """Two tasks of work 2 for one executor with 3: one and a half in the relaxation, one in a knapsack."""
+    document = odd_capacity()
+    only = document["coprocessors"][0]["id"]
+    document["coprocessors"] = [{"id": only, "capacity": {"gas": 3}}]
+    tasks = [
+        {**each, "required": False, "reward": 8, "slashing": 0, "work": {"gas": 2}}
+        for each in document["tasks"][:2]
+    ]
+    offer = {"coprocessor": only, "bid": 0, "success_probability": 1}
+    document |= {"tasks": tasks, "offers": [{**offer, "task": each["id"]} for each in tasks]}
+    recount = BoundRecount(Recount(bondwork.load(document), 0))
+    row = Entry("capacity", (0, 0), 4.0)
+    assert recount.bound([row]) == 12
+    assert 8 <= recount.bound([row, Entry("task", (0,), 0.0), Entry("task", (1,), 1e-300)]) <= 8 + 1e-12
+    with pytest.raises(BadCertificate, match="may be left"):
+        recount.bound([Entry("task", (0,), -1.0)])
+    with pytest.raises(BadCertificate, match="no task 9"):
+        recount.bound([Entry("task", (9,), 1.0)])
+
+
+@given(st.data())
+def test_a_knapsack_is_at_most_what_is_said(data):
+    count, rows = data.draw(st.integers(0, 7)), data.draw(st.integers(1, 3))
+    whole = st.integers(0, 6)
+    profit = np.array(data.draw(st.lists(st.integers(-2, 9), min_size=count, max_size=count)), dtype=float)
+    weight = np.array([[data.draw(whole) for _ in range(rows)] for _ in range(count)], dtype=float)
+    room = np.array([data.draw(st.integers(0, 12)) for _ in range(rows)], dtype=float)
+    price = np.array([data.draw(st.sampled_from([0.0, 0.5, 1.0, 3.0])) for _ in range(rows)])
+    best = max(
+        float(profit[list(some)].sum())
+        for size in range(count + 1)
+        for some in combinations(range(count), size)
+        if np.all(weight.reshape(count, rows)[list(some)].sum(axis=0) <= room)
+    )
+    told = most_of_knapsack(profit, weight.reshape(count, rows), room, price, 10**6)
+    assert best <= told <= best + 1e-12 * (1.0 + float(np.sum(np.abs(profit))) + float(price @ room))
+    assert best <= most_of_knapsack(profit, weight.reshape(count, rows), room, price, 300)

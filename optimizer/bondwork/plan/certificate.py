@@ -8,6 +8,7 @@ in the round, then the multiplier; limits on the tail go on with pairs of a scen
     "deadline", coprocessor, time, y             "window", coprocessor, begin, time, y
                                                  "expected", risk limit, member, y
     "load", coprocessor, y                       "mean_risk", 0, scenario, weight, ...
+    "task", task, y
     "cvar", risk limit, member, y, scenario, weight, ...       (worst_case, chance, solvency alike)
     "ambiguous", risk limit, member, y, offer, weight, ...
 
@@ -15,7 +16,8 @@ Limits hold at every node of a round with later stages. ``"node", n`` makes node
 after it are about, by its number in the tree that the plan was made on; entries before any are about node 0,
 what is decided at once.
 
-What is not listed is 0. The rows of tasks need no multipliers: their best ones follow from the others.
+What is not listed is 0. The rows of tasks need no multipliers: their best ones follow from the others. Where
+some are listed all the same, each executor's own limits are those of a knapsack of its own.
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ POSITIONS: Final = {
     "window": 3,
     "expected": 2,
     "load": 1,
+    "task": 1,
     "mean_risk": 0,
     "cvar": 2,
     "worst_case": 2,
@@ -59,6 +62,8 @@ NODE: Final = "node"
 #: Words whose entries go on with scenarios (or offers) and weights.
 WEIGHTED: Final = frozenset({"mean_risk", "cvar", "worst_case", "chance", "solvency", "ambiguous"})
 
+#: Words whose multipliers have either sign: of a load, and of a task that is required.
+SIGNED: Final = frozenset({"load", "task"})
 
 #: No tree has more nodes.
 MOST_NODES: Final = 2**53
@@ -170,7 +175,7 @@ def _entry(tokens: Sequence[Token], place: int, node: int) -> Entry:
     places, weights = rest[::2], rest[1::2]
     if not all(isinstance(each, int) for each in (*whole, *places)):
         raise BadCertificate(f"the entry at {place} has a position that is no whole number")
-    signed = word == "load"
+    signed = word in SIGNED
     for number in (y, *weights):
         if not math.isfinite(number) or (number < 0.0 and not signed):
             raise BadCertificate(f"the entry at {place} has the multiplier {number:g}")

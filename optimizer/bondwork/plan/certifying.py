@@ -166,9 +166,13 @@ def ceilings_of(instance: Instance, plan: Plan) -> dict[tuple[int, int], float]:
 def entries_of(instance: Instance, program: Program, proof: Proof) -> Iterator[Entry]:
     """Multipliers of a program in the words of its round."""
     limits = program.limits
-    for row in np.flatnonzero(proof.limits[: len(limits)] > 0.0).tolist():
+    for row in np.flatnonzero(proof.limits[: len(limits)]).tolist():
         kind, y = LimitKind(limits.kind[row]), float(proof.limits[row])
         if kind == LimitKind.TASK:
+            if proof.knapsacks:
+                yield Entry("task", (int(limits.owner[row]),), y)
+            continue
+        if not y > 0.0:
             continue
         owner, detail = int(limits.owner[row]), int(limits.detail[row])
         about: tuple[int | float, ...] = (owner,)

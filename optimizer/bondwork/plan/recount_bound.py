@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from bondwork.plan.certificate import BadCertificate
+from bondwork.plan.recount_blocks import Blocks
 from bondwork.plan.recount_columns import Columns, PricedColumns, Prices
 from bondwork.plan.recount_load_bound import most_of, reach_of
 from bondwork.plan.recount_loads import LoadRecount
@@ -114,6 +115,8 @@ class BoundRecount:
         return constant, PricedColumns(self.columns, prices, tails, share)
 
     def _evaluate(self, entries: Sequence[Entry], *, earning: bool) -> Fraction | None:
+        if any(each.word == "task" for each in entries):
+            return self._by_executor(entries, earning=earning)
         constant, priced = self.priced(entries, earning=earning)
         gains = self._gains(priced)
         return None if gains is None else constant + gains
@@ -123,6 +126,21 @@ class BoundRecount:
         required: BoolArray = self.round.instance.tasks.required.copy()
         required[list(self.round.committed)] = False
         return required
+
+    def _by_executor(self, entries: Sequence[Entry], *, earning: bool) -> Fraction | None:
+        """The bound with multipliers of tasks: each executor's own limits are those of a knapsack."""
+        blocks = Blocks(self.columns, self.rooms, entries)
+        constant, priced = self.priced(blocks.linking, earning=earning)
+        if self._nobody_for(self.required()):
+            return None
+        worth, error = priced.rough()
+        return constant + blocks.most(worth + error, self.required())
+
+    def _nobody_for(self, required: BoolArray) -> bool:
+        """Whether there is a required task without a team."""
+        has_team = np.zeros(len(required), dtype=bool)
+        has_team[self.columns.task] = True
+        return bool(np.any(required & ~has_team))
 
     # limits
 
@@ -168,12 +186,9 @@ class BoundRecount:
 
     def _gains(self, priced: PricedColumns) -> Fraction | None:
         """Sum over tasks of what the best team is worth; ``None`` where a required task has none."""
-        instance, columns = self.round.instance, self.columns
-        tasks = len(instance.tasks)
+        columns = self.columns
         required = self.required()
-        has_team = np.zeros(tasks, dtype=bool)
-        has_team[columns.task] = True
-        if np.any(required & ~has_team):
+        if self._nobody_for(required):
             return None
         worth, error = priced.rough()
         floor = np.where(required, -np.inf, 0.0)

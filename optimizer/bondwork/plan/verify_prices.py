@@ -167,7 +167,8 @@ class PriceCheck:
             return None
         known = read_entries(given.multipliers)
         rest = [each for each in known if each.word in WEIGHTED or each.word == "load"]
-        rows = {(each.word, each.about): each.y for each in known if each not in rest}
+        others = WEIGHTED | {"load", "task"}
+        rows = {(each.word, each.about): each.y for each in known if each.word not in others}
         stated = {(each.word, each.about): each.y for each in priced}
         # those of scenarios go with the prices that they were found with, and with no others
         alike = all(

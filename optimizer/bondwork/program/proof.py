@@ -43,16 +43,20 @@ class Proof:
     Attributes
     ----------
     limits
-        Shape (M,). Currency per unit of each of the program's limits; those of tasks are not read.
+        Shape (M,). Currency per unit of each of the program's limits; those of tasks are read with
+        ``knapsacks`` only.
     tails
         Of tail limits and of the mean-risk objective.
     loads
         Shape (number of load terms,). Currency per unit of load.
+    knapsacks
+        Whether the bound is that of multipliers of tasks, with a knapsack for each executor.
     """
 
     limits: FloatArray
     tails: tuple[TailProof, ...] = ()
     loads: FloatArray | None = None
+    knapsacks: bool = False
 
 
 def proof_of(

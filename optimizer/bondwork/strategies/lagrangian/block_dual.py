@@ -59,6 +59,8 @@ class BlockDual:
         Where we are, and the multipliers of the lowest L.
     least
         The lowest L, scaled.
+    lowest
+        The multipliers of the lowest L of all walks; ``None`` before the first.
     share
         Shape (n,). Running average of the knapsacks' choices, in [0, 1].
     length
@@ -71,6 +73,8 @@ class BlockDual:
         self.point = start
         self.best = start.copy()
         self.least = np.inf
+        self.lowest: Point | None = None
+        self._lowest = np.inf
         self.length = length
         self.chosen: BoolArray = np.zeros(len(shape.value), dtype=bool)
         self.share: FloatArray = np.zeros(len(shape.value))
@@ -160,6 +164,8 @@ class BlockDual:
                 self.least = level
                 self.best = self.point.copy()
                 session.offer_bound(level, "knapsack dual")
+            if level < self._lowest:
+                self._lowest, self.lowest = level, self.point.copy()
             session.check()
             if since >= _PATIENCE:
                 if self.length < 1e-3:

@@ -123,6 +123,7 @@ class Engine:
         self._own: FloatArray = np.zeros(shape.rows)
         self._task: FloatArray = np.zeros(shape.tasks)
         self._proofs: list[Proof] = []
+        self._lowest: Point | None = None
 
     def know(self, x: FloatArray | None, bound: float) -> None:
         """Take in what was found before: a plan of the program, and a bound in currency."""
@@ -167,9 +168,9 @@ class Engine:
             bound,
             self._row_duals(),
             prices_from="lagrange_multipliers",
-            measure_prices=None if self._tails is None else self._measure_prices(self._tails),
+            measure_prices=None if self._tails is None else self._measure_prices(self._tails, self._own),
             notes=(failed,) if failed else (),
-            proofs=(*self._proofs, self._proof()),
+            proofs=(*self._proofs, self._proof(), *self._knapsack_proof()),
             vouched_by="branch_and_bound" if status == "optimal" else "knapsack",
         )
 
@@ -196,6 +197,7 @@ class Engine:
         try:
             self._decompose(dual, narrow, wide, reduced)
         finally:
+            self._lowest = dual.lowest
             if dual.least < np.inf:
                 self._task = dual.best.task
                 self._own = np.concatenate([dual.best.own, dual.best.linking])
@@ -356,12 +358,15 @@ class Engine:
 
     def _row_duals(self) -> FloatArray:
         """Multipliers in currency per unit of the program's rows."""
+        return self._in_currency(self._own, self._task)
+
+    def _in_currency(self, own: FloatArray, task: FloatArray) -> FloatArray:
         shape = self._shape
         duals = np.zeros(len(self._program.row_lower))
         mine = shape.program_row >= 0
-        duals[shape.program_row[mine]] = self._own[mine] * shape.unit / shape.row_scale[mine]
+        duals[shape.program_row[mine]] = own[mine] * shape.unit / shape.row_scale[mine]
         known = shape.program_task >= 0
-        duals[shape.program_task[known]] = self._task[known] * shape.unit
+        duals[shape.program_task[known]] = task[known] * shape.unit
         return duals
 
     def _proof(self) -> Proof:
@@ -369,11 +374,21 @@ class Engine:
         duals = self._row_duals()[: len(self._program.limits)]
         if self._tails is None:
             return Proof(duals)
-        return Proof(duals, self._tails.proofs(self._measure_prices(self._tails)))
+        return Proof(duals, self._tails.proofs(self._measure_prices(self._tails, self._own)))
 
-    def _measure_prices(self, tails: Tails) -> FloatArray:
+    def _knapsack_proof(self) -> tuple[Proof, ...]:
+        """The lowest bound of the knapsacks, once there is one: prices of tasks and of linking rows."""
+        point = self._lowest
+        if point is None:
+            return ()
+        own = np.concatenate([point.own, point.linking])
+        duals = self._in_currency(own, point.task)[: len(self._program.limits)]
+        tails = () if self._tails is None else self._tails.proofs(self._measure_prices(self._tails, own))
+        return (Proof(duals, tails, knapsacks=True),)
+
+    def _measure_prices(self, tails: Tails, own: FloatArray) -> FloatArray:
         """Currency per unit of each tail limit; 0 where a limit that leaves nothing drove it to infinity."""
-        mine = self._own[len(self._own) - len(tails.uppers) :]
+        mine = own[len(own) - len(tails.uppers) :]
         with np.errstate(over="ignore"):
             price = np.divide(
                 mine * self._shape.unit, tails.uppers, out=np.zeros(len(mine)), where=tails.uppers > 0
