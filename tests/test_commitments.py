@@ -415,3 +415,34 @@ def test_tables_and_reports_show_what_commitments_exceed(capsys: pytest.CaptureF
     page = report_plan(instance, plan)
     assert "What commitments exceed" in page
     assert "stake of op" in page
+
+
+@pytest.mark.parametrize(
+    ("measure", "more", "least"),
+    [
+        ("cvar", {"level": 0.9, "budget": 12}, 12.0),
+        ("worst_case", {"budget": 12}, 12.0),
+        ("chance", {"budget": 8, "probability": 0.5}, 0.0),
+    ],
+)
+def test_a_coprocessor_held_to_a_task_twice_loses_its_slashing_once(measure, more, least):
+    """Two commitments of one executor for a task that 8 is lost on, and an offer that 4 is lost on."""
+    task = {"operator": "op", "reward": 10}
+    held = {"task": "t", "operator": "op", "executor": "a", "success_probability": 0.5, "collateral": 0}
+    document = {
+        "format": "bondwork.round/1",
+        "operators": [{"id": "op"}],
+        "coprocessors": [{"id": "a"}],
+        "tasks": [
+            task | {"id": "t", "slashing": 8, "replicas": 2, "quorum": 2},
+            task | {"id": "u", "slashing": 4},
+        ],
+        "commitments": [held | {"id": "k1"}, held | {"id": "k2"}],
+        "offers": [{"task": "u", "coprocessor": "a", "bid": 1, "success_probability": 0.75}],
+        "risk": [{"measure": measure, "of": "coprocessor"} | more],
+        "uncertainty": {"scenarios": 64, "seed": 1},
+    }
+    instance = bondwork.load(document)
+    plan = bondwork.solve(instance, strategy="extensive")
+    assert bondwork.verify(instance, plan) and not plan.provenance.notes and not plan.overcommitted
+    assert plan.objective == 5.5 and least <= plan.risk[0].in_sample <= 12.0

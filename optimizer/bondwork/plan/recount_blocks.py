@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from bondwork.plan.certificate import BadCertificate
-from bondwork.plan.recount_columns import Uncheckable
 from bondwork.plan.recount_knapsack import most_of_knapsack
 from bondwork.plan.recount_usage import Usage
 
@@ -37,6 +36,9 @@ _MOST_EACH: Final = 500_000
 #: bound all the same.
 _MOST_ROWS: Final = 6
 
+#: In place of an executor: a team of several.
+_SEVERAL: Final = np.iinfo(np.int64).min
+
 #: Share by which weights are taken too low, for the rounding of what they are made of.
 _LOW: Final = 1.0 - 2.0**-50
 
@@ -47,7 +49,7 @@ class Blocks:
     Parameters
     ----------
     columns
-        The teams that a round can choose from, all of one executor.
+        The teams that a round can choose from. Those of several executors count as if these had no limits.
     rooms
         What its limits leave.
     entries
@@ -62,14 +64,10 @@ class Blocks:
     ------
     BadCertificate
         A multiplier of no task of the round, or of a limit that it does not have.
-    Uncheckable
-        Tasks have replicas.
     """
 
     def __init__(self, columns: Columns, rooms: Rooms, entries: Sequence[Entry]) -> None:
         self.columns, self.rooms = columns, rooms
-        if len(columns.member) > len(columns):
-            raise Uncheckable("multipliers of tasks where tasks have replicas")
         instance = columns.round.instance
         self.price = np.zeros(len(instance.tasks))
         self.total = Fraction(0)
@@ -124,6 +122,7 @@ class Blocks:
             offers.coprocessor[columns.first],
             -1 - offers.operator[columns.first],
         )
+        executor[np.diff(columns.start) > 1] = _SEVERAL
         usage = Usage(columns)
         priced = np.zeros(len(columns), dtype=bool)
         total = self.total

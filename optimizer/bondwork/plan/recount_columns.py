@@ -105,9 +105,12 @@ class Columns:
     def exact_chances(self, column: int) -> tuple[Fraction, list[Fraction]]:
         """Success and blame of a column without rounding, where they are known in closed form."""
         team, teams = self.team(column), self.round.teams
+        if len(team) == 1 == teams.quorum[teams.claim[team[0]]]:
+            success = Fraction(self.round.p[team[0]])
+            return success, [1 - success]
         if len(team) > 1 and teams.tied:
-            success, blame = teams.chances(team)
-            return Fraction(success), [Fraction(each) for each in blame]
+            chance, shares = teams.chances(team)
+            return Fraction(chance), [Fraction(each) for each in shares]
         p = [Fraction(self.round.p[offer]) for offer in team]
         needed = teams.quorum[teams.claim[team[0]]]
         return success_of(p, needed), blame_of(p, needed)

@@ -260,7 +260,10 @@ class Rooms:
         return losses
 
     def _held_chances(self, team: Team) -> tuple[Fraction, list[Fraction]]:
-        teams = self.round.teams
+        teams, executor = self.round.teams, self.round.instance.commitments.coprocessor
+        if len(team) > 1 and (teams.tied or len({int(executor[k]) for k in team}) < len(team)):
+            success, blame = teams.held_chances(team)
+            return Fraction(success), [Fraction(each) for each in blame]
         p = [Fraction(teams.held_p[k]) for k in team]
         needed = teams.held_quorum(team)
         return success_of(p, needed), blame_of(p, needed)

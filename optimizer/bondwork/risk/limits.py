@@ -158,8 +158,8 @@ class _Side:
         if scope == "coprocessor":
             team = self.teams.team
             mine = np.flatnonzero((self.coprocessor == member) & (self.slashing[team] > 0.0))
-            failed = member_failures(self.sample, self.teams, self.places, self.failures, mine)
-            return self._of(team[mine], self.slashing[team[mine]], failed)
+            lost, failed = member_failures(self.sample, self.teams, self.places, self.failures, mine)
+            return self._of(lost, self.slashing[lost], failed)
         lossy: BoolArray = self.slashing > 0.0
         if scope == "operator":
             lossy = lossy & (self.operator == member)

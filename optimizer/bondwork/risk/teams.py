@@ -60,8 +60,8 @@ def team_failures(sample: OutcomeSample, teams: Teams, places: IntArray) -> Outc
 
 def member_failures(
     sample: OutcomeSample, teams: Teams, places: IntArray, failures: OutcomeSample, members: IntArray
-) -> OutcomeSample:
-    """Scenarios in which each of some members fails and its team with it.
+) -> tuple[IntArray, OutcomeSample]:
+    """Teams of some members, each once, and the scenarios in which it fails and one of these members with it.
 
     Parameters
     ----------
@@ -74,17 +74,19 @@ def member_failures(
     """
     own = sample.select(places[members])
     if teams.is_single:
-        return own
-    mine = np.repeat(teams.team[members], np.diff(own.start))
-    number = np.repeat(np.arange(len(members)), np.diff(own.start))
+        return teams.team[members], own
+    scenarios = np.int64(sample.scenarios)
     team = np.repeat(np.arange(len(teams)), np.diff(failures.start))
-    fallen = team * np.int64(sample.scenarios) + failures.scenario  # ascending
-    asked = mine * np.int64(sample.scenarios) + own.scenario
+    fallen = team * scenarios + failures.scenario  # ascending
+    # an executor may hold several commitments of one claim: its task is slashed once
+    asked = np.unique(np.repeat(teams.team[members], np.diff(own.start)) * scenarios + own.scenario)
     at = np.minimum(np.searchsorted(fallen, asked), len(fallen) - 1)
-    both = fallen[at] == asked if len(fallen) else np.zeros(len(asked), dtype=bool)
-    counts = np.bincount(number[both], minlength=len(members))
-    start = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return OutcomeSample(start, own.scenario[both], sample.probability)
+    both = asked[fallen[at] == asked] if len(fallen) else asked[:0]
+    found = np.unique(teams.team[members])
+    start = np.searchsorted(both, np.append(found, len(teams)) * scenarios)
+    return found, OutcomeSample(
+        start.astype(np.int64), (both % scenarios).astype(np.int32), sample.probability
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
