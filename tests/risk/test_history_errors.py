@@ -57,7 +57,7 @@ def test_one_round_left_out_at_a_time_by_hand() -> None:
     without = [12.0 * both_fail(np.delete(rates, t, axis=0)) for t in range(7)]
     pseudo = np.array([7.0 * whole - 6.0 * each for each in without])
     variance = float(np.sum((pseudo - pseudo.mean()) ** 2)) / (7.0 * 6.0)
-    expected = np.sqrt(variance + 2.0 * ((pseudo.max() - pseudo.min()) / 7.0) ** 2)
+    expected = np.sqrt(variance + ((pseudo.max() - pseudo.min()) / 7.0) ** 2)
     beside = bondwork.with_history(bondwork.load(replicated()), history(FAILED))
     assert HistoryErrors(beside, CHOSEN).objective == pytest.approx(expected, rel=1e-12)
 

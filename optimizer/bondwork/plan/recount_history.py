@@ -118,7 +118,7 @@ class HistoryRecount:
         centre = all_of_it + shift
         squares = math.fsum(w * (each - centre) ** 2 for w, each in zip(weights, pseudo, strict=True))
         widest = (max(pseudo) - min(pseudo)) / len(pseudo)
-        return math.sqrt(squares / len(pseudo) + 2.0 * widest**2)
+        return math.sqrt(squares / len(pseudo) + widest**2)
 
 
 def _those_that_count(

@@ -5,8 +5,7 @@ sample of what rounds are like, and another history would have told another mean
 leaving some of them out tells: each of up to `HISTORY_BLOCKS` blocks of consecutive rounds in turn (the
 jackknife; blocks of several rounds, so that what follows from one round in the next is not counted as news).
 The mean failure rates by which a history is brought to the success probabilities of the round are averaged
-again without it. As of all means here, the widest deviation counts twice more than it was seen, since bad
-days are rare (see `bondwork.risk.errors`).
+again without it. The widest deviation counts once more than it was seen, since bad days are rare.
 
 References
 ----------
@@ -63,7 +62,7 @@ class HistoryErrors:
     >>> rows = [(str(t), c, 2, failed) for t, failed in enumerate([0, 1, 2, 1] * 5) for c in "ab"]
     >>> beside = bondwork.with_history(instance, OutcomeHistory.from_rows(rows))
     >>> round(HistoryErrors(beside, np.array([0, 1])).objective, 3)
-    0.472
+    0.482
     """
 
     def __init__(self, instance: Instance, chosen: IntArray) -> None:
@@ -117,7 +116,7 @@ class HistoryErrors:
         centre = whole + float(np.sum((1.0 - 1.0 / share) * (whole - without)))
         variance = float(np.mean((pseudo - centre) ** 2 / (share - 1.0)))
         widest = float(pseudo.max() - pseudo.min()) / len(pseudo)
-        return math.sqrt(variance + 2.0 * widest * widest)
+        return math.sqrt(variance + widest * widest)
 
 
 def _expected(instance: Instance, limit: RiskLimit, member: int, teams: Teams, held: Teams) -> float | None:
