@@ -161,10 +161,13 @@ class _AtPrices:
         recount = BoundRecount(check.round)
         recount.columns = self.columns = Columns(check.round, None)
         _, priced = recount.priced(entries)
-        net, size, terms = recount.priced([])[1].sums()
-        self.worth, sizes, _ = priced.sums()
-        largest = float(np.max(np.abs(net), initial=0.0))
-        self.near: FloatArray = _LEFT_OUT * (terms * largest + sizes + size)
+        with np.errstate(all="ignore"):  # prices may be anything
+            net, size, terms = recount.priced([])[1].sums()
+            self.worth, sizes, _ = priced.sums()
+            largest = float(np.max(np.abs(net), initial=0.0))
+            self.near: FloatArray = _LEFT_OUT * (terms * largest + sizes + size)
+        if not np.all(np.isfinite(self.worth) & np.isfinite(self.near)):
+            raise Uncheckable("worths at these prices are beyond the range of numbers")
         self.unsure = _SOLVED * float(np.max(sizes, initial=0.0))
         self.required = recount.required()
         self.fits = self._fitting(recount)
