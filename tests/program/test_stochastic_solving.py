@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 
 from bondwork.contracts import Options
 from bondwork.problem.faults import InvalidInput
-from bondwork.program import program_solving
+from bondwork.program import doubting, program_solving
 from bondwork.program.extensive import extensive_form, split
 from bondwork.program.matrices import Matrices
 from bondwork.program.mps import write_mps
@@ -165,6 +165,12 @@ def test_a_wrong_answer_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     lie = Answer("optimal", np.array([6.0, 5.0, 6.0]), 100.0)
     for module in (program_solving, extensive):
         monkeypatch.setattr(module, "solve_program", lambda *_, **__: lie)
+    # it is told, and solved again by other means
+    solution = solve_stochastic(toy())
+    assert (solution.objective, solution.verified) == (6.0, True)
+    assert "row demand of node 1: found 5, expected at most 2" in solution.provenance.notes[0]
+    # where those find nothing, it is an error
+    monkeypatch.setattr(doubting.SolutionSearch, "run", lambda self: None)
     with pytest.raises(UnverifiedSolution, match="row demand of node 1: found 5, expected at most 2"):
         solve_stochastic(toy())
 

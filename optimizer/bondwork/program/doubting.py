@@ -60,7 +60,7 @@ def solve_in_doubt(
             values = split(form, again.x)
         if again.status in ("optimal", "time_limit", "interrupted"):
             status, bound = again.status, again.bound
-    note = "the solver said infeasible at first, wrongly: its tolerances do not suit these amounts"
+    note = "solved again: there is a solution, and the first answer was none"
     return ProgramDecision(status, float(bound), values[0], values, (*decision.notes, note))
 
 
