@@ -28,7 +28,7 @@ _NEARLY = 0.02
 #: Seconds, and share of its time limit, by which a run may be late before it is left to itself.
 OVERRUN, OVERRUN_SHARE = 0.15, 0.01
 
-#: Seconds of a run without asking whether to stop, after which that is asked here; and seconds to end in then.
+#: Seconds of a run without asking whether to stop, after which it is asked here; and seconds to end in then.
 DEAF, PATIENCE = 2.0, 10.0
 
 
