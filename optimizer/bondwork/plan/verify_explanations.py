@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from bondwork.arrays import BoolArray, FloatArray
+    from bondwork.plan.findings import Place
     from bondwork.plan.plan import Explanation
     from bondwork.plan.recount import Account, Key
     from bondwork.plan.verify_status import StatusCheck
@@ -66,6 +67,13 @@ class ExplanationCheck:
                 self._check(explained, prices)
             except Uncheckable as fault:
                 reason = str(fault)
+            except OverflowError:
+                nothing: list[tuple[Place, object]] = [
+                    (("assignments", n, "explanation"), None) for n in explained
+                ]
+                nothing += [(("prices",), []), (("prices_from",), None)]
+                expected = "prices whose sums are within the range of numbers"
+                self.check.doubt("prices", "larger ones", expected, *nothing)
         if reason is not None:
             self.check.unchecked.append(f"explanations: {reason}")
 
@@ -167,7 +175,7 @@ class _AtPrices:
             largest = float(np.max(np.abs(net), initial=0.0))
             self.near: FloatArray = _LEFT_OUT * (terms * largest + sizes + size)
         if not np.all(np.isfinite(self.worth) & np.isfinite(self.near)):
-            raise Uncheckable("worths at these prices are beyond the range of numbers")
+            raise OverflowError
         self.unsure = _SOLVED * float(np.max(sizes, initial=0.0))
         self.required = recount.required()
         self.fits = self._fitting(recount)
