@@ -209,9 +209,9 @@ class NodeRooms:
             return max(ledger(bound, self.instance.decimals) - held, NOTHING)
         now = self.recounts[point].instance.now
         release_at: list[float] = self.instance.commitments.release_at.tolist()
-        held = self._committed(limit)
-        taken = sum((a for k, a in held if point == ROOT or release_at[k] > now), NOTHING)
-        return max(Fraction(bound) - taken, NOTHING) + self._slack(limit, point, [a for _, a in held])
+        committed = self._committed(limit)
+        taken = sum((a for k, a in committed if point == ROOT or release_at[k] > now), NOTHING)
+        return max(Fraction(bound) - taken, NOTHING) + self._slack(limit, point, [a for _, a in committed])
 
     def _slack(self, limit: Limit, point: int, held: Sequence[Fraction]) -> Fraction:
         """By how much more than a limit may be taken of it, in sums of what is stated along the path."""
