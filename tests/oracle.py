@@ -274,14 +274,16 @@ class Oracle:
         if len(choices) == 1:
             return choices[0].uses
         slashing = self.claims[choices[0].task, choices[0].operator][1]
-        success, blame = chances(tuple(c.p for c in choices), quorum)
+        p = tuple(c.p for c in choices)
+        success, _ = chances(p, quorum)
         uses: dict[str, Fraction] = Counter()
-        for choice, fault in zip(choices, blame, strict=True):
+        for choice in choices:
             for label, amount in choice.uses.items():
                 if label.startswith("capacity"):
                     uses[label] += amount
-            if choice.executor in self.coprocessors:
-                uses[f"expected loss of {choice.executor}"] += slashing * fault
+        for executor in {c.executor for c in choices} & set(self.coprocessors):
+            own = [number for number, c in enumerate(choices) if c.executor == executor]
+            uses[f"expected loss of {executor}"] = slashing * fault_of_any(p, quorum, own)
         operator = choices[0].operator
         uses |= {f"expected loss of {who}": slashing * (1 - success) for who in ("network", operator)}
         uses[f"stake of {operator}"] = slashing
@@ -386,6 +388,18 @@ def chances(p: tuple[Fraction, ...], quorum: int) -> tuple[Fraction, list[Fracti
         for number, works in enumerate(outcome):
             blame[number] += 0 if works else chance
     return success, blame
+
+
+def fault_of_any(p: tuple[Fraction, ...], quorum: int, own: Collection[int]) -> Fraction:
+    """Chance that a quorum does not succeed and that at least one of some fails: outcome by outcome."""
+    fault = Fraction()
+    for outcome in product((True, False), repeat=len(p)):
+        if sum(outcome) < quorum and not all(outcome[number] for number in own):
+            fault += math.prod(
+                (each if works else 1 - each for each, works in zip(p, outcome, strict=True)),
+                start=Fraction(1),
+            )
+    return fault
 
 
 def _denominator(values: Iterable[Fraction]) -> int:

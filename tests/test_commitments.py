@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 
 import bondwork
 from oracle import Oracle
+from people_rounds import decimals_as_text, people_rounds
 from risk.by_hand import Brute
+from rounds_strategy import examples
 from two_stage_oracle import CommittedOracle
 
 Document = dict[str, Any]
@@ -80,13 +83,16 @@ def overcommitted(draw: st.DrawFn, *, tail: bool = False) -> Document:
         ]
     elif draw(st.booleans()):
         risk = [{"measure": "expected", "budget": draw(st.integers(0, 4)), "of": "network"}]
-        risk += draw(st.sampled_from([[], [{"measure": "expected", "budget": 1, "of": "operator"}]]))
+        more = draw(st.sampled_from(["network", "operator", "coprocessor"]))
+        risk += [{"measure": "expected", "budget": draw(st.integers(1, 8)), "of": more}]
     count = draw(st.integers(1, 3))
     held = [commitment(draw, k, tasks) for k in range(count)]
     if not tail and draw(st.booleans()):  # several of one task are slashed once
-        held.append(
-            held[0] | {"id": "again", "executor": "cp-1" if held[0]["executor"] == "cp-0" else "cp-0"}
-        )
+        executor = draw(st.sampled_from(["cp-0", "cp-1"]))  # the same one, too
+        held.append(held[0] | {"id": "again", "executor": executor, "success_probability": draw(CENTS)})
+        for each in tasks:
+            if each["id"] == held[0]["task"]:
+                each |= {"replicas": 2, "quorum": draw(st.sampled_from([1, 2]))}
     return {
         "format": "bondwork.round/1",
         "operators": operators,
@@ -423,6 +429,7 @@ def test_tables_and_reports_show_what_commitments_exceed(capsys: pytest.CaptureF
         ("cvar", {"level": 0.9, "budget": 12}, 12.0),
         ("worst_case", {"budget": 12}, 12.0),
         ("chance", {"budget": 8, "probability": 0.5}, 0.0),
+        ("expected", {"budget": 7}, 7.0),  # 8 * (1 - 0.5 * 0.5) + 4 * 0.25
     ],
 )
 def test_a_coprocessor_held_to_a_task_twice_loses_its_slashing_once(measure, more, least):
@@ -446,3 +453,100 @@ def test_a_coprocessor_held_to_a_task_twice_loses_its_slashing_once(measure, mor
     plan = bondwork.solve(instance, strategy="extensive")
     assert bondwork.verify(instance, plan) and not plan.provenance.notes and not plan.overcommitted
     assert plan.objective == 5.5 and least <= plan.risk[0].in_sample <= 12.0
+
+
+@pytest.mark.parametrize(
+    ("quorum", "uncertainty", "outage", "lost"),
+    [
+        # all must succeed: a is lost on unless both of its own do, whatever b does
+        (3, {}, 0.0, {"a": 10 * (1 - 0.5 * 0.8), "b": 10 * 0.25}),
+        # two must: b failing and one of a, or both of a
+        (
+            2,
+            {},
+            0.0,
+            {"a": 10 * (0.5 * 0.2 + 0.25 * (0.5 * 0.8 + 0.5 * 0.2)), "b": 10 * 0.25 * (1 - 0.5 * 0.8)},
+        ),
+        (1, {}, 0.0, {"a": 10 * 0.5 * 0.2 * 0.25, "b": 10 * 0.5 * 0.2 * 0.25}),
+        # one normal number decides everything: failures are nested, 0.5 before 0.25 before 0.2
+        (3, {"dependence": {"common": 1.0}}, 0.0, {"a": 5.0, "b": 2.5}),
+        (1, {"dependence": {"common": 1.0}}, 0.0, {"a": 2.0, "b": 2.0}),
+        # one of the executor's own
+        (3, {"dependence": {"coprocessor": 1.0}}, 0.0, {"a": 5.0, "b": 2.5}),
+        # out with 0.2, and else 0.625 and 1
+        (3, {}, 0.2, {"a": 10 * (1 - 0.8 * 0.625), "b": 10 * 0.25}),
+    ],
+)
+def test_what_a_coprocessor_is_expected_to_lose_by_several_commitments(quorum, uncertainty, outage, lost):
+    task = {"operator": "op", "reward": 10}
+    held = {"task": "t", "operator": "op", "collateral": 0}
+    document = {
+        "format": "bondwork.round/1",
+        "operators": [{"id": "op"}],
+        "coprocessors": [{"id": "a", "outage_probability": outage}, {"id": "b"}],
+        "tasks": [
+            task | {"id": "t", "slashing": 10, "replicas": 3, "quorum": quorum},
+            task | {"id": "u", "slashing": 4},
+        ],
+        "commitments": [
+            held | {"id": f"k{n}", "executor": who, "success_probability": p}
+            for n, (who, p) in enumerate([("a", 0.5), ("b", 0.75), ("a", 0.8)])
+        ],
+        "offers": [{"task": "u", "coprocessor": c, "bid": 1, "success_probability": 0.75} for c in "ab"],
+        "uncertainty": uncertainty,
+    }
+    # 1 more is lost by who does the other task: there is room for it with one of them only
+    for name, other in (("a", "b"), ("b", "a")):
+        budgets = {name: lost[name] + 1.0 + 1e-8, other: lost[other] + 0.99}
+        limits = [{"measure": "expected", "budget": b, "of": {"coprocessor": c}} for c, b in budgets.items()]
+        instance = bondwork.load(document | {"risk": limits})
+        for strategy in ("extensive", "greedy"):
+            plan = bondwork.solve(instance, strategy=strategy)
+            assert bondwork.verify(instance, plan)
+            assert not plan.provenance.notes and not plan.overcommitted
+            assert [each.executor for each in plan.assignments] == [name]
+            mine, theirs = (each.in_sample for each in plan.risk)
+            assert mine == pytest.approx(lost[name] + 1.0, abs=1e-9)
+            assert theirs == pytest.approx(lost[other], abs=1e-9)
+    limits = [{"measure": "expected", "budget": lost["a"] - 0.01, "of": {"coprocessor": "a"}}]
+    instance = bondwork.load(document | {"risk": limits})
+    plan = bondwork.solve(instance)
+    assert bondwork.verify(instance, plan)
+    assert [each.committed for each in plan.overcommitted] == [pytest.approx(lost["a"], abs=1e-9)]
+    assert [each.executor for each in plan.assignments] == ["b"]
+
+
+@examples(0.3)
+@given(document=people_rounds("sums"), data=st.data())
+def test_rounds_as_people_write_them_whose_coprocessors_hold_a_task_twice(document, data):
+    """Planner, verifier and trying every outcome agree on what they lose by it."""
+    ids = [each["id"] for each in document["coprocessors"]]
+    who = data.draw(st.sampled_from(ids))
+    # of the size of the others
+    amounts = [each["slashing"] for each in document["tasks"] if float(each.get("slashing", 0)) > 0.0]
+    task = {"id": "twice", "operator": document["operators"][0]["id"], "reward": 0}
+    task["slashing"] = slashing = data.draw(st.sampled_from(amounts or [10]))
+    quorum = data.draw(st.integers(1, 3))
+    held = {"task": "twice", "operator": task["operator"]}
+    document["tasks"].append(task | {"replicas": 3, "quorum": quorum})
+    document["commitments"] += [
+        held | {"id": f"again-{n}", "executor": each, "success_probability": data.draw(CENTS)}
+        for n, each in enumerate([who, data.draw(st.sampled_from(ids)), who])
+    ]
+    for each in document["coprocessors"]:
+        each.pop("load_curve", None)
+        each.pop("outage_probability", None)
+    budget = data.draw(st.sampled_from([0, slashing]))
+    document["risk"] = [{"measure": "expected", "budget": budget, "of": "coprocessor"}]
+    instance = bondwork.load(document)
+    plan = bondwork.solve(instance, strategy="extensive", mip_rel_gap=0.0)
+    assert bondwork.verify(instance, json.loads(plan.to_json()))
+    assert not [each for each in plan.provenance.notes if "verify" in each or "recounted" in each]
+    oracle = Oracle(decimals_as_text(document))
+    most = {f"expected loss of {name}": oracle.limits[f"expected loss of {name}"].used for name in ids}
+    told = {each.limit: each.committed for each in plan.overcommitted if each.limit in most}
+    over = {label: float(used) for label, used in most.items() if used > Fraction(str(budget))}
+    assert told == pytest.approx(over, rel=1e-9)
+    for each in plan.risk:
+        if each.of not in {assigned.executor for assigned in plan.assignments}:
+            assert each.in_sample == pytest.approx(float(most[f"expected loss of {each.of}"]), rel=1e-9)

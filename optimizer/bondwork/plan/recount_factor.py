@@ -134,6 +134,9 @@ class Work:
 def tied_chances(team: Sequence[Work], needed: int, common: float, own: float) -> tuple[float, list[float]]:
     """How often a team succeeds, and how often it fails with each of its members.
 
+    Where an executor has several, the first of them that fails counts: their sum is how often the team fails
+    with any of them.
+
     Parameters
     ----------
     team
@@ -154,7 +157,7 @@ def tied_chances(team: Sequence[Work], needed: int, common: float, own: float) -
             rows = [_given_even(work.terms, common) for work in team]
         else:
             rows = [work.given(factor, common) for work in team]
-        fallen, with_each = _short(rows, needed)
+        fallen, with_each = _short(rows, needed, team)
         return 1.0 - float(weights @ fallen), [float(weights @ each) for each in with_each]
     found = [_crowded(team, needed, m, common, own) for m in factor.tolist()]
     total = 1.0 - math.fsum(w * short for w, (short, _) in zip(weights, found, strict=True))
@@ -169,17 +172,27 @@ def resampled_chances(
     team: Sequence[Work], needed: int, rates: FloatArray
 ) -> tuple[float, list[float], FloatArray]:
     """Return the same for rounds of a history, shape (rounds, executors); and success in each round."""
-    short, blame = _short([_resampled(work, rates[:, work.executor]) for work in team], needed)
+    short, blame = _short([_resampled(work, rates[:, work.executor]) for work in team], needed, team)
     return 1.0 - float(short.mean()), [float(each.mean()) for each in blame], 1.0 - short
 
 
-def _short(rows: Sequence[FloatArray], needed: int) -> tuple[FloatArray, list[FloatArray]]:
-    """How often too few of independent trials succeed, and the same with each of them failing."""
+def _short(
+    rows: Sequence[FloatArray], needed: int, team: Sequence[Work]
+) -> tuple[FloatArray, list[FloatArray]]:
+    """How often too few of independent trials succeed, and the same with each of them failing.
+
+    Of trials of one executor the first that fails counts.
+    """
     failing = [1.0 - row for row in rows]
     spare = len(rows) - needed
-    blame = [
-        row * _at_least([*failing[:place], *failing[place + 1 :]], spare) for place, row in enumerate(failing)
-    ]
+    blame = []
+    for place, row in enumerate(failing):
+        before = [k for k in range(place) if team[k].executor == team[place].executor]
+        others = [each for k, each in enumerate(failing) if k != place and k not in before]
+        alone = row * _at_least(others, spare)
+        for k in before:
+            alone = alone * rows[k]
+        blame.append(alone)
     return _at_least(failing, spare + 1), blame
 
 
@@ -215,7 +228,7 @@ def _crowded(
 def _at_one(
     works: Sequence[Work], m: float, common: float, own: float
 ) -> tuple[list[float], list[list[float]]]:
-    """How often 0, 1, ... of an executor's pieces succeed; and the same where each of them fails."""
+    """How often 0, 1, ... of an executor's pieces succeed; and the same where each is the first to fail."""
     rest = 1.0 - common - own if 1.0 - common - own > 1e-12 else 0.0
     gaps = [work.score - math.sqrt(common) * m for work in works]
     factor, weights = np.zeros(1), np.ones(1)
@@ -234,8 +247,8 @@ def _at_one(
         chance = (1.0 - outage) * float(weights @ (given * np.ones(len(weights))))
         chance += 0.0 if any(outcome) else outage
         counts[sum(outcome)] += chance
-        for place, hit in enumerate(outcome):
-            failing[place][sum(outcome)] += 0.0 if hit else chance
+        if not all(outcome):
+            failing[outcome.index(False)][sum(outcome)] += chance
     return counts, failing
 
 

@@ -123,7 +123,7 @@ class TeamRecount:
         return self._known[team]
 
     def held_chances(self, team: Team) -> tuple[float, list[float]]:
-        """Return the same for commitments."""
+        """Return the same for commitments; where an executor has several, the first that fails counts."""
         needed, works = self.held_quorum(team), [self._held_work(k) for k in team]
         crowded = len({work.executor for work in works}) < len(works)
         if len(team) > 1 and (self.tied or crowded):

@@ -45,8 +45,9 @@ class Teams:
     success
         Shape (n,). Probability that they do.
     blame
-        Shape (m,). Probability that the task fails and this member with it: times the slashing, the loss of
-        the work that was given to the member.
+        Shape (m,). Probability that the task fails and this member with it, and none before it that is at
+        the same executor (as commitments of one task may be, and offers are not): times the slashing, the
+        loss of the work that was given to the member. Sums over an executor's members count each loss once.
     """
 
     start: IntArray
@@ -236,7 +237,10 @@ def team_slashing(instance: Instance, teams: Teams) -> FloatArray:
 
 
 def member_slashing(instance: Instance, teams: Teams) -> FloatArray:
-    """Expected slashing of the work given to each member: that of tasks it failed in. Shape (m,)."""
+    """Expected slashing of the work given to each member: that of tasks it failed in. Shape (m,).
+
+    Of an executor that holds several commitments of a task the first that fails has it all.
+    """
     slashing: FloatArray = np.repeat(instance.claims.slashing[teams.claim], teams.sizes) * teams.blame
     return slashing
 
@@ -380,20 +384,20 @@ class _Tied:
 
     def chances(self, teams: IntArray, needed: int) -> tuple[FloatArray, FloatArray]:
         """Chances of teams of one size, shape (n, k)."""
-        from bondwork.uncertainty.crowded_teams import crowded_chances
+        from bondwork.uncertainty.crowded_teams import crowded_chances, crowded_past_chances
         from bondwork.uncertainty.team_chances import team_chances
 
         dependence = self.law.dependence
-        if self.rates is not None:
+        if self.rates is not None or dependence.common > 0.0:
             found = team_chances(self.law, teams, needed, self.rates)
-            return found.success, found.blame
-        if dependence.common > 0.0:
-            found = team_chances(self.law, teams, needed)
             success, blame = found.success, found.blame
         else:
             success, blame = _independent(self.law.success_probability[teams], needed)
         executor = np.sort(self.law.executor[teams], axis=1)
         for row in np.flatnonzero(np.any(executor[:, 1:] == executor[:, :-1], axis=1)).tolist():
-            crowd = crowded_chances(self.law, teams[row], needed)
+            if self.rates is None:
+                crowd = crowded_chances(self.law, teams[row], needed)
+            else:
+                crowd = crowded_past_chances(self.law, teams[row], needed, self.rates)
             success[row], blame[row] = crowd.success[0], crowd.blame[0]
         return success, blame

@@ -1,7 +1,8 @@
 """Chances of a team some of whose members are at one executor, as commitments of one task may be.
 
 They share the executor's factor and its outages besides the common factor. Given both factors all pieces are
-independent, so that the averages are two integrals, one inside the other.
+independent, so that the averages are two integrals, one inside the other. An executor that fails in several
+pieces is to blame once: for the first of them.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from bondwork.uncertainty.common_factor import FactorModel
+from bondwork.uncertainty.common_factor import FactorModel, resampled_success
 from bondwork.uncertainty.normal_nodes import normal_pieces, window
 from bondwork.uncertainty.team_chances import Chances
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bondwork.arrays import FloatArray, IntArray
     from bondwork.uncertainty.outcomes import OutcomeLaw
 
@@ -57,10 +60,49 @@ def crowded_chances(law: OutcomeLaw, team: IntArray, quorum: int) -> Chances:
     return Chances(success, np.clip(with_member @ weight, 0.0, 1.0)[np.newaxis])
 
 
+def crowded_past_chances(law: OutcomeLaw, team: IntArray, quorum: int, rates: FloatArray) -> Chances:
+    """Return the same where the rounds of a history are resampled: given one, all pieces are independent.
+
+    Parameters
+    ----------
+    law, team, quorum
+        As above.
+    rates
+        Failure rates of the history, shape (rounds, executors).
+
+    Examples
+    --------
+    >>> from bondwork.uncertainty.outcomes import OutcomeLaw
+    >>> law = OutcomeLaw.of([0, 0], 0.5)
+    >>> crowded_past_chances(law, np.array([0, 1]), 2, np.full((3, 1), 0.5)).blame.tolist()
+    [[0.5, 0.25]]
+    """
+    p = resampled_success(law.select(team), rates)
+    table = [np.stack([1.0 - each, each]) for each in p]
+    executor: list[int] = law.executor[team].tolist()
+    short = float(_convolve(table)[:quorum].sum(axis=0).mean())
+    blame = [
+        float(_convolve(_first_failing(table, executor, place))[:quorum].sum(axis=0).mean())
+        for place in range(len(team))
+    ]
+    return Chances(np.clip([1.0 - short], 0.0, 1.0), np.clip([blame], 0.0, 1.0))
+
+
+def _first_failing(table: Sequence[FloatArray], executor: Sequence[int], place: int) -> list[FloatArray]:
+    """Laws of pieces where one fails, and none before it that is at the same executor."""
+    known = [
+        np.stack([each[0], np.zeros_like(each[0])]) if i == place else each for i, each in enumerate(table)
+    ]
+    for i in range(place):
+        if executor[i] == executor[place]:
+            known[i] = np.stack([np.zeros_like(table[i][1]), table[i][1]])
+    return known
+
+
 def _group_law(
     model: FactorModel, share: float, group: IntArray, m: float
 ) -> tuple[FloatArray, list[FloatArray]]:
-    """Chances of 0 to g successes of one executor's pieces, and the same with each of them failing."""
+    """Chances of 0 to g successes of one executor's pieces, and the same with each the first to fail."""
     up, own = float(model.up[group[0]]), 1.0 - model.common
     rest = own - share if own - share > 1e-12 else 0.0
     score = ndtri(model.mean[group])
@@ -75,9 +117,9 @@ def _group_law(
     out[0] = 1.0 - up
     counts = up * (_convolve(table) @ weight) + out
     failing = []
-    for i, each in enumerate(p):
-        alone = np.stack([1.0 - each, np.zeros_like(each)])
-        failing.append(up * (_convolve([*table[:i], alone, *table[i + 1 :]]) @ weight) + out)
+    for i in range(len(group)):
+        first = up * (_convolve(_first_failing(table, [0] * len(group), i)) @ weight)
+        failing.append(first if i else first + out)  # in an outage the first one fails
     return counts, failing
 
 

@@ -40,7 +40,8 @@ class Chances:
     success
         Shape (t,). Probability that the quorum is reached.
     blame
-        Shape (t, k). Probability that it is not, and the member fails.
+        Shape (t, k). Probability that it is not, and the member fails and none before it that is at the same
+        executor.
     """
 
     success: FloatArray
