@@ -398,3 +398,27 @@ def test_conflicts_in_rounds_with_tail_limits(strategy: str, budget: float):
     if plan.status == "infeasible":
         assert plan.conflict is not None
         assert (plan.conflict.limits, plan.conflict.minimal) == (["task nobody required"], True)
+
+
+def test_of_a_limit_that_commitments_exceed_nothing_is_left_however_little_an_offer_takes():
+    """The tolerance of a row is a share of what commitments take, and far above what the offer would."""
+    held = {"id": "k", "task": "held", "operator": "o", "executor": "a", "success_probability": 0.9}
+    wei = {"operator": "o", "reward": 4e-18, "slashing": 1.2e-17}
+    document = {
+        "format": "bondwork.round/1",
+        "operators": [{"id": "o"}],
+        "coprocessors": [{"id": "a"}, {"id": "b"}],
+        "tasks": [{"id": "t"} | wei, {"id": "held", "operator": "o", "reward": 0, "slashing": 10}],
+        "offers": [
+            {"task": "t", "coprocessor": "a", "success_probability": 0.95, "bid": 3e-18},
+            {"task": "t", "coprocessor": "b", "success_probability": 1, "bid": 1e-18},
+        ],
+        "commitments": [held],
+        "risk": [{"measure": "expected", "budget": 0, "of": "coprocessor"}],
+    }
+    instance = bondwork.load(document)
+    plan = bondwork.solve(instance, strategy="extensive", mip_rel_gap=0.0)
+    assert bondwork.verify(instance, plan) and not plan.provenance.notes
+    (each,) = plan.assignments
+    assert each.executor == "b" and each.explanation is not None
+    assert not each.explanation.runner_up

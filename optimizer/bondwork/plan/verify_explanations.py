@@ -14,7 +14,7 @@ from bondwork.plan.recount_names import is_on_tail, places_by_name
 from bondwork.plan.recount_usage import Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from bondwork.arrays import BoolArray, FloatArray
     from bondwork.plan.findings import Place
@@ -178,7 +178,7 @@ class _AtPrices:
             raise OverflowError
         self.unsure = _SOLVED * float(np.max(sizes, initial=0.0))
         self.required = recount.required()
-        self.fits = self._fitting(recount)
+        self.fits = self._fitting(recount, check.exceeded)
         self._order = np.argsort(self.columns.task, kind="stable")
         present, starts = np.unique(self.columns.task[self._order], return_index=True)
         ends = [*starts[1:].tolist(), len(self._order)]
@@ -195,11 +195,11 @@ class _AtPrices:
         found: Iterator[int] = (c for c in self.of_task(task) if self.columns.team(c) == team)
         return next(found, None)
 
-    def _fitting(self, recount: BoundRecount) -> BoolArray:
+    def _fitting(self, recount: BoundRecount, exceeded: Collection[str]) -> BoolArray:
         """Columns that surely fit by themselves: a task's price is not about others."""
         fits = np.ones(len(self.columns), dtype=bool)
         usage = Usage(self.columns)
-        for places in places_by_name(recount.round).values():
+        for name, places in places_by_name(recount.round).items():
             for word, about in places:
                 if word in WEIGHTED:
                     continue
@@ -208,5 +208,7 @@ class _AtPrices:
                 except BadCertificate:  # no such limit
                     continue
                 columns, amounts = usage.of(word_, whose)
-                fits[columns[amounts > float(room) * _FITS]] = False
+                # of what commitments alone exceed nothing is left, however little a choice would take
+                most = 0.0 if name in exceeded else float(room) * _FITS
+                fits[columns[amounts > most]] = False
         return fits
