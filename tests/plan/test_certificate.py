@@ -135,6 +135,18 @@ def test_a_better_bound_than_the_proven_one_needs_somebody_who_vouches_for_it():
         ["node", -1],
         ["node", 1, 2],
         ["node", 10**400],
+        ["window", 0, 0, 5.0, 1.0],
+        ["task", 99, 1.0],
+        ["task", 0, 1.0, "task", 0, 1.0],
+        ["task", 0, -1.0],
+        ["task", 0.5, 1.0],
+        ["task", 0, 1, 1.0],
+        ["node", 1, "task", 0, 1.0],
+        ["task", 0, 1.0, "node", 1, "task", 1, 1.0],
+        ["task", 0, 1.0, "node", 1, "capacity", 0, 0, 1.0],
+        ["task", 0, 1.0, "capacity", 99, 0, 1.0],
+        ["task", 0, 1.0, "window", 0, 0, 5.0, 1.0],
+        ["task", 0, 1.0, "expected", 0, 99, 1.0],
     ],
 )
 def test_multipliers_of_nothing_are_refused_and_raise_nothing(multipliers):

@@ -216,6 +216,11 @@ def test_a_bound_that_is_not_what_the_multipliers_prove_is_refused():
         ["node", 1, "cvar", 0, 0, 1.0, 0, 1.0],
         ["node", 1, "load", 0, 1.0],
         ["node", 1, "mean_risk", 0.0],
+        ["task", 0, 1.0],
+        ["task", 0, 0.0],
+        ["task", 99, 1.0],
+        ["node", 1, "task", 0, 1.0],
+        ["collateral", 0, 1.0, "task", 0, 1.0],
     ],
 )
 def test_multipliers_of_nothing_are_refused_and_raise_nothing(multipliers):

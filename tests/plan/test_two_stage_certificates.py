@@ -164,6 +164,12 @@ def with_limit(**more: Any) -> dict[str, Any]:
         ["node", 1, "deadline", 0, 5.0, 1.0],
         ["node", 1, "stake", 0, 1.0],
         ["node", 1, "collateral", 0, -1.0],
+        ["window", 0, 0, 5.0, 1.0],
+        ["task", 0, 1.0],
+        ["task", 0, 0.0],
+        ["task", 99, 1.0],
+        ["node", 1, "task", 0, 1.0],
+        ["collateral", 0, 1.0, "task", 0, 1.0],
     ],
 )
 def test_multipliers_of_nothing_are_refused_and_raise_nothing(multipliers):

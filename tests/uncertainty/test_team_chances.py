@@ -15,7 +15,7 @@ from bondwork.plan.recount_factor import Work, resampled_chances, tied_chances
 from bondwork.plan.recount_teams import TeamRecount
 from bondwork.problem.teams import enumerate_teams, held_teams
 from bondwork.uncertainty.common_factor import average_over_beta, resampled_success
-from bondwork.uncertainty.crowded_teams import crowded_chances
+from bondwork.uncertainty.crowded_teams import crowded_chances, crowded_past_chances
 from bondwork.uncertainty.dependence import Dependence
 from bondwork.uncertainty.history import OutcomeHistory
 from bondwork.uncertainty.outcomes import OutcomeLaw
@@ -152,6 +152,24 @@ def test_rounds_of_a_history_are_averaged_exactly():
         assert found.blame[0] == pytest.approx(blame, abs=1e-12)
         assert by_round.mean() == pytest.approx(success, abs=1e-14)
         assert success == pytest.approx(1.0 - failed.all(axis=1).mean(), abs=0.004)
+
+
+def test_an_executor_that_has_several_is_to_blame_once_in_each_round_of_a_history():
+    rates = np.array([[0.0, 0.1], [0.5, 0.3], [0.1, 0.0], [1.0, 0.2]])
+    law = OutcomeLaw.of([0, 1, 0], [0.9, 0.95, 0.3])
+    given = resampled_success(law, rates)
+    failing = [
+        (np.prod([p if hit else 1.0 - p for p, hit in zip(given, hits, strict=True)], axis=0).mean(), hits)
+        for hits in itertools.product((False, True), repeat=3)
+    ]
+    for quorum in (1, 2, 3):
+        short = [(chance, hits) for chance, hits in failing if sum(hits) < quorum]
+        any_of = [sum(c for c, hits in short if not all(hits[k] for k in own)) for own in ((0, 2), (1,))]
+        found = crowded_past_chances(law, np.arange(3), quorum, rates)
+        success, blame, _ = resampled_chances(works(law, range(3)), quorum, rates)
+        for each, shares in ((found.success[0], found.blame[0]), (success, blame)):
+            assert each == pytest.approx(1.0 - sum(chance for chance, _ in short), abs=1e-12)
+            assert [shares[0] + shares[2], shares[1]] == pytest.approx(any_of, abs=1e-12)
 
 
 def test_a_hundred_thousand_teams_share_their_nodes():

@@ -98,8 +98,6 @@ class BoundRecount:
 
     def priced(self, entries: Sequence[Entry], *, earning: bool = True) -> tuple[Fraction, PricedColumns]:
         """Return what a bound is made of: what is added whatever is chosen, and the teams at their prices."""
-        if any(each.node for each in entries):
-            raise BadCertificate("the round has one stage, and no nodes")
         instance = self.round.instance
         weight = Fraction(instance.objective.risk_weight) if earning else NOTHING
         share = 1 - weight if earning else NOTHING
@@ -115,6 +113,8 @@ class BoundRecount:
         return constant, PricedColumns(self.columns, prices, tails, share)
 
     def _evaluate(self, entries: Sequence[Entry], *, earning: bool) -> Fraction | None:
+        if any(each.node for each in entries):
+            raise BadCertificate("the round has one stage, and no nodes")
         if any(each.word == "task" for each in entries):
             return self._by_executor(entries, earning=earning)
         constant, priced = self.priced(entries, earning=earning)
