@@ -7,7 +7,7 @@ the places where something happens, and outcomes are gone through one by one.
 from __future__ import annotations
 
 import math
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,9 @@ _CUTS = np.array([-_FAR, -7.0, -5.0, -3.5, -2.5, -1.5, -0.75, 0.0, 0.75, 1.5, 2.
 
 #: Quantiles of a beta law between which its distribution function is smooth.
 _QUANTILES = np.array([1e-13, 1e-9, 1e-6, 1e-4, 1e-3, 0.01, 0.04, 0.1, 0.2, 0.35, 0.5])
+
+#: Both parameters of a beta law above which it is a normal one for all purposes, and its inverse unknown.
+_NARROW = 1e15
 
 
 def pieces(cuts: FloatArray, points: int = 12) -> tuple[FloatArray, FloatArray]:
@@ -89,19 +92,51 @@ class Work:
         self.concentration = concentration if 1e-12 <= self.mean <= 1.0 - 1e-12 else math.inf
         self.score = float(ndtri(self.mean))
 
-    @property
+    @cached_property
     def quantiles(self) -> FloatArray:
         """Normal quantiles of the probability given no outage, at which its law bends."""
         if math.isinf(self.concentration):
             return np.array([self.score])
+        return np.unique(self._bends[np.isfinite(self._bends)])
+
+    @cached_property
+    def _bends(self) -> FloatArray:
+        """The same at each of the ranks, infinite ones included."""
+        below = self._scores(ndtri(_QUANTILES), low=True)
+        return np.concatenate([below, self._scores(-ndtri(_QUANTILES[-2::-1]), low=False)])
+
+    def _scores(self, rank: FloatArray, *, low: bool) -> FloatArray:
+        """Normal quantiles of the probability at ranks of a normal number, from the low end or the high."""
         a, b = self.mean * self.concentration, (1.0 - self.mean) * self.concentration
-        found = np.concatenate([ndtri(betaincinv(a, b, _QUANTILES)), -ndtri(betaincinv(b, a, _QUANTILES))])
-        return np.unique(found[np.isfinite(found)])
+        if min(a, b) > _NARROW:
+            density = math.exp(-(self.score**2) / 2.0) / math.sqrt(2.0 * math.pi)
+            width = math.sqrt(self.mean * (1.0 - self.mean) / self.concentration) / density
+            return np.asarray(self.score + width * rank)
+        if low:
+            return np.asarray(ndtri(betaincinv(a, b, ndtr(rank))))
+        return np.asarray(-ndtri(betaincinv(b, a, ndtr(-rank))))
+
+    @cached_property
+    def spread(self) -> tuple[float, float]:
+        """Standard deviations that the quantiles have where they are densest, 1 at most, and sparsest."""
+        ranks = np.concatenate([ndtri(_QUANTILES), -ndtri(_QUANTILES[-2::-1])])
+        score = np.clip(self._bends, -4.0 * _FAR, 4.0 * _FAR)
+        near = np.abs(score) < _FAR
+        dense = (np.diff(score) / np.diff(ranks))[near[1:] | near[:-1]]
+        return float(np.min(dense, initial=1.0)), float(np.max(dense, initial=0.0))
+
+    @cached_property
+    def _ranked(self) -> tuple[FloatArray, FloatArray]:
+        """Normal quantiles of the probability at ranks of a normal number, with the weights of these."""
+        rank, weight = pieces(np.zeros(0))
+        return self._scores(rank, low=self.mean < 0.5), weight
 
     def cuts(self, common: float) -> FloatArray:
         """Values of the common factor at which something happens."""
         own = math.sqrt(max(1.0 - common, 0.0))
         ends = self.quantiles[[0, -1]] if len(self.quantiles) else np.zeros(0)
+        if math.isfinite(self.concentration) and own < self.spread[0]:
+            ends = ends[:0]  # nothing happens more suddenly than between the quantiles
         around = np.concatenate([self.quantiles, *(end + own * _CUTS for end in ends)])
         return np.asarray(around / math.sqrt(common))
 
@@ -117,18 +152,22 @@ class Work:
 
     def _averaged(self, shift: FloatArray, own: float) -> FloatArray:
         """How often a normal number around each shift is below the normal quantile of the probability."""
-        quantiles = self.quantiles
+        if own > 2.0 * self.spread[1]:  # that quantile changes little: the average goes over it
+            score, share = self._ranked
+            return np.asarray(ndtr((score - shift[:, np.newaxis]) / own) @ share)
+        nodes: FloatArray = np.zeros(1)
+        weights: FloatArray = np.ones(1)
+        if own > 0.0:  # the other way round, smooth enough for equal steps
+            step = 0.4 / math.hypot(1.0, own / self.spread[0])
+            nodes = step * np.arange(-math.ceil(_FAR / step), math.ceil(_FAR / step) + 1.0)
+            weights = step * np.exp(-(nodes**2) / 2.0) / math.sqrt(2.0 * math.pi)
         a, b = self.mean * self.concentration, (1.0 - self.mean) * self.concentration
-        found = np.zeros(len(shift))
-        for place, each in enumerate(shift.tolist()):
-            nodes, weights = np.zeros(1), np.ones(1)
-            if own > 0.0:
-                nodes, weights = pieces((quantiles - each) / own, 8)
-            x = each + own * nodes
-            low, high = x < 0.0, x >= 0.0
-            found[place] = weights[low] @ betaincc(a, b, ndtr(x[low]))
-            found[place] += weights[high] @ betainc(b, a, ndtr(-x[high]))
-        return found
+        x = shift[:, np.newaxis] + own * nodes
+        low = x < 0.0
+        above = np.empty_like(x)
+        above[low] = betaincc(a, b, ndtr(x[low]))
+        above[~low] = betainc(b, a, ndtr(-x[~low]))
+        return np.asarray(above @ weights)
 
 
 def tied_chances(team: Sequence[Work], needed: int, common: float, own: float) -> tuple[float, list[float]]:
