@@ -353,6 +353,7 @@ def faulty_plans(rng: random.Random) -> Iterator[tuple[str, bytes, str]]:
         for value in (1, "x", [], {}, None, True, [1], {"nonsense": 1}, float("nan")):
             nullable = name in (
                 "objective",
+                "objective_standard_error",
                 "bound",
                 "gap",
                 "prices_from",
@@ -362,7 +363,7 @@ def faulty_plans(rng: random.Random) -> Iterator[tuple[str, bytes, str]]:
             )
             if type(value) is type(plan[name]) or (value is None and nullable):
                 continue
-            amounts = ("objective", "bound", "gap", "load_error")
+            amounts = ("objective", "objective_standard_error", "bound", "gap", "load_error")
             if isinstance(value, int | float) and name in amounts and value == 1:
                 continue
             if name == "stochastic" and value in ({}, {"nonsense": 1}):

@@ -340,7 +340,9 @@ class TwoStageRoad:
         status = "locally_solved" if alone.status == "optimal" else alone.status
         decision = ProgramDecision(status, math.inf, alone.x, None, (*alone.notes, note))
         plain = without_risk(self.instance)
-        proofs = tuple(tuple(entries_of(plain, model.first, proof)) for proof in alone.proofs)
+        known = [tuple(entries_of(plain, model.first, proof)) for proof in alone.proofs]
+        # multipliers of tasks prove nothing here: a task goes on in the second stage
+        proofs = tuple(proof for proof in known if all(each.word != "task" for each in proof))
         return _FirstStage(model, decision, alone.x, proofs or ((),))
 
     def _together(self, model: Redelegation, strategy: Any) -> _FirstStage:
