@@ -63,6 +63,15 @@ def beyond(losses: FloatArray, level: float) -> FloatArray:
     return found
 
 
+def _measured(losses: FloatArray, limit: RiskLimit) -> float:
+    """The value of a limit on losses. Shape (S,)."""
+    if limit.measure == "cvar":
+        return mean_of_worst(losses, 1.0 - limit.level)
+    if limit.measure == "worst_case":
+        return float(losses.max(initial=0.0))
+    return float(np.mean(losses > limit.budget * (1.0 + 1e-9)))
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """A tail limit for one member of its scope: its name, what it may be, and what it is.
@@ -106,6 +115,7 @@ class TailRecount:
         self.round = recount
         self.chosen = sorted(chosen)
         self._committed: dict[tuple[RiskLimit, str], float] = {}
+        self._chosen_losses: dict[tuple[str, str], FloatArray] = {}
         self.teams = recount.teams.group(chosen)
         instance = recount.instance
         self.sample = recount.teams.sample
@@ -125,8 +135,7 @@ class TailRecount:
 
     def network_cvar(self, level: float, added: Team | None = None) -> float:
         """CVaR of the network's loss in the sample, for the mean-risk objective; with one more team."""
-        teams = self.teams if added is None else [*self.teams, added]
-        losses = self._losses(self.sample, self.positions, teams, "network", "network")
+        losses = self._sample_losses("network", "network", added)
         return mean_of_worst(losses, 1.0 - level)
 
     def read(self, limit: RiskLimit, member: str, stated: tuple[float | None, float | None]) -> Reading:
@@ -174,7 +183,20 @@ class TailRecount:
         """In-sample value with one more team chosen; ``None`` where nothing of it is the member's."""
         if not any(self._belongs(offer, limit.scope, member) for offer in team):
             return None
-        return self._value(self.sample, self.positions, [*self.teams, team], limit, member)
+        if limit.measure in ("ambiguous", "solvency"):
+            return self._value(self.sample, self.positions, [*self.teams, team], limit, member)
+        return _measured(self._sample_losses(limit.scope, member, team), limit)
+
+    def _sample_losses(self, scope: str, member: str, added: Team | None) -> FloatArray:
+        """Losses in the sample, with one more team: many are tried, so those of the plan are summed once."""
+        if (scope, member) not in self._chosen_losses:
+            losses = self._losses(self.sample, self.positions, self.teams, scope, member)
+            self._chosen_losses[scope, member] = losses
+        losses = self._chosen_losses[scope, member].copy()
+        teams = [] if added is None else [added]
+        for slashing, fallen in self._team_failures(self.sample, self.positions, teams, scope, member):
+            losses[fallen] += slashing
+        return losses
 
     def _belongs(self, offer: int, scope: str, member: str) -> bool:
         if scope == "network":
@@ -198,12 +220,7 @@ class TailRecount:
             budget = float(self.round.instance.coprocessors.free_collateral[number])
             losses = self._forfeits(sample, positions, teams, member)
             return float(np.mean(losses > budget * (1.0 + 1e-9)))
-        losses = self._losses(sample, positions, teams, limit.scope, member)
-        if limit.measure == "cvar":
-            return mean_of_worst(losses, 1.0 - limit.level)
-        if limit.measure == "worst_case":
-            return float(losses.max(initial=0.0))
-        return float(np.mean(losses > limit.budget * (1.0 + 1e-9)))
+        return _measured(self._losses(sample, positions, teams, limit.scope, member), limit)
 
     def _losses(
         self, sample: RoundSample, positions: dict[int, int], teams: list[Team], scope: str, member: str
@@ -221,14 +238,7 @@ class TailRecount:
         A task is lost when its team falls short of the quorum; through a coprocessor, when that has failed
         as well.
         """
-        for team in teams:
-            mine = [offer for offer in team if self._belongs(offer, scope, member)]
-            if mine:
-                needed = self.round.teams.quorum[self.round.teams.claim[team[0]]]
-                fallen = fall_together(sample.offers, [positions[offer] for offer in team], needed)
-                if scope == "coprocessor":
-                    fallen &= fall_together(sample.offers, [positions[offer] for offer in mine], len(mine))
-                yield self.round.slashing[team[0]], fallen
+        yield from self._team_failures(sample, positions, teams, scope, member)
         held = set(self._held(scope, member))
         for team in self.round.teams.held():
             mine = [k for k in team if k in held]
@@ -237,6 +247,19 @@ class TailRecount:
                 if scope == "coprocessor":
                     fallen &= fall_together(sample.commitments, mine, len(mine))
                 yield self._held_slashing(team[0]), fallen
+
+    def _team_failures(
+        self, sample: RoundSample, positions: dict[int, int], teams: list[Team], scope: str, member: str
+    ) -> Iterator[tuple[float, BoolArray]]:
+        """The same of teams alone, without what is committed."""
+        for team in teams:
+            mine = [offer for offer in team if self._belongs(offer, scope, member)]
+            if mine:
+                needed = self.round.teams.quorum[self.round.teams.claim[team[0]]]
+                fallen = fall_together(sample.offers, [positions[offer] for offer in team], needed)
+                if scope == "coprocessor":
+                    fallen &= fall_together(sample.offers, [positions[offer] for offer in mine], len(mine))
+                yield self.round.slashing[team[0]], fallen
 
     def _forfeits(
         self, sample: RoundSample, positions: dict[int, int], teams: list[Team], member: str
