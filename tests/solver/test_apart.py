@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import pickle
+import struct
 import subprocess
 import sys
 import time
@@ -19,6 +21,8 @@ from bondwork.observing import Silence
 from bondwork.problem.faults import InvalidInput
 from bondwork.program.matrices import Matrices
 from bondwork.solver import apart
+from bondwork.solver.answer import Answer
+from bondwork.solver.asked import Asked
 from bondwork.solver.solving import solve_program
 
 if TYPE_CHECKING:
@@ -158,10 +162,10 @@ def test_it_ends_with_whoever_began_it() -> None:
         stdout=subprocess.PIPE,
     )
     options = dataclasses.replace(LIMITED, highs={}, settings={}, warm_start=None)
-    task = {"program": knapsack(150, 20), "options": options, "relaxed": False, "start": None, "sharp": None}
+    task = {"program": knapsack(150, 20), "options": options, "asked": Asked(relaxed=False)}
     apart._send(process.stdin, task | {"ends": time.monotonic() + 600.0, "reports": True})
     assert process.stdin is not None and process.stdout is not None
-    assert apart._receive(process.stdout) is not None  # it is at work
+    assert apart._Inbox(process.stdout).read()  # it is at work
     process.stdin.close()
     assert process.wait(timeout=60.0) != 0
     process.stdout.close()
@@ -175,3 +179,17 @@ def test_small_short_and_unlimited_runs_stay_here() -> None:
     wide = Matrices(many, 0.0, rows, none, none, many, many + 1.0, many > 0.0)
     assert apart.is_large(wide, 60.0)
     assert not apart.is_large(wide, 0.5) and not apart.is_large(wide, math.inf)
+
+
+def test_what_arrives_at_once_is_read_at_once():
+    messages = [("bound", 7.0), ("answer", Answer("infeasible", None, -math.inf))]
+    written = b"".join(struct.pack(">Q", len(each)) + each for each in map(pickle.dumps, messages))
+    saying = f"import sys, time; sys.stdout.buffer.write({written!r}); sys.stdout.flush(); time.sleep(600)"
+    process = subprocess.Popen([sys.executable, "-c", saying], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    now = time.monotonic()
+    try:
+        run = apart._Run(process, Silence(), now, now + 300.0, Asked(relaxed=False))
+        assert run.wait().status == "infeasible"
+        assert run.bound == 7.0
+    finally:
+        apart._end(process)

@@ -343,11 +343,11 @@ def test_a_start_that_comes_back_as_the_optimum_is_not_believed(monkeypatch):
     honest = solving._solve_once
     starts = []
 
-    def lying(*arguments, start=None, **told):
-        starts.append(start)
-        if start is not None:
-            return Answer("optimal", start, 3.0)
-        return honest(*arguments, start=start, **told)
+    def lying(program, options, observer, asked):
+        starts.append(asked.start)
+        if asked.start is not None:
+            return Answer("optimal", asked.start, 3.0)
+        return honest(program, options, observer, asked)
 
     monkeypatch.setattr(solving, "_solve_once", lying)
     start = np.array([1.0, 0.0])

@@ -32,10 +32,11 @@ from bondwork.solver.answer import Answer
 from bondwork.solver.watching import OVERRUN, OVERRUN_SHARE, THREAD
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
-    from bondwork.arrays import FloatArray, IntArray
+    from bondwork.arrays import FloatArray
     from bondwork.contracts import Observer, Options
+    from bondwork.solver.asked import Asked
 
 #: Columns or matrix entries from which on a run gets a process of its own, where it has a limit of so many
 #: seconds at least: smaller ones heed their limit, and shorter ones have no half a second to give away.
@@ -49,6 +50,9 @@ IDLE = 30.0
 
 #: Those that wait for a task, with the process that began them: loading HiGHS once is enough.
 _IDLE: list[tuple[int, subprocess.Popen[bytes]]] = []
+
+#: Bytes read at once, and what stands before each message: its length.
+_PIECE, _HEAD = 2**20, struct.Struct(">Q")
 
 #: Seconds after a wish to stop in which a run may still hand out what it has.
 GRACE = 1.0
@@ -65,18 +69,8 @@ def is_large(program: Matrices, seconds: float) -> bool:
     return large and math.isfinite(seconds) and seconds >= LEAST_SECONDS and bool(sys.executable)
 
 
-def solve_apart(
-    program: Matrices,
-    options: Options,
-    observer: Observer,
-    *,
-    relaxed: bool,
-    start: FloatArray | None = None,
-    phase: str = "",
-    worth: Callable[[FloatArray], float | None] | None = None,
-    sharp: IntArray | None = None,
-) -> Answer | None:
-    """Solve in a process of its own; parameters as of `bondwork.solver.solving.solve_program`.
+def solve_apart(program: Matrices, options: Options, observer: Observer, asked: Asked) -> Answer | None:
+    """Solve in a process of its own.
 
     Returns
     -------
@@ -88,11 +82,12 @@ def solve_apart(
     plain = dataclasses.replace(plain, row_tolerance=program.row_tolerance)
     told = dataclasses.replace(options, highs=dict(options.highs), settings={}, warm_start=None)
     ends = began + options.time_limit
-    task = {"program": plain, "options": told, "relaxed": relaxed, "start": start, "sharp": sharp}
-    process = _given(task | {"ends": ends, "reports": worth is not None or bool(phase)})
+    reports = asked.worth is not None or bool(asked.phase)
+    there = dataclasses.replace(asked, worth=None, phase="")  # who is told stays here
+    process = _given({"program": plain, "options": told, "asked": there, "ends": ends, "reports": reports})
     if process is None:
         return None
-    run = _Run(process, observer, began, ends, phase, worth)
+    run = _Run(process, observer, began, ends, asked)
     try:
         return run.wait()
     finally:
@@ -131,8 +126,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.kill()
     process.wait()
     for pipe in (process.stdin, process.stdout):
-        with contextlib.suppress(OSError):
-            pipe.close()  # type: ignore[union-attr]
+        if pipe is not None:
+            with contextlib.suppress(OSError):
+                pipe.close()
 
 
 @atexit.register
@@ -152,11 +148,10 @@ class _Run:
         observer: Observer,
         began: float,
         ends: float,
-        phase: str,
-        worth: Callable[[FloatArray], float | None] | None,
+        asked: Asked,
     ) -> None:
         self.process, self.observer = process, observer
-        self.began, self.ends, self.phase, self.worth = began, ends, phase, worth
+        self.began, self.ends, self.phase, self.worth = began, ends, asked.phase, asked.worth
         # it gives up by itself first, and hands out what it has
         self.late = ends + max(OVERRUN, OVERRUN_SHARE * (ends - began)) + PATIENCE
         self.x: FloatArray | None = None
@@ -169,19 +164,18 @@ class _Run:
         with selectors.DefaultSelector() as waiting:
             assert self.process.stdout is not None
             waiting.register(self.process.stdout, selectors.EVENT_READ)
+            inbox = _Inbox(self.process.stdout)
             while (left := self.late - time.monotonic()) > 0.0:
                 try:
-                    ready = waiting.select(min(left, 0.1))
-                    message = _receive(self.process.stdout) if ready else ()
-                    if message is None:
+                    if waiting.select(min(left, 0.1)) and not inbox.read():
                         return Answer("other_error", self.x, self.bound)
-                    if message and message[0] == "answer":
-                        self.is_over = True
-                        return self._told_apart(message[1])
-                    if message and message[0] == "fault":
-                        raise message[1]
-                    if message:
-                        self._take(message)
+                    for word, what in inbox.messages():
+                        if word == "answer":
+                            self.is_over = True
+                            return self._told_apart(what)
+                        if word == "fault":
+                            raise what
+                        self._take(word, what)
                     if not self.stopping and self.observer.should_stop():
                         self._stop()
                 except KeyboardInterrupt:
@@ -201,8 +195,7 @@ class _Run:
             return answer
         return dataclasses.replace(answer, status="time_limit")
 
-    def _take(self, message: tuple[str, Any]) -> None:
-        word, what = message
+    def _take(self, word: str, what: Any) -> None:
         if word == "incumbent":
             self.x = what
             value = None if self.worth is None else self.worth(what)
@@ -228,11 +221,13 @@ class _Teller:
 
     def listen(self) -> None:
         """Take tasks and words to stop, and end this process where the other end has gone."""
-        while (message := _receive(sys.stdin.buffer)) is not None:
-            if isinstance(message, dict):
-                self.tasks.put(message)
-            else:
-                self.stopped.set()
+        inbox = _Inbox(sys.stdin)
+        while inbox.read():
+            for message in inbox.messages():
+                if isinstance(message, dict):
+                    self.tasks.put(message)
+                else:
+                    self.stopped.set()
         os._exit(1)
 
     def tell(self, word: str, what: Any) -> None:
@@ -264,9 +259,10 @@ def main() -> None:
             task = teller.tasks.get(timeout=IDLE)
             left = max(task.pop("ends") - time.monotonic(), 0.0)
             options = dataclasses.replace(task.pop("options"), time_limit=left)
-            worth = teller.incumbent if task.pop("reports") else None
+            worth = teller.incumbent if task["reports"] else None
+            asked = dataclasses.replace(task["asked"], worth=worth)
             try:
-                answer = solve_here(task.pop("program"), options, teller, worth=worth, **task)
+                answer = solve_here(task.pop("program"), options, teller, asked)
             except MemoryError:
                 teller.tell("fault", MemoryError())
             except Exception as fault:  # not all of them travel
@@ -279,16 +275,35 @@ def main() -> None:
 
 def _send(stream: Any, message: Any) -> None:
     data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
-    stream.write(struct.pack(">Q", len(data)))
+    stream.write(_HEAD.pack(len(data)))
     stream.write(data)
     stream.flush()
 
 
-def _receive(stream: Any) -> Any:
-    """Read one message; ``None`` where the other end has gone."""
-    head = stream.read(8)
-    if len(head) < 8:
-        return None
-    (size,) = struct.unpack(">Q", head)
-    data = stream.read(size)
-    return pickle.loads(data) if len(data) == size else None
+class _Inbox:
+    """Messages that arrive at a descriptor, a piece at a time: waiting for one is left to whoever asks.
+
+    Nothing is read ahead that somebody who waits for the descriptor would not see, and what has arrived of a
+    message stays where an interrupt comes between.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._descriptor: int = stream.fileno()
+        self._data = bytearray()
+
+    def read(self) -> bool:
+        """Take what is there, wait where that is nothing; say whether the other end is still there."""
+        part = os.read(self._descriptor, _PIECE)
+        self._data += part
+        return bool(part)
+
+    def messages(self) -> Iterator[Any]:
+        """Hand out what has arrived whole."""
+        while len(self._data) >= _HEAD.size:
+            (size,) = _HEAD.unpack_from(self._data)
+            ends = _HEAD.size + size
+            if len(self._data) < ends:
+                return
+            message = pickle.loads(self._data[_HEAD.size : ends])
+            del self._data[:ends]
+            yield message

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from bondwork.base.tolerances import PROGRAM_ROW
 from bondwork.program.scaling import column_units, in_units, scale
 from bondwork.solver.answer import Answer, read_answer
 from bondwork.solver.apart import is_large, solve_apart
+from bondwork.solver.asked import Asked
 from bondwork.solver.options import set_solve_options
 from bondwork.solver.passing import pass_program
 from bondwork.solver.watching import Watch
@@ -76,18 +77,18 @@ def solve_program(
         return Answer("interrupted", None, math.inf)
     if program.matrix.shape[1] == 0:
         return _answer_without_columns(program)
+    asked = Asked(relaxed, start, phase, worth)
     unit = column_units(program)
     if unit is not None:
-        return _solve_in_units(unit, program, options, observer, relaxed, start, phase, worth)
+        return _solve_in_units(unit, program, options, observer, asked)
     if not relaxed:
         program = with_whole_bounds(program)
     deadline = time.perf_counter() + options.time_limit
-    told: dict[str, Any] = {"phase": phase, "worth": worth}
-    answer = _solve_from(start, program, deadline, options, observer, relaxed=relaxed, **told)
+    answer = _solve_from(program, deadline, options, observer, asked)
     sharp = np.zeros(len(program.row_upper), dtype=np.int64)
     while not relaxed and (loose := _loose_rows(program, answer) & (sharp < SHARPEST)).any():
         sharp += np.where(loose, SHARPER, 0)
-        better = _sharper(program, sharp, deadline, options, observer, answer, told)
+        better = _sharper(program, sharp, deadline, options, observer, answer, asked)
         if better is answer:
             break
         answer = better
@@ -99,16 +100,10 @@ def solve_program(
 
 
 def _solve_in_units(
-    unit: FloatArray,
-    program: Matrices,
-    options: Options,
-    observer: Observer,
-    relaxed: bool,
-    start: FloatArray | None,
-    phase: str,
-    worth: Callable[[FloatArray], float | None] | None,
+    unit: FloatArray, program: Matrices, options: Options, observer: Observer, asked: Asked
 ) -> Answer:
     """Solve with columns counted in units, powers of two; the answer is in those of the program."""
+    start, worth = asked.start, asked.worth
 
     def worth_there(x: FloatArray) -> float | None:
         assert worth is not None
@@ -118,9 +113,9 @@ def _solve_in_units(
         in_units(program, unit),
         options,
         observer,
-        relaxed=relaxed,
+        relaxed=asked.relaxed,
         start=None if start is None else start / unit[: len(start)],
-        phase=phase,
+        phase=asked.phase,
         worth=None if worth is None else worth_there,
     )
     return answer if answer.x is None else dataclasses.replace(answer, x=answer.x * unit)
@@ -131,23 +126,17 @@ def _until(deadline: float, options: Options) -> Options:
 
 
 def _solve_from(
-    start: FloatArray | None,
-    program: Matrices,
-    deadline: float,
-    options: Options,
-    observer: Observer,
-    *,
-    relaxed: bool,
-    **told: Any,
+    program: Matrices, deadline: float, options: Options, observer: Observer, asked: Asked
 ) -> Answer:
     """Solve from a start, and without it where the start came back as an optimum that it is not.
 
     HiGHS 1.16 does that where presolve alone solves the program: the bound is that of the optimum.
     """
-    answer = _solve_once(program, options, observer, relaxed=relaxed, start=start, **told)
-    if start is None or relaxed or not _falls_short(program, answer, options):
+    answer = _solve_once(program, options, observer, asked)
+    if asked.start is None or asked.relaxed or not _falls_short(program, answer, options):
         return answer
-    again = _solve_once(program, _until(deadline, options), observer, relaxed=relaxed, **told)
+    afresh = dataclasses.replace(asked, start=None)
+    again = _solve_once(program, _until(deadline, options), observer, afresh)
     if again.x is None:
         return dataclasses.replace(answer, status=again.status)
     return again
@@ -162,44 +151,24 @@ def _falls_short(program: Matrices, answer: Answer, options: Options) -> bool:
     return answer.bound - program.value(answer.x) > allowed
 
 
-def _solve_once(
-    program: Matrices,
-    options: Options,
-    observer: Observer,
-    *,
-    relaxed: bool,
-    start: FloatArray | None = None,
-    phase: str = "",
-    worth: Callable[[FloatArray], float | None] | None = None,
-    sharp: IntArray | None = None,
-) -> Answer:
+def _solve_once(program: Matrices, options: Options, observer: Observer, asked: Asked) -> Answer:
     """Solve once, where it can be ended: large runs under a limit in a process of their own."""
-    how: dict[str, Any] = {"relaxed": relaxed, "start": start, "phase": phase, "worth": worth, "sharp": sharp}
     if is_large(program, options.time_limit):
         from bondwork.solver.construction import make_highs  # loads HiGHS
 
         set_solve_options(make_highs(), options)  # faults are told here
-        answer = solve_apart(program, options, observer, **how)
+        answer = solve_apart(program, options, observer, asked)
         if answer is not None:
             return answer
-    return solve_here(program, options, observer, **how)
+    return solve_here(program, options, observer, asked)
 
 
-def solve_here(
-    program: Matrices,
-    options: Options,
-    observer: Observer,
-    *,
-    relaxed: bool,
-    start: FloatArray | None = None,
-    phase: str = "",
-    worth: Callable[[FloatArray], float | None] | None = None,
-    sharp: IntArray | None = None,
-) -> Answer:
-    """Solve once, in this process; parameters as of `solve_program`, rows ``sharp`` as `scale` makes them."""
+def solve_here(program: Matrices, options: Options, observer: Observer, asked: Asked) -> Answer:
+    """Solve once, in this process."""
     from bondwork.solver.construction import make_highs  # loads HiGHS
 
-    scaled = scale(program, settled=True, sharp=sharp)
+    relaxed, start, worth = asked.relaxed, asked.start, asked.worth
+    scaled = scale(program, settled=True, sharp=asked.sharp)
     highs = make_highs()
     set_solve_options(highs, options)
     if options.time_limit <= 0.0:
@@ -215,7 +184,7 @@ def solve_here(
         return worth(np.where(program.integer, np.round(x), x))
 
     told_by = None if worth is None else told
-    watch = Watch(1.0 / scaled.objective_scale, options.time_limit, observer, phase, told_by)
+    watch = Watch(1.0 / scaled.objective_scale, options.time_limit, observer, asked.phase, told_by)
     watch.attach(highs)
     found: list[Answer] = []
 
@@ -258,7 +227,7 @@ def _sharper(
     options: Options,
     observer: Observer,
     answer: Answer,
-    told: dict[str, Any],
+    asked: Asked,
 ) -> Answer:
     """Solve again with some rows held to more exactly; ``answer`` where that leads nowhere."""
     plain = dataclasses.replace(options, highs={**options.highs, "presolve": "off"})
@@ -266,8 +235,8 @@ def _sharper(
         left = _until(deadline, tried)
         if left.time_limit <= 0.0:
             break
-        start = answer.x
-        found = _solve_from(start, program, deadline, left, observer, relaxed=False, sharp=sharp, **told)
+        again = dataclasses.replace(asked, start=answer.x, sharp=sharp)
+        found = _solve_from(program, deadline, left, observer, again)
         if found.status in ("other_error", "numerical_error"):
             break
         # presolve calls programs infeasible that only just are not
@@ -281,7 +250,7 @@ def _without_presolve(
 ) -> Answer:
     """Solve again without what most often goes wrong; what was found before is kept if nothing better is."""
     plain = dataclasses.replace(options, highs={**options.highs, "presolve": "off"})
-    again = _solve_once(program, plain, observer, relaxed=relaxed, start=answer.x)
+    again = _solve_once(program, plain, observer, Asked(relaxed, answer.x))
     if again.status == "infeasible" and answer.x is not None:
         return answer
     if again.x is None and answer.x is not None:
@@ -306,7 +275,7 @@ def _told_apart(
     """
     nothing = np.zeros_like(program.objective)
     aimless = dataclasses.replace(program, objective=nothing, offset=0.0)
-    some = _solve_once(aimless, _until(deadline, options), observer, relaxed=relaxed)
+    some = _solve_once(aimless, _until(deadline, options), observer, Asked(relaxed))
     if some.status == "infeasible":
         return some
     if some.x is None:
@@ -319,7 +288,7 @@ def _told_apart(
         lower=np.where(np.isfinite(program.lower), 0.0, -1.0),
         upper=np.where(np.isfinite(program.upper), 0.0, 1.0),
     )
-    ray = _solve_once(direction, _until(deadline, options), observer, relaxed=True)
+    ray = _solve_once(direction, _until(deadline, options), observer, Asked(relaxed=True))
     if ray.x is None or ray.status != "optimal":
         return answer
     if direction.value(ray.x) > RAY_TOLERANCE * float(np.abs(program.objective).max()):
