@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
     from rich.console import Console
@@ -74,6 +74,16 @@ def write(path: Path, text: str) -> None:
     from bondwork.files import write_whole
 
     write_whole(path, text)
+
+
+def hand_over(text: str, output: Path | None, *, as_json: bool, show: Callable[[], None]) -> None:
+    """Write a result to its file, if it has one, and print it: as JSON, or as ``show`` does."""
+    if output is not None:
+        write(output, text)
+    if as_json:
+        hand_out(text)
+    else:
+        show()
 
 
 def check_writable(path: Path | None, *others: str | Path | None) -> None:

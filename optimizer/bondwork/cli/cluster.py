@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -74,11 +75,6 @@ def import_mpi_sppy(
         seconds = time.perf_counter() - start
         solution = carry_out(problem, decision, options, watch, ("hedging", "highs"), seconds)
         watch.hide()
-        text = solution.to_json()
-        if output is not None:
-            console.write(output, text)
-        if as_json:
-            console.hand_out(text)
-        else:
-            tables.print_solution(solution, written_to=output)
+        show = partial(tables.print_solution, solution, written_to=output)
+        console.hand_over(solution.to_json(), output, as_json=as_json, show=show)
         raise SystemExit(exit_code(solution))

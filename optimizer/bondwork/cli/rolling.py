@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bondwork import console
@@ -62,13 +63,8 @@ def roll(
             observer=watch,
         )
         watch.hide()
-        text = rolled.to_json()
-        if output is not None:
-            console.write(output, text)
-        if as_json:
-            console.hand_out(text)
-        else:
-            print_rolled(rolled, written_to=output)
+        show = partial(print_rolled, rolled, written_to=output)
+        console.hand_over(rolled.to_json(), output, as_json=as_json, show=show)
         raise SystemExit(_exit_code(rolled))
 
 

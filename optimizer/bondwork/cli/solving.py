@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
@@ -168,11 +169,6 @@ def _solve_program(
             clock=Clock(options.time_limit, begun),
         )
         watch.hide()
-        text = solution.to_json()
-        if output is not None:
-            console.write(output, text)
-        if as_json:
-            console.hand_out(text)
-        else:
-            tables.print_solution(solution, written_to=output)
+        show = partial(tables.print_solution, solution, written_to=output)
+        console.hand_over(solution.to_json(), output, as_json=as_json, show=show)
         raise SystemExit(exit_code(solution))

@@ -17,8 +17,9 @@ import numpy as np
 
 from bondwork.base.tolerances import ROW
 from bondwork.plan.certificate import WEIGHTED, BadCertificate
+from bondwork.plan.recount_implied_rows import NOTHING, OUTWARD, ImpliedRows, Weighted, find_limit
 from bondwork.plan.recount_rescues import Outcome, tail_value
-from bondwork.plan.recount_tail_prices import EXCESS, OUTWARD, Weights
+from bondwork.plan.recount_tail_prices import Weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,19 +29,18 @@ if TYPE_CHECKING:
     from bondwork.plan.recount_rescues import RescueRecount
     from bondwork.problem.instance import RiskLimit
 
-NOTHING = Fraction(0)
-
 #: Words of entries about the losses at leaves, those that a round of one stage alone may have included.
 LEAF_WORDS = WEIGHTED
 
 #: Those that a round with a second stage honours.
 _HONOURED = frozenset({"mean_risk", "cvar", "worst_case", "chance"})
 
-#: Number of an operator, or -1 for everybody.
+#: Number of an operator, or that of everybody.
 _Whose = int
+_EVERYBODY = -1
 
 
-class LeafPrices:
+class LeafPrices(ImpliedRows[_Whose]):
     """Rows that the weights of a certificate imply, put together.
 
     Parameters
@@ -53,11 +53,6 @@ class LeafPrices:
         What limits may be where they were tightened, by number of the limit and member.
     risk
         Weight and level of the CVaR in the objective; ``None`` where it does not count.
-
-    Attributes
-    ----------
-    constant
-        What the rows add to the bound.
     """
 
     def __init__(
@@ -67,9 +62,9 @@ class LeafPrices:
         ceilings: Mapping[tuple[int, int], float],
         risk: tuple[Fraction, float] | None,
     ) -> None:
+        super().__init__()
         self.rescues, self.round = rescues, rescues.round
         self.ceilings = ceilings
-        self.constant = NOTHING
         self.outcomes = rescues.outcomes
         self.leaves = len(self.outcomes.leaf_probability)
         self.place = {offer: k for k, offer in enumerate(self.outcomes.offers.tolist())}
@@ -77,64 +72,23 @@ class LeafPrices:
         #: Weight of each leaf, by outcome, and of each outcome.
         self.at: dict[_Whose, dict[int, dict[int, Fraction]]] = {}
         self.weights: dict[_Whose, Weights] = {}
+        sizes = {"network": 1, "operator": len(self.round.instance.operators)}
         for entry in entries:
             if entry.word not in _HONOURED:
                 raise BadCertificate(f"no {entry.word} stands beside a second stage")
-            if entry.word != "mean_risk":
-                self._limit(entry)
-            elif risk is not None:
-                self._mean_risk(entry, *risk)
+            if entry.word == "mean_risk":
+                if risk is not None:
+                    self._mean_risk(entry, *risk, _EVERYBODY)
+                continue
+            limit, number, member = find_limit(self.round.instance, entry, sizes)
+            whose = _EVERYBODY if limit.scope == "network" else member
+            self._limit(entry, limit, whose, self._ceiling(limit, number, whose))
         for whose, weights in self.weights.items():
             self.constant -= self._base(whose, weights)
 
     # rows
 
-    def _limit(self, entry: Entry) -> None:
-        limit, number, whose = self._find(entry)
-        ceiling = self._ceiling(limit, number, whose)
-        weights = list(self._checked(entry))
-        y, total = Fraction(entry.y), sum((w for _, w in weights), NOTHING)
-        if limit.measure == "cvar":
-            y = max(y, self._density(weights, limit.level))
-            self.constant += y * ceiling
-        elif limit.measure == "worst_case":
-            self.constant += total * ceiling
-        else:
-            self._chance(limit, whose, weights, y, ceiling)
-        self._add(whose, weights)
-
-    def _density(self, weights: Sequence[tuple[int, Fraction]], level: float) -> Fraction:
-        """What weights must be divided by to be a density of the tail."""
-        share = Fraction(1.0 - level)
-        total = sum((w for _, w in weights), NOTHING)
-        return max([total, *(w * share / self._chance_of(leaf) for leaf, w in weights)])
-
-    def _chance(
-        self,
-        limit: RiskLimit,
-        whose: _Whose,
-        weights: Sequence[tuple[int, Fraction]],
-        y: Fraction,
-        ceiling: Fraction,
-    ) -> None:
-        """``loss <= budget + (most - budget) * over`` at a leaf; the chance of ``over`` has its limit."""
-        budget = Fraction(limit.budget)
-        budget += abs(budget) * EXCESS
-        self.constant += y * ceiling
-        most = self._most(whose, [leaf for leaf, _ in weights])
-        for leaf, weight in weights:
-            over = weight * (Fraction(most[leaf] * OUTWARD) - budget) - y * self._chance_of(leaf)
-            self.constant += weight * budget + max(over, NOTHING)
-
-    def _mean_risk(self, entry: Entry, weight: Fraction, level: float) -> None:
-        """No CVaR is below the mean under these weights; weights that are no density are brought down."""
-        weights = list(self._checked(entry))
-        needed = self._density(weights, level)
-        if needed > weight:
-            weights = [(leaf, w * weight / needed) for leaf, w in weights]
-        self._add(-1, weights)
-
-    def _add(self, whose: _Whose, weights: Sequence[tuple[int, Fraction]]) -> None:
+    def _add(self, whose: _Whose, weights: Weighted) -> None:
         at = self.at.setdefault(whose, defaultdict(dict))
         sums = self.weights.setdefault(whose, Weights(len(self.outcomes)))
         for number, weight in weights:
@@ -144,16 +98,8 @@ class LeafPrices:
 
     # looking things up
 
-    def _find(self, entry: Entry) -> tuple[RiskLimit, int, _Whose]:
-        number, member = int(entry.about[0]), int(entry.about[1])
-        risk = self.round.instance.risk
-        if not 0 <= number < len(risk) or risk[number].measure != entry.word:
-            raise BadCertificate(f"risk limit {number} is no {entry.word}")
-        limit = risk[number]
-        size = {"network": 1, "operator": len(self.round.instance.operators)}.get(limit.scope, 0)
-        if not 0 <= member < size or limit.member not in (None, member):
-            raise BadCertificate(f"risk limit {number} is not about member {member}")
-        return limit, number, -1 if limit.scope == "network" else member
+    def _budget(self, limit: RiskLimit, whose: _Whose) -> Fraction:
+        return Fraction(limit.budget)
 
     def _checked(self, entry: Entry) -> Iterator[tuple[int, Fraction]]:
         """Weights of leaves that may come about."""

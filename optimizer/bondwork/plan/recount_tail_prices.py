@@ -1,10 +1,8 @@
 """Prices of scenarios, for `verify`: what limits on the tail add to a bound, and what losses cost at it.
 
-Any weights of the scenarios turn a limit on the tail into one linear row that it implies. The mean loss under
-a density that a CVaR admits is never above the CVaR, so ``sum of weight * loss <= y * ceiling`` once y is
-large enough for the weights over y to be such a density: `TailPrices` raises y to that, and no auxiliary
-column with bounds of its own is left. The worst case and the Wasserstein ball go the same way, and chance
-limits keep their binaries between 0 and 1.
+Any weights of the scenarios turn a limit on the tail into one linear row that it implies
+(`bondwork.plan.recount_implied_rows`). That of a Wasserstein ball is here: y is raised until the weights are
+a law within the ball.
 """
 
 from __future__ import annotations
@@ -17,6 +15,7 @@ import numpy as np
 
 from bondwork.base.tolerances import ROW
 from bondwork.plan.certificate import BadCertificate, Entry
+from bondwork.plan.recount_implied_rows import EXCESS, NOTHING, OUTWARD, ImpliedRows, Weighted, find_limit
 from bondwork.plan.recount_risk import mean_of_worst
 from bondwork.plan.recount_teams import fall_together
 
@@ -28,14 +27,6 @@ if TYPE_CHECKING:
     from bondwork.plan.recount_columns import Columns
     from bondwork.problem.instance import RiskLimit
     from bondwork.uncertainty.outcomes import OutcomeSample
-
-#: A loss exceeds a budget when it is above it by more than this share, as limits on chances count.
-EXCESS = Fraction(1, 10**9)
-
-#: Room for the rounding of sums in doubles where an upper bound on a loss is all that is needed.
-OUTWARD = 1.0 + 1e-11
-
-NOTHING = Fraction(0)
 
 #: Scope and member of it, or ``solvency`` and a coprocessor.
 Whose = tuple[str, int]
@@ -75,7 +66,7 @@ class Weights:
         return result
 
 
-class TailPrices:
+class TailPrices(ImpliedRows[Whose]):
     """Rows that the weights of a certificate imply, put together.
 
     Parameters
@@ -88,11 +79,6 @@ class TailPrices:
         What limits may be where they were moved, by number of the limit and member.
     risk
         Weight and level of the CVaR in the objective; ``None`` where it does not count.
-
-    Attributes
-    ----------
-    constant
-        What the rows add to the bound.
     """
 
     def __init__(
@@ -102,66 +88,30 @@ class TailPrices:
         ceilings: Mapping[tuple[int, int], float],
         risk: tuple[Fraction, float] | None,
     ) -> None:
+        super().__init__()
         self.round = recount
-        self.constant = NOTHING
         self.ceilings = ceilings
         self.prices: dict[Whose, Weights] = {}
         #: Weights of single offers, for limits on a Wasserstein ball: by scope, then offer.
         self.amounts: dict[Whose, dict[int, Fraction]] = {}
+        operators, coprocessors = recount.instance.operators, recount.instance.coprocessors
+        sizes = {"network": 1, "operator": len(operators), "coprocessor": len(coprocessors)}
         for entry in entries:
             if entry.word == "mean_risk":
                 if risk is not None:
-                    self._mean_risk(entry, *risk)
+                    self._mean_risk(entry, *risk, ("network", 0))
+                continue
+            limit, number, member = find_limit(recount.instance, entry, sizes)
+            whose: Whose = ("solvency" if limit.measure == "solvency" else limit.scope, member)
+            ceiling = self._ceiling(limit, number, member)
+            if limit.measure == "ambiguous":
+                self._ball(entry, limit, whose, ceiling)
             else:
-                self._limit(entry)
+                self._limit(entry, limit, whose, ceiling)
         for whose, weights in self.prices.items():
             self.constant -= self._base(whose, weights)
 
     # rows
-
-    def _limit(self, entry: Entry) -> None:
-        limit, number, member = self._find(entry)
-        scope = "solvency" if limit.measure == "solvency" else limit.scope
-        whose = (scope, member)
-        ceiling = self._ceiling(limit, number, member)
-        if limit.measure == "ambiguous":
-            self._ball(entry, limit, whose, ceiling)
-            return
-        weights = [(s, Fraction(w)) for s, w in self._checked(entry)]
-        total = sum((w for _, w in weights), NOTHING)
-        y = Fraction(entry.y)
-        if limit.measure == "cvar":
-            most = max((w for _, w in weights), default=NOTHING)
-            y = max(y, total, most * Fraction(1.0 - limit.level) * self.scenarios)
-            self.constant += y * ceiling
-        elif limit.measure == "worst_case":
-            self.constant += total * ceiling
-        else:
-            self._chance(limit, whose, weights, y, ceiling)
-        self._add(whose, weights)
-
-    def _chance(
-        self,
-        limit: RiskLimit,
-        whose: Whose,
-        weights: list[tuple[int, Fraction]],
-        y: Fraction,
-        ceiling: Fraction,
-    ) -> None:
-        """``loss[s] <= budget + (most[s] - budget) * over[s]``, ``sum of over / S <= ceiling``."""
-        if limit.measure == "solvency":
-            free = float(self.round.instance.coprocessors.free_collateral[whose[1]])
-            budget = Fraction(free) if math.isfinite(free) else None
-        else:
-            budget = Fraction(limit.budget)
-        if budget is None:
-            raise BadCertificate(f"no budget of {limit.measure} of {whose[0]} {whose[1]}")
-        budget += abs(budget) * EXCESS
-        most = self._most(whose) if weights else np.zeros(0)
-        self.constant += y * ceiling
-        for scenario, weight in weights:
-            over = weight * (Fraction(float(most[scenario]) * OUTWARD) - budget) - y / self.scenarios
-            self.constant += weight * budget + max(over, NOTHING)
 
     def _ball(self, entry: Entry, limit: RiskLimit, whose: Whose, ceiling: Fraction) -> None:
         """Every amount counts with how often it fails, and some more often, within the radius."""
@@ -182,17 +132,7 @@ class TailPrices:
         for offer, more in amounts.items():
             known[offer] = known.get(offer, NOTHING) + more
 
-    def _mean_risk(self, entry: Entry, weight: Fraction, level: float) -> None:
-        """No CVaR is below the mean under these weights; weights that are no density are brought down."""
-        weights = [(s, Fraction(w)) for s, w in self._checked(entry)]
-        total = sum((w for _, w in weights), NOTHING)
-        most = max((w for _, w in weights), default=NOTHING)
-        needed = max(total, most * Fraction(1.0 - level) * self.scenarios)
-        if needed > weight:
-            weights = [(s, w * weight / needed) for s, w in weights]
-        self._add(("network", 0), weights)
-
-    def _add(self, whose: Whose, weights: list[tuple[int, Fraction]]) -> None:
+    def _add(self, whose: Whose, weights: Weighted) -> None:
         known = self.prices.setdefault(whose, Weights(self.scenarios))
         for scenario, weight in weights:
             known.add(scenario, weight)
@@ -209,27 +149,23 @@ class TailPrices:
         """How many scenarios there are."""
         return int(self.sample.scenarios)
 
-    def _find(self, entry: Entry) -> tuple[RiskLimit, int, int]:
-        number, member = int(entry.about[0]), int(entry.about[1])
-        risk = self.round.instance.risk
-        if not 0 <= number < len(risk) or risk[number].measure != entry.word:
-            raise BadCertificate(f"risk limit {number} is no {entry.word}")
-        limit = risk[number]
-        size = {
-            "network": 1,
-            "operator": len(self.round.instance.operators),
-            "coprocessor": len(self.round.instance.coprocessors),
-        }[limit.scope]
-        if not 0 <= member < size or limit.member not in (None, member):
-            raise BadCertificate(f"risk limit {number} is not about member {member}")
-        return limit, number, member
+    def _budget(self, limit: RiskLimit, whose: Whose) -> Fraction:
+        if limit.measure != "solvency":
+            return Fraction(limit.budget)
+        free = float(self.round.instance.coprocessors.free_collateral[whose[1]])
+        if not math.isfinite(free):
+            raise BadCertificate(f"no budget of {limit.measure} of {whose[0]} {whose[1]}")
+        return Fraction(free)
 
-    def _checked(self, entry: Entry) -> Iterator[tuple[int, float]]:
+    def _chance_of(self, point: int) -> Fraction:
+        return Fraction(1, self.scenarios)
+
+    def _checked(self, entry: Entry) -> Iterator[tuple[int, Fraction]]:
         for scenario, weight in entry.weights:
             if not 0 <= scenario < self.scenarios:
                 raise BadCertificate(f"{entry.word} has no scenario {scenario}")
             if weight:
-                yield scenario, weight
+                yield scenario, Fraction(weight)
 
     def _ceiling(self, limit: RiskLimit, number: int, member: int) -> Fraction:
         """What the measure may come to: tolerance included, and never less than commitments alone take."""
@@ -289,8 +225,10 @@ class TailPrices:
         mine = self.round.operator[offer] if scope == "operator" else self.round.coprocessor[offer]
         return mine == member
 
-    def _most(self, whose: Whose) -> FloatArray:
-        """Loss of a scope when everything that can fail is chosen. Shape (S,)."""
+    def _most(self, whose: Whose, points: Sequence[int]) -> dict[int, float]:
+        """Loss of a scope when everything that can fail is chosen."""
+        if not points:
+            return {}
         most = np.zeros(self.scenarios)
         for slashing, fallen in self._held_failures(whose):
             most[fallen] += float(slashing)
@@ -298,7 +236,7 @@ class TailPrices:
             if can and (whose[0] == "network" or self._is_mine(offer, whose)):
                 lost = self.round.collateral if whose[0] == "solvency" else self.round.slashing
                 most[self.sample.failures(offer)] += lost[offer]
-        return most
+        return {point: float(most[point]) for point in points}
 
     # what columns cost
 
