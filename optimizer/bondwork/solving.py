@@ -295,10 +295,10 @@ def _written_with_rescues(
     road: TwoStageRoad, asked: _Asked, decision: TwoStageDecision, *, quickly: bool = False
 ) -> Plan:
     """Write a decision down as a plan, with the proof of its bound where that is wanted."""
+    from bondwork.plan.two_stage_building import build_two_stage_plan
     from bondwork.plan.two_stage_certifying import certify_two_stages
-    from bondwork.two_stages import write_two_stages
 
-    plan = write_two_stages(decision, road, formulation=asked.formulation, options=asked.told)
+    plan = build_two_stage_plan(decision, road, formulation=asked.formulation, options=asked.told)
     if not asked.proven:
         return plan
     left = 0.0 if quickly else road.clock.left(road.after)

@@ -12,26 +12,21 @@ import dataclasses
 import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bondwork.base.clock import Clock
 from bondwork.calibration import ENOUGH_GAIN, Candidate, calibrate
 from bondwork.contracts import ProgramDecision, Progress
-from bondwork.observing import BoundsOnly, Quiet, Told
-from bondwork.plan.certifying import entries_of
+from bondwork.observing import Quiet, Told
 from bondwork.plan.conflict import find_conflict
 from bondwork.plan.plan import Conflict, Evaluation, Timing
-from bondwork.plan.two_stage_building import build_two_stage_plan
 from bondwork.plan.two_stage_conflict import find_two_stage_conflict
-from bondwork.problem.faults import Refusal
 from bondwork.problem.rescues import find_rescues
-from bondwork.program.extensive import extensive_form
 from bondwork.program.recourse import SecondStage, decide_second_stage, expected_gain
 from bondwork.program.redelegation import (
     Redelegation,
-    keep_unseen_apart,
     observe,
     redelegate,
     without_risk,
@@ -40,27 +35,20 @@ from bondwork.program.rescue_assessment import assess_rescues, in_sample_objecti
 from bondwork.program.rescue_evaluation import evaluate_rescues
 from bondwork.program.rescue_limits import keeps_limits, with_fewer_offers, without_decision
 from bondwork.program.rescue_money import covers_of, with_further_covers, without_excess
-from bondwork.program.rescue_proof import entries_of as multipliers_of
 from bondwork.program.staged_money import MOST_ROUNDS
 from bondwork.program.stochastic_value import stochastic_value
-from bondwork.program.two_stage_search import is_large, search
-from bondwork.registry import load_strategy, strategy_names
 from bondwork.rehearsing import Later
-from bondwork.settings import read_settings
 from bondwork.strategies.extensive import Extensive
+from bondwork.two_stage_first import FirstStageDecider, chosen_offers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from bondwork.arrays import FloatArray, IntArray
-    from bondwork.contracts import Formulation, Observer, Options, Strategy
+    from bondwork.contracts import Formulation, Observer, Options
     from bondwork.plan.certificate import Entry
-    from bondwork.plan.plan import Plan
     from bondwork.problem.instance import Instance
     from bondwork.program.contingency import FreshRecourse
-    from bondwork.program.extensive import ExtensiveForm
-    from bondwork.program.program import Program
-    from bondwork.program.stochastic import StochasticProgram
     from bondwork.risk.assessment import Assessment
 
 #: Seconds that the second stage of what was found, and its evaluation, have in any case.
@@ -71,9 +59,6 @@ QUICK_SHARE = 0.15
 
 #: Share of the time limit that is kept for WS, EEV and what follows from them.
 VALUE_SHARE = 0.5
-
-#: Rows added, over all nodes, to keep decisions from what nobody observes.
-MOST_UNSEEN_ROWS = 200_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,15 +95,6 @@ class TwoStageDecision:
     notes: tuple[str, ...]
     proofs: tuple[tuple[Entry, ...], ...] = ()
     knows_outcomes: bool = False
-
-
-class _FirstStage(NamedTuple):
-    """What a strategy decided of a model, which may have more rows than the one it was given."""
-
-    model: Redelegation
-    decision: ProgramDecision
-    x: FloatArray | None
-    proofs: tuple[tuple[Entry, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -261,12 +237,12 @@ class TwoStageRoad:
             timing,
             tuple(notes),
             found.proofs,
-            self._knows_outcomes(),
+            self._decider().knows_outcomes(),
         )
 
     def _walk(self, model: Redelegation) -> _Found:
         """Decide a model, its second stage for what is seen of that, and measure both on fresh scenarios."""
-        model, decision, x, proofs = self._first_stage(model)
+        model, decision, x, proofs = self._decider().decide(model)
         if x is None:
             return _Found(model, decision, proofs=proofs)
         before = time.perf_counter()
@@ -311,110 +287,9 @@ class TwoStageRoad:
         best, notes = calibrate(self.instance, _candidate(first, {}), attempt, enough)
         return best.found, dict(best.factors), notes
 
-    def _kind(self) -> type[Any]:
-        return Extensive if self.strategy == "auto" else load_strategy(self.strategy)
-
-    def _knows_outcomes(self) -> bool:
-        return bool(getattr(self._kind(), "knows_outcomes", False))
-
-    def _first_stage(self, model: Redelegation) -> _FirstStage:
-        kind = self._kind()
-        read_settings(kind(), self.options.settings, f"strategy {self.strategy}")
-        if self._knows_outcomes():
-            lucky = redelegate(model.instance, model.first, model.outcomes, model.rescues, luck=True)
-            watch = Told(self.observer, unit=lucky.unit)
-            told = kind().solve_program(lucky.program, self.options, watch)
-            return _FirstStage(model, _in_currency(told, lucky), None)
-        if hasattr(kind, "solve_program"):
-            return self._together(model, kind())
-        if not hasattr(kind, "solve"):
-            raise Refusal([f"strategy {self.strategy} decides no rounds; these do: {strategy_names()}"])
-        if hasattr(kind, "at_round"):
-            raise Refusal([f"strategy {self.strategy} agrees on prices, and rescues are paid their bids"])
-        strategy: Strategy = kind()
-        alone = strategy.solve(model.first, self.options, Quiet(self.observer))
-        note = (
-            f"{self.strategy} decided the first stage without regard to the second, which is the best one "
-            "for it"
-        )
-        status = "locally_solved" if alone.status == "optimal" else alone.status
-        decision = ProgramDecision(status, math.inf, alone.x, None, (*alone.notes, note))
-        plain = without_risk(self.instance)
-        known = [tuple(entries_of(plain, model.first, proof)) for proof in alone.proofs]
-        # multipliers of tasks prove nothing here: a task goes on in the second stage
-        proofs = tuple(proof for proof in known if all(each.word != "task" for each in proof))
-        return _FirstStage(model, decision, alone.x, proofs or ((),))
-
-    def _together(self, model: Redelegation, strategy: Any) -> _FirstStage:
-        """Decide both stages, again where a solution sees what nobody observes."""
-        added, rounds = 0, 0
-        write = getattr(self.formulation, "extensive_form", extensive_form)
-        watch = self._watch(model)
-        if hasattr(strategy, "write"):
-            strategy.write = write
-        while True:
-            left = dataclasses.replace(self.options, time_limit=max(self.ends - time.perf_counter(), 0.0))
-            model, decision, proofs = self._exactly(model, strategy, left, watch, write)
-            if decision.root is None:
-                return _FirstStage(model, decision, None, proofs)
-            x = np.round(decision.root[: model.first.choices])
-            limited = bool(np.any(~model.program.linking.informational))
-            if not limited or decision.nodes is None:
-                break
-            apart = keep_unseen_apart(model, decision.nodes, _chosen(model.first, x))
-            if apart is None:
-                break
-            added += len(apart.program.linking) - len(model.program.linking)
-            if added > MOST_UNSEEN_ROWS or decision.status != "optimal":
-                note = "its bound is that of a second stage that may see outcomes of offers not chosen"
-                status = "iteration_limit" if decision.status == "optimal" else decision.status
-                told = dataclasses.replace(decision, status=status, notes=(*decision.notes, note))
-                return _FirstStage(model, told, x, proofs)
-            model, rounds = apart, rounds + 1
-        if added:
-            note = f"{added} rows added in {rounds} rounds that keep decisions from what nobody observes"
-            decision = dataclasses.replace(decision, notes=(*decision.notes, note))
-        return _FirstStage(model, decision, x, proofs)
-
-    def _exactly(
-        self,
-        model: Redelegation,
-        strategy: Any,
-        options: Options,
-        observer: Observer,
-        write: Callable[[StochasticProgram], ExtensiveForm],
-    ) -> tuple[Redelegation, ProgramDecision, tuple[tuple[Entry, ...], ...]]:
-        """Decide both stages until both keep every limit, collateral and stake to the last unit."""
-        proofs: tuple[tuple[Entry, ...], ...] = ()
-        for _ in range(MOST_ROUNDS):
-            decision: ProgramDecision
-            if isinstance(strategy, Extensive) and is_large(model):
-                of = model.instance, model.first, model.outcomes, model.rescues
-                compact = redelegate(*of, compact=True, covers=model.covers)
-                decision, form = search(compact, options, observer, write)
-                if decision.row_duals is not None:
-                    proofs = (tuple(multipliers_of(compact, form, decision.row_duals)),)
-            else:
-                decision = strategy.solve_program(model.program, options, observer)
-            if decision.root is None:
-                break
-            sharper = _without(model, decision)
-            left = max(self.ends - time.perf_counter(), 0.0)
-            if sharper is None or left <= 0.0:
-                break
-            model = sharper
-            options = dataclasses.replace(options, time_limit=left)
-        return model, _in_currency(decision, model), proofs
-
-    def _watch(self, model: Redelegation) -> Observer:
-        """Who is told what a strategy says of a model."""
-        if model.instance is not self.instance:
-            return Quiet(self.observer)  # of moved limits even bounds are those of another round
-        calibrated = any(limit.calibrate for limit in self.instance.risk)
-        linked = bool(np.any(~model.program.linking.informational))
-        told = Told(self.observer, unit=model.unit)
-        # solutions may use what nobody observes, or not hold on fresh scenarios
-        return BoundsOnly(told) if calibrated or linked else told
+    def _decider(self) -> FirstStageDecider:
+        given = self.instance, self.strategy, self.formulation, self.options, self.observer
+        return FirstStageDecider(*given, ends=self.ends)
 
     def _grace(self, ends: float, most: float) -> float:
         """Seconds for something behind the strategy: what it has left, and a little where that is nothing."""
@@ -428,7 +303,7 @@ class TwoStageRoad:
         self, model: Redelegation, decision: ProgramDecision, x: FloatArray
     ) -> tuple[Redelegation, SecondStage]:
         """The best second stage for what is seen of the chosen first stage; at least what is known of it."""
-        seen, which = model.outcomes.seen(_chosen(model.first, x))
+        seen, which = model.outcomes.seen(chosen_offers(model.first, x))
         settled = redelegate(model.instance, model.first, seen, model.rescues, covers=model.covers)
         known = None
         if decision.nodes is not None:
@@ -499,15 +374,6 @@ class _Known:
     bound: float | None
 
 
-def _in_currency(decision: ProgramDecision, model: Redelegation) -> ProgramDecision:
-    """A decision about the program of a model, its bound in currency."""
-    return dataclasses.replace(decision, bound=decision.bound * model.unit)
-
-
-def _chosen(first: Program, x: FloatArray) -> IntArray:
-    return np.sort(first.columns[: first.choices][x[: first.choices] > 0.5])
-
-
 def _candidate(found: _Found, factors: Mapping[int, float]) -> Candidate[_Found]:
     value = None if found.plan is None else in_sample_objective(*found.plan)
     return Candidate(found, value, found.decision.status, found.assessments, dict(factors))
@@ -534,19 +400,6 @@ def _known(model: Redelegation, nodes: Sequence[FloatArray], which: IntArray, si
     return found.reshape(size, model.decisions)
 
 
-def _without(model: Redelegation, decision: ProgramDecision) -> Redelegation | None:
-    """The model without a decision that breaks a limit; ``None`` where it breaks none."""
-    assert decision.root is not None
-    x, nodes = np.round(decision.root[: model.first.choices]), decision.nodes
-    covers = covers_of(model, x, [] if nodes is None else [np.round(each) for each in nodes[1:]])
-    if covers:
-        return with_further_covers(model, covers)
-    if nodes is None:
-        return None
-    rescued = np.round(np.array([each[: model.decisions] for each in nodes[1:]]))
-    return None if keeps_limits(model, x, rescued) else without_decision(model, x, rescued)
-
-
 def _how(model: Redelegation) -> list[str]:
     """How the outcomes came about."""
     outcomes = model.outcomes
@@ -556,14 +409,3 @@ def _how(model: Redelegation) -> list[str]:
         said = f"second stage on all {len(outcomes)} outcomes, with their exact probabilities"
     leaves = len(outcomes.leaf_probability)
     return [said + (f", {leaves} leaves behind each" if leaves else "")]
-
-
-def write_two_stages(
-    decision: TwoStageDecision,
-    road: TwoStageRoad,
-    *,
-    formulation: str,
-    options: Mapping[str, bool | int | float | str | None],
-) -> Plan:
-    """Write the decision of a two-stage round down as a plan, not yet verified."""
-    return build_two_stage_plan(decision, road, formulation=formulation, options=options)
