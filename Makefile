@@ -29,6 +29,9 @@ FOREIGN_WARNINGS := -W default::DeprecationWarning -W default::PendingDeprecatio
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
+# The suite starts hundreds of processes: where compiled modules may not be kept, each compiles the package again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-lowest test-newest soak lock lint types bench schemas docs gallery clean
