@@ -355,3 +355,40 @@ def test_a_start_that_comes_back_as_the_optimum_is_not_believed(monkeypatch):
     assert (answer.status, answer.bound) == ("optimal", pytest.approx(3.0))
     assert answer.x == pytest.approx([0.0, 1.0])
     assert len(starts) == 2
+
+
+def test_what_presolve_enumerates_loses_no_solution():
+    # HiGHS 1.16 called the program of this round infeasible; its optimum is by trying every policy
+    def late(task: str, coprocessor: str, p: float, **more: Any) -> dict[str, Any]:
+        return given(task, coprocessor, p, stage=2, id=f"late {task} {coprocessor}", **more)
+
+    def given(task: str, coprocessor: str, p: float, **more: Any) -> dict[str, Any]:
+        return {"task": task, "coprocessor": coprocessor, "success_probability": p, **more}
+
+    claims = [
+        {"operator": "o0", "reward": 0, "slashing": 26},
+        {"operator": "o1", "reward": 8, "slashing": 0},
+    ]
+    document = {
+        "format": "bondwork.round/1",
+        "operators": [{"id": "o0"}, {"id": "o1", "stake": 20}],
+        "coprocessors": [{"id": "c0"}, {"id": "c1"}],
+        "tasks": [
+            {"id": "t0", "operator": "o0", "reward": 2, "slashing": 10},
+            {"id": "t1", "claims": claims, "unassigned_cost": 10},
+        ],
+        "offers": [
+            given("t0", "c0", 0.41, bid=1),
+            given("t1", "c0", 0.25, bid=1, collateral=5),
+            given("t1", "c1", 0.41, bid=3),
+            late("t0", "c0", 0.41, bid=1),
+            late("t0", "c1", 0.25),
+            late("t1", "c0", 0.75, operator="o1"),
+            late("t1", "c1", 0.9, bid=1, collateral=10),
+        ],
+        "self_execution": [{"task": "t1", "operator": "o1", "success_probability": 0.95, "cost": 1}],
+        "risk": [{"measure": "expected", "budget": 1, "of": "operator"}],
+        "objective": {"risk_weight": 0.1, "risk_level": 0.9},
+    }
+    plan = bondwork.solve(bondwork.load(document), strategy="extensive", mip_rel_gap=0.0)
+    assert (plan.status, plan.objective) == ("optimal", pytest.approx(6.219))

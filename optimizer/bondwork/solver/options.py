@@ -43,6 +43,11 @@ FORBIDDEN_OPTIONS = frozenset(
     }
 )
 
+#: Presolve of HiGHS 1.13 to 1.16 drops rows that it still needs after it has enumerated the solutions of a
+#: row of whole columns (HiGHS #3216): feasible programs are called infeasible, and best solutions are lost.
+#: A bit of ``presolve_rule_off`` leaves that rule out.
+ENUMERATION_RULE = 1 << 16
+
 _FORBIDDEN = "an option that changes neither the meaning of the answer nor where output goes"
 _EXPECTED = "an option of HiGHS and a value that it takes"
 
@@ -114,6 +119,7 @@ def set_solve_options(highs: highspy.Highs, options: Options) -> None:
         "mip_rel_gap": float(options.mip_rel_gap),
         "threads": int(options.threads),
         "random_seed": int(options.random_seed),
+        "presolve_rule_off": ENUMERATION_RULE,
     }
     if options.mip_rel_gap == 0.0:
         own["mip_abs_gap"] = 0.0  # otherwise HiGHS stops at an absolute 1e-6 all the same
