@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
+from bondwork.uncertainty import sobol
 from bondwork.uncertainty.points import UnitPoints, uniforms
-from bondwork.uncertainty.samplers import SOBOL_DIMENSIONS
 from bondwork.uncertainty.seeds import seed_sequence, stream
+from bondwork.uncertainty.sobol import SOBOL_DIMENSIONS, sobol_integers
 
 METHODS = ["monte_carlo", "antithetic", "latin_hypercube", "sobol"]
 
@@ -50,6 +51,16 @@ def test_sobol_of_a_power_of_two_has_one_point_in_every_stratum_and_in_every_box
 
 def test_sobol_of_another_number_is_the_start_of_the_longer_sequence():
     assert np.array_equal(uniforms("sobol", 1500, 3, seed=4), uniforms("sobol", 2048, 3, seed=4)[:1500])
+
+
+@pytest.mark.parametrize(("n", "dimensions"), [(1, 1), (5, 3), (1500, 70), (4096, 2), (2, 9000)])
+def test_sobol_points_are_those_of_scipy_without_its_import(n, dimensions, monkeypatch, tmp_path):
+    ours = sobol_integers(n, dimensions, np.random.SeedSequence(7, spawn_key=(1,)))
+    assert ours.shape == (n, dimensions)
+    monkeypatch.setattr(sobol, "_TABLE", tmp_path / "moved.npz")
+    sobol._table.cache_clear()
+    theirs = sobol_integers(n, dimensions, np.random.SeedSequence(7, spawn_key=(1,)))
+    assert np.array_equal(ours, theirs)
 
 
 def test_antithetic_points_come_in_pairs():

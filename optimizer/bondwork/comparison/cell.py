@@ -7,7 +7,6 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
 from bondwork.comparison.memory import peak_memory
@@ -118,7 +117,6 @@ def run_cell(study: Study, cell: tuple[int, int, int], observer: Observer | None
 @cache
 def _load(formulation: str) -> None:
     """Load once in a process what every solve needs: no contender pays for it, whichever comes first."""
-    import_module("scipy.stats")  # Sobol points come from there
     offer = {"task": "t", "coprocessor": "cp", "success_probability": 0.5}
     tiny = {
         "format": "bondwork.round/1",

@@ -26,7 +26,6 @@ _TELL_EVERY = 0.1
 _PRELOADED = [
     "bondwork.solver.construction",
     "scipy.sparse",
-    "scipy.stats",
     "bondwork.service.work",
     "bondwork.service.requests",
     "bondwork.solving",

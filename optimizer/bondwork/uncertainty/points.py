@@ -31,7 +31,7 @@ class UnitPoints:
     n
         Number of points, >= 1. Sobol is best at powers of two.
     dimensions
-        Number of coordinates. Under ``sobol``, those from `bondwork.uncertainty.samplers.SOBOL_DIMENSIONS` on
+        Number of coordinates. Under ``sobol``, those from `bondwork.uncertainty.sobol.SOBOL_DIMENSIONS` on
         are plain random numbers: put the coordinates that matter most first.
     seed
         See `bondwork.uncertainty.seeds.seed_sequence`.

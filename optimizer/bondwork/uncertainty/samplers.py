@@ -18,17 +18,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bondwork.uncertainty.seeds import child, stream
+from bondwork.uncertainty.sobol import BITS, SOBOL_DIMENSIONS, sobol_integers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bondwork.arrays import FloatArray
 
-#: Dimensions that scipy's direction numbers cover.
-SOBOL_DIMENSIONS = 21_201
-
-_BITS = 32
-_BATCH = 1024
 _LAST = float(np.nextafter(1.0, 0.0))
 # A generator of its own for each coordinate; coordinate -1 would clash, so Sobol's scrambling is another key.
 _COORDINATES, _SCRAMBLE = 0, 1
@@ -101,12 +97,12 @@ class _SobolPoints(_Points):
         covered = min(dimensions, SOBOL_DIMENSIONS)
         self.integers: NDArray[np.uint32] | None = None
         if covered:
-            self.integers = _sobol_integers(n, covered, child(seed, _SCRAMBLE))
+            self.integers = sobol_integers(n, covered, child(seed, _SCRAMBLE))
 
     def coordinate(self, dimension: int) -> FloatArray:
         if self.integers is None or dimension >= self.integers.shape[1]:
             return _open(self.rng(dimension), self.n)
-        return (self.integers[:, dimension].astype(np.float64) + 0.5) / 2.0**_BITS
+        return (self.integers[:, dimension].astype(np.float64) + 0.5) / 2.0**BITS
 
 
 class Sobol:
@@ -122,18 +118,3 @@ class Sobol:
 def _open(rng: np.random.Generator, size: int) -> FloatArray:
     """Uniform numbers in (0, 1): the normal quantile of an end would be infinite."""
     return (rng.integers(0, 2**52, size=size).astype(np.float64) + 0.5) / 2.0**52
-
-
-def _sobol_integers(n: int, dimensions: int, seed: np.random.SeedSequence) -> NDArray[np.uint32]:
-    """First ``n`` scrambled Sobol points as integers of 32 bits: exact, at half the memory of doubles."""
-    from scipy.stats import qmc  # takes a second, and only Sobol needs it
-
-    engine = qmc.Sobol(dimensions, scramble=True, bits=_BITS, rng=np.random.default_rng(seed))
-    integers = np.empty((n, dimensions), dtype=np.uint32)
-    # scipy warns when the first batch is not a power of two; what matters is n, and the caller chose it.
-    start, batch = 0, 1 << min(n.bit_length() - 1, _BATCH.bit_length() - 1)
-    while start < n:
-        stop = min(start + batch, n)
-        integers[start:stop] = engine.random(stop - start) * 2.0**_BITS
-        start, batch = stop, _BATCH
-    return integers
