@@ -29,6 +29,10 @@ _AGAIN, _BESIDES = 1.3, 0.03
 #: take at most; and times the seconds of sampling, for each fresh scenario and each offer that may be chosen.
 _OFFER, _READING, _SAMPLING = 2e-5, 2.0, 3.0
 
+#: Seconds for each offer, and in all, that the proof of a bound takes (by knapsacks, the dearest), and the
+#: share of the time limit that is kept for it.
+_PROOF, _MOST_PROOF, _PROOF_SHARE = 8e-5, 1.0, 0.1
+
 TOO_SHORT = (
     "reading, building and verifying need more than half of the time limit: a greedy plan, as soon as it was "
     "verified"
@@ -58,6 +62,12 @@ def expected_seconds(
         fresh = FRESH_SCENARIOS / max(instance.uncertainty.scenarios, 1)
         expected += _SAMPLING * sampling * max(1.0, fresh * chosen)
     return expected
+
+
+def proof_seconds(instance: Instance, clock: Clock) -> float:
+    """Seconds to keep for the proof of a bound, which a greedy plan does not show."""
+    seconds = min(_PROOF * len(instance.offers.task), _MOST_PROOF)
+    return min(seconds, _PROOF_SHARE * clock.limit)
 
 
 def rehearse(

@@ -20,7 +20,7 @@ from bondwork.problem.periods import is_staged
 from bondwork.problem.rescues import has_rescues
 from bondwork.problem.support import unsupported
 from bondwork.registry import find_formulation, find_strategy
-from bondwork.rehearsing import TOO_SHORT, Later, expected_seconds, is_too_short, rehearse
+from bondwork.rehearsing import TOO_SHORT, Later, expected_seconds, is_too_short, proof_seconds, rehearse
 from bondwork.repairing import Apart, KeptApart, check, hand_out
 from bondwork.road import RiskForm, Road, draw_scenarios, write_program
 from bondwork.settings import read_settings
@@ -242,6 +242,8 @@ def _decide(instance: Instance, asked: _Asked, apart: Sequence[Apart] = ()) -> P
         early, reserve = _rehearsed(road, write)
         if early is not None:
             return early
+        if asked.proven and asked.clock.limited:
+            reserve += proof_seconds(instance, asked.clock)
         decision = road.decide(allow_partial=asked.allow_violations, reserve=reserve)
     return write(decision)
 

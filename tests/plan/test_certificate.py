@@ -16,7 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bondwork
+from bondwork.plan import recount_knapsack
 from bondwork.plan.certificate import BadCertificate, Entry, read_entries, write_entries
+from bondwork.plan.certifying import with_bound
 from bondwork.plan.recount import Account, Recount
 from bondwork.plan.recount_bound import BoundRecount
 from bondwork.plan.recount_grid import slack_of_losses, slack_of_sum
@@ -387,3 +389,33 @@ def test_a_knapsack_is_at_most_what_is_said(data):
     told = most_of_knapsack(profit, weight.reshape(count, rows), room, price, 10**6)
     assert best <= told <= best + 1e-12 * (1.0 + float(np.sum(np.abs(profit))) + float(price @ room))
     assert best <= most_of_knapsack(profit, weight.reshape(count, rows), room, price, 300)
+
+
+def test_a_knapsack_is_worked_out_once_and_few_are_kept(monkeypatch):
+    monkeypatch.setattr(recount_knapsack, "_KNOWN", {})
+    monkeypatch.setattr(recount_knapsack, "_MOST_KNOWN", 3)
+    asked: list[float] = []
+    real = recount_knapsack._worked_out
+    monkeypatch.setattr(recount_knapsack, "_worked_out", lambda *a: asked.append(a[0][0]) or real(*a))
+    weight, room, price = np.array([[4.0], [3.0], [3.0]]), np.array([6.0]), np.array([1.6])
+    for first in (6.0, 6.0, 11.0, 12.0, 13.0, 6.0):
+        profit = np.array([first, 5.0, 5.0])
+        assert most_of_knapsack(profit, weight, room, price, 10**6) == pytest.approx(max(10.0, first))
+        assert len(recount_knapsack._KNOWN) <= 3
+    assert asked == [6.0, 11.0, 12.0, 13.0, 6.0]
+
+
+@pytest.mark.parametrize(("ends", "looked_at", "bound"), [(-1.0, 1, 12), (float("inf"), 2, 8)])
+def test_where_time_is_up_the_proofs_recomputed_by_then_have_to_do(ends, looked_at, bound):
+    class Proofs:
+        seen = 0
+
+        def bound(self, entries):
+            self.seen += 1
+            return Fraction(8 if entries else 12)
+
+    plan = bondwork.solve(bondwork.load(ROUNDS / "three-tasks.json"), certificate="none")
+    plan = plan.model_copy(update={"objective": 7.0, "bound": 20.0})
+    proofs = Proofs()
+    certified = with_bound(plan, proofs, [[], [Entry("stake", (0,), 1.0)]], "knapsack", ends)
+    assert (certified.certificate.bound, proofs.seen) == (bound, looked_at)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,7 +54,7 @@ def certify(instance: Instance, plan: Plan, program: Program, solution: Solution
     try:
         if plan.status == "infeasible":
             return _refuted(instance, plan, program, options)
-        return _certified(instance, plan, program, solution)
+        return _certified(instance, plan, program, solution, options)
     except Exception as reason:
         return without_certificate(plan, reason)
 
@@ -64,14 +66,23 @@ def without_certificate(plan: Plan, reason: Exception) -> Plan:
     return plan.model_copy(update={"provenance": plan.provenance.model_copy(update={"notes": notes})})
 
 
-def _certified(instance: Instance, plan: Plan, program: Program, solution: Solution) -> Plan:
+def _certified(
+    instance: Instance, plan: Plan, program: Program, solution: Solution, options: Options
+) -> Plan:
+    ends = time.perf_counter() + options.time_limit
     recount = BoundRecount(Recount(instance, plan.provenance.seed), ceilings_of(instance, plan))
     proofs = solution.proofs or (None,)
     known = [[] if proof is None else list(entries_of(instance, program, proof)) for proof in proofs]
-    return with_bound(plan, recount, known, solution.vouched_by)
+    return with_bound(plan, recount, known, solution.vouched_by, ends)
 
 
-def with_bound(plan: Plan, recount: BoundProof, known: Iterable[Sequence[Entry]], by: Voucher) -> Plan:
+def with_bound(
+    plan: Plan,
+    recount: BoundProof,
+    known: Iterable[Sequence[Entry]],
+    by: Voucher,
+    ends: float = math.inf,
+) -> Plan:
     """Return a plan with the best certificate that some multipliers give.
 
     Parameters
@@ -82,13 +93,15 @@ def with_bound(plan: Plan, recount: BoundProof, known: Iterable[Sequence[Entry]]
         Entries of each way to prove a bound.
     by
         Who vouches for the plan's bound where none of them proves all of it.
+    ends
+        Moment, of `time.perf_counter`, from which on the best of those recomputed by then has to do.
 
     Raises
     ------
     Uncheckable
         There is none.
     """
-    best, bound = _best(recount, known)
+    best, bound = _best(recount, known, ends)
     if bound is None:  # a required task that nobody may do: nothing else is needed
         return plan.model_copy(update={"certificate": Certificate(kind="infeasibility", bound=None)})
     proven = round_up(bound)
@@ -134,10 +147,14 @@ def with_refutation(plan: Plan, entries: Iterable[Entry]) -> Plan:
     return plan.model_copy(update={"certificate": proven})
 
 
-def _best(recount: BoundProof, known: Iterable[Sequence[Entry]]) -> tuple[list[Entry], Fraction | None]:
+def _best(
+    recount: BoundProof, known: Iterable[Sequence[Entry]], ends: float
+) -> tuple[list[Entry], Fraction | None]:
     """Entries with the least bound; the last resort is no entry at all: the best choice for each task."""
     found: list[tuple[Fraction, list[Entry]]] = []
     for each in known:
+        if found and time.perf_counter() > ends:
+            break
         entries = read_entries(write_entries(each))
         bound = recount.bound(entries)
         if bound is None:

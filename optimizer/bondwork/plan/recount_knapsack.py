@@ -10,6 +10,7 @@ the optimum. Levels go down step by step, until that happens or too much is to b
 
 from __future__ import annotations
 
+import hashlib
 import math
 from typing import TYPE_CHECKING, Final
 
@@ -29,6 +30,12 @@ _STEPS: Final = (0.02, 0.04, 0.07, 0.12, 0.2, 0.35, 0.6, 1.0)
 
 #: What going on to the next item costs, in partial choices.
 _EACH: Final = 200
+
+
+#: What knapsacks came to, by a digest of their numbers, and how many are kept: whoever makes a certificate
+#: verifies it next.
+_KNOWN: dict[bytes, float] = {}
+_MOST_KNOWN: Final = 10_000
 
 
 def most_of_knapsack(
@@ -53,6 +60,20 @@ def most_of_knapsack(
     >>> round(most_of_knapsack(profit, weight, np.array([6.0]), np.array([1.6]), 100), 9)
     10.0
     """
+    numbers = hashlib.sha256(f"{weight.shape} {work}".encode())
+    for each in (profit, weight, room, price):
+        numbers.update(np.ascontiguousarray(each).tobytes())
+    found = _KNOWN.get(numbers.digest())
+    if found is None:
+        if len(_KNOWN) >= _MOST_KNOWN:
+            _KNOWN.clear()
+        found = _KNOWN[numbers.digest()] = _worked_out(profit, weight, room, price, work)
+    return found
+
+
+def _worked_out(
+    profit: FloatArray, weight: FloatArray, room: FloatArray, price: FloatArray, work: int
+) -> float:
     fits = (profit > 0.0) & np.all(weight <= room, axis=1)
     profit, weight = profit[fits], weight[fits]
     count = len(profit)
@@ -76,25 +97,33 @@ def most_of_knapsack(
 
 
 class _Search:
-    """All choices of one knapsack that are worth more than a level."""
+    """All choices of one knapsack that are worth more than a level.
+
+    Sums go row by row and never through BLAS, whose rounding depends on the machine: what is dropped, and so
+    how far the work reaches, is the same everywhere.
+    """
 
     def __init__(self, profit: FloatArray, weight: FloatArray, room: FloatArray, price: FloatArray) -> None:
-        order = np.argsort(-profit / (weight @ price + 1e-300), kind="stable")
-        self.profit, self.weight, self.room = profit[order], weight[order], room
+        self.room = room[:, None]
         tilted = [price.copy() for _ in _TILTS for _ in price]
         for number, each in enumerate(tilted):
             each[number % len(price)] *= _TILTS[number // len(price)]
         self.prices: FloatArray = np.array([*(scale * price for scale in _SCALES), *tilted])
-        self.all_room = self.prices @ room
-        self.reduced = self.profit - self.weight @ price
-        self.root = float(price @ room + np.sum(np.maximum(self.reduced, 0.0)))
+        order = np.argsort(-profit / (_paid(price[None], weight.T)[0] + 1e-300), kind="stable")
+        self.profit, self.weight = profit[order], weight[order].T.copy()
+        #: Profit beyond what is paid at each of the prices, and what all room costs. Shapes (P, n), (P,).
+        self.gain = self.profit - _paid(self.prices, self.weight)
+        self.all_room = _paid(self.prices, self.room)[:, 0]
+        self.reduced = self.gain[0]
+        self.root = float(self.all_room[0] + np.sum(np.maximum(self.reduced, 0.0)))
 
     def greedy(self) -> float:
         """Value of what fits, one after the other."""
-        used, value = np.zeros(len(self.room)), 0.0
-        for profit, weight in zip(self.profit.tolist(), self.weight, strict=True):
-            more = used + weight
-            if np.all(more <= self.room):
+        room, value = self.room[:, 0].tolist(), 0.0
+        used = [0.0] * len(room)
+        for profit, weight in zip(self.profit.tolist(), self.weight.T.tolist(), strict=True):
+            more = [each + taken for each, taken in zip(weight, used, strict=True)]
+            if all(each <= most for each, most in zip(more, room, strict=True)):
                 used, value = more, value + profit
         return value
 
@@ -105,25 +134,34 @@ class _Search:
         """
         spent = self.root - np.abs(self.reduced) <= level
         taken = spent & (self.reduced > 0.0)
-        uses = self.weight[taken].sum(axis=0)[None, :]
+        uses = self.weight[:, taken].sum(axis=1)[:, None]
         values = np.array([float(np.sum(self.profit[taken]))])
         if np.any(uses > self.room):
             return -math.inf, work
-        profit, weight = self.profit[~spent], self.weight[~spent]
-        gain = np.maximum(profit[:, None] - weight @ self.prices.T, 0.0)
-        later = np.zeros((len(profit) + 1, len(self.prices)))
-        later[:-1] = np.cumsum(gain[::-1], axis=0)[::-1]
+        profit, weight, gain = self.profit[~spent], self.weight[:, ~spent], self.gain[:, ~spent]
+        # what is left at each price, and may still come
+        later = np.zeros((len(self.prices), len(profit) + 1))
+        later[:, :-1] = np.cumsum(np.maximum(gain, 0.0)[:, ::-1], axis=1)[:, ::-1]
+        later += self.all_room[:, None]
         for item in range(len(profit)):
-            more = uses + weight[item]
-            fits = np.all(more <= self.room, axis=1)
+            more = uses + weight[:, item, None]
+            fits = np.flatnonzero(np.all(more <= self.room, axis=0))
             values = np.concatenate([values, values[fits] + profit[item]])
-            uses = np.concatenate([uses, more[fits]])
+            uses = np.concatenate([uses, more[:, fits]], axis=1)
             work -= len(values) + _EACH
-            most = values + np.min(self.all_room - uses @ self.prices.T + later[item + 1], axis=1)
-            promising = most > level
-            values, uses = values[promising], uses[promising]
+            most = values + np.min(later[:, item + 1, None] - _paid(self.prices, uses), axis=0)
+            promising = np.flatnonzero(most > level)
+            values, uses = values[promising], uses[:, promising]
             if not len(values):
                 return -math.inf, work
             if work < len(values):
                 return None, work
         return float(values.max()), work
+
+
+def _paid(prices: FloatArray, uses: FloatArray) -> FloatArray:
+    """What is paid at each of some prices, (P, R), by each of those who use so much, (R, n). Shape (P, n)."""
+    total: FloatArray = np.zeros((len(prices), uses.shape[1]))
+    for row, each in enumerate(uses):
+        total += prices[:, row, None] * each
+    return total
