@@ -51,6 +51,11 @@ def test_a_tail_of_one_and_a_half_scenarios() -> None:
     assert cvar(np.stack([x, x[::-1], 2.0 * x]), 0.95).tolist() == [822.0, 822.0, 1644.0]
 
 
+def test_a_part_of_all_scenarios_is_not_taken_for_all_of_them() -> None:
+    # of half of the probability a tail of a quarter is the worse half of what is there
+    assert weighted_cvar(np.array([0.0, 1.0, 2.0, 9.0]), np.full(4, 0.125), 0.75) == 5.5
+
+
 def test_the_ends_of_the_levels() -> None:
     assert float(cvar([1.0, 2.0, 6.0], 0.0)) == 3.0
     assert float(cvar([1.0, 2.0, 6.0], 1.0)) == 6.0
