@@ -41,10 +41,17 @@ if TYPE_CHECKING:
     from bondwork.program.horizon import HorizonProgram
     from bondwork.program.program import Program
     from bondwork.program.program_solution import ProgramSolution
+    from bondwork.uncertainty.horizon import HorizonTree
 
 
 #: Seconds, and times the seconds of reading, drawing and writing, kept for what follows the strategy.
 _BESIDES, _AGAIN = 0.05, 1.3
+
+#: Seconds for each node, and for each choice of its tasks, that checking, writing and verifying take.
+_NODE, _CHOICE = 1e-3, 6e-5
+
+#: Share of all that which verifying takes.
+_VERIFYING = 0.6
 
 #: Share of what is left that this may be at most, and share of the limit that a strategy has in any case.
 _MOST, _LEAST = 0.4, 0.25
@@ -114,6 +121,7 @@ def solve_horizon(
     built = time.perf_counter()
     # explaining and verifying draw the tree, and write what follows from it, again
     again = _BESIDES + built - start + instance.read_seconds
+    later = _AGAIN * again + _NODE * len(tree.period) + _CHOICE * _choices(tree)
     watch = Told(observer, unit=made.unit)
     walk = partial(
         _decided,
@@ -123,6 +131,7 @@ def solve_horizon(
         value=value,
         clock=clock,
         again=again,
+        later=later,
         proof=PROOF_SHARE * clock.limit if proven and clock.limited else 0.0,
     )
     made, solution = _exactly(made, walk, clock)
@@ -162,7 +171,7 @@ def solve_horizon(
         return without_certificate(plan, Uncheckable("the bound is that of deciding with what nobody knows"))
     left = dataclasses.replace(options, time_limit=clock.left())
     by: Voucher = "branch_and_bound" if "extensive" in (strategy, solution.strategy) else "strategy"
-    return certify_horizon(instance, plan, plain, left, vouched_by=by, later=_AGAIN * again)
+    return certify_horizon(instance, plan, plain, left, vouched_by=by, later=_VERIFYING * later)
 
 
 def _exactly(
@@ -183,6 +192,13 @@ def _exactly(
     return made, solution
 
 
+def _choices(tree: HorizonTree) -> int:
+    """How many choices all nodes together may make: one for each task of each."""
+    tasks = [len(tree.horizon.instance.tasks), *(len(each.tasks) for each in tree.horizon.instance.periods)]
+    counts = np.bincount(tree.period[tree.period != ENDED] + 1, minlength=len(tasks))
+    return int(sum(count * each for count, each in zip(counts.tolist(), tasks, strict=True)))
+
+
 def _columns_of(made: HorizonProgram, node: int) -> IntArray:
     point = int(made.tree.period[node])
     return np.zeros(0, dtype=np.int64) if point == ENDED else made.columns[point]
@@ -197,6 +213,7 @@ def _decided(
     value: bool,
     clock: Clock,
     again: float,
+    later: float,
     proof: float,
 ) -> ProgramSolution:
     """Decide by a strategy, or greedily where it has too little time or comes to nothing."""
@@ -214,7 +231,7 @@ def _decided(
             certificate="none",
             value=value,
             informed=lambda: with_luck(made),
-            clock=_for_strategy(clock, _AGAIN * again + proof),
+            clock=_for_strategy(clock, later + proof),
         )
     if solution.solution == "none" and solution.status in _CUT_SHORT:
         solution = _greedy(made, options, observer, how, clock, solution) or solution

@@ -7,12 +7,14 @@ instance only; everything derived is derived here again (MODEL 1, 2 and 5).
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from fractions import Fraction
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from bondwork.base.tolerances import ROW
 from bondwork.plan.recount_teams import TeamRecount
@@ -20,6 +22,7 @@ from bondwork.plan.recount_teams import TeamRecount
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from bondwork.arrays import BoolArray
     from bondwork.plan.recount_teams import Team
     from bondwork.problem.instance import Instance
 
@@ -168,34 +171,41 @@ class Recount:
             max(instance.now, at) if one_by_one else -math.inf
             for one_by_one, at in zip(serial, free_at, strict=True)
         ]
-        self.eligible = self._eligible(offers.stage.tolist(), instance.tasks.quorum.tolist(), claim)
+        # a tree has many nodes, each with a round: what is asked of every offer is asked of arrays
+        delegated = offers.coprocessor >= 0
+        self._below: BoolArray = delegated & (
+            offers.collateral < instance.tasks.minimum_collateral[offers.task]
+        )
+        since = np.array([*self.free_from, -math.inf])[offers.coprocessor]  # -1, nobody's, is the last
+        self._late: BoolArray = delegated & (instance.tasks.deadline[offers.task] < since)
+        self.eligible = self._eligible()
         self.deadlines = self._deadlines()
 
     def below_minimum(self, offer: int) -> bool:
         """Whether the offer's collateral is below its task's minimum."""
-        return self.coprocessor[offer] >= 0 and self.collateral[offer] < self.minimum[self.task[offer]]
+        return bool(self._below[offer])
 
     def too_late(self, offer: int) -> bool:
         """Whether the offer's serial coprocessor is free only after the deadline."""
-        c = self.coprocessor[offer]
-        return c >= 0 and self.deadline[self.task[offer]] < self.free_from[c]
+        return bool(self._late[offer])
 
-    def _eligible(self, stage: list[int], quorum: list[int], claim: list[int]) -> list[bool]:
-        choosable = [
-            stage[o] == 1
-            and self.task[o] not in self.committed
-            and not self.below_minimum(o)
-            and not self.too_late(o)
-            for o in range(len(stage))
-        ]
+    def _eligible(self) -> list[bool]:
+        offers, tasks = self.instance.offers, self.instance.tasks
+        open_ = np.ones(len(tasks), dtype=bool)
+        open_[sorted(self.committed)] = False
+        choosable = (offers.stage == 1) & open_[offers.task] & ~self._below & ~self._late
         # an executor with two offers for a task is still one executor
-        pairs = {(claim[o], self.coprocessor[o]) for o, can in enumerate(choosable) if can}
-        executors = Counter(one for one, _ in pairs)
-        return [can and executors[claim[o]] >= quorum[self.task[o]] for o, can in enumerate(choosable)]
+        width = len(self.instance.coprocessors) + 1
+        pairs = np.unique(offers.claim[choosable] * width + offers.coprocessor[choosable] + 1)
+        executors = np.bincount(pairs // width, minlength=len(self.instance.claims))
+        enough = executors[offers.claim] >= tasks.quorum[offers.task]
+        return (choosable & enough).tolist()  # type: ignore[no-any-return]
 
     def _deadlines(self) -> dict[int, set[float]]:
         """Deadlines of each serial coprocessor's offers."""
         found: dict[int, set[float]] = defaultdict(set)
+        if all(each == -math.inf for each in self.free_from):
+            return found
         for offer, c in enumerate(self.coprocessor):
             deadline = self.deadline[self.task[offer]]
             if c >= 0 and self.free_from[c] > -math.inf and math.isfinite(deadline) and self.eligible[offer]:

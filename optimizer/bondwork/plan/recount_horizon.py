@@ -53,6 +53,8 @@ class HorizonRecount(Findings):
         self.chosen: dict[int, list[int]] = {0: chosen}
         self._rounds: dict[tuple[int, int], Recount] = {}
         self._uses: dict[tuple[int, int, int], list[tuple[Key, float]]] = {}
+        #: Columns of what is seen on entering a period, by what it is an outcome of.
+        self._seen: dict[int, dict[tuple[int, int, bool], int]] = {}
 
     def check(self) -> None:
         """Gather the violations."""
@@ -270,11 +272,16 @@ class HorizonRecount(Findings):
         if p in (0.0, 1.0):
             return p == 1.0
         for node in path[1:]:
-            seen = self.tree.seen[self.period[node]]
-            columns = zip(seen.point.tolist(), seen.item.tolist(), seen.is_commitment.tolist(), strict=True)
-            for column, each in enumerate(columns):
-                if each == (point, item, commitment):
-                    return bool(seen.outcomes[self.realisation[node], column])
+            period = self.period[node]
+            if period not in self._seen:
+                seen = self.tree.seen[period]
+                things = zip(
+                    seen.point.tolist(), seen.item.tolist(), seen.is_commitment.tolist(), strict=True
+                )
+                self._seen[period] = {each: column for column, each in enumerate(things)}
+            column = self._seen[period].get((point, item, commitment))
+            if column is not None:
+                return bool(self.tree.seen[period].outcomes[self.realisation[node], column])
         return None
 
     def _lateness(self, node: int, coprocessor: int) -> float:

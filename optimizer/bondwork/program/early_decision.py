@@ -13,6 +13,7 @@ method, Operations Research Letters 41 (2013) 457-461.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 import time
 from typing import TYPE_CHECKING
@@ -190,6 +191,7 @@ class _Search:
         )
         self.form = extensive_form(program)
         self.width = int(self.form.column_start[1])
+        self.whole = bool(self.form.matrices.integer[self.width :].any())
         self.branches = np.flatnonzero(program.stage == 1)
         # nodes stand stage by stage, so that a branch of more than two stages is scattered
         column = np.repeat(np.arange(len(program)), np.diff(self.form.column_start))
@@ -266,7 +268,8 @@ class _Search:
         """All columns at a first stage, or the scenarios that leave it no recourse. Shape (n,)."""
         x = np.zeros(len(self.form.matrices.objective))
         x[: self.width] = root
-        for some in self._groups():
+        first = self._alike(root)
+        for some in self._groups(np.unique(first).tolist()):
             if self.is_over():
                 return None, []
             rows, columns = (
@@ -276,7 +279,33 @@ class _Search:
             if answer.x is None or answer.status == "dual_infeasible":
                 return None, self._failing(some, root) if answer.status == "infeasible" else []
             x[columns] = answer.x
+        for branch, other in enumerate(first.tolist()):
+            x[self.columns[branch]] = x[self.columns[other]]
         return x, []
+
+    def _alike(self, root: FloatArray) -> IntArray:
+        """Of each scenario the first one that has the same problem at a first stage. Shape (B,).
+
+        Outcomes that leave the same room are many where tasks are equal. Only searches are worth looking.
+        """
+        count = len(self.branches)
+        if not self.whole:
+            return np.arange(count)
+        spent = self.form.matrices.matrix[:, : self.width] @ root
+        known: dict[bytes, int] = {}
+        first = np.arange(count)
+        for branch, (rows, columns) in enumerate(zip(self.rows, self.columns, strict=True)):
+            if self.is_over():
+                break
+            part = self._part(rows, columns)
+            told = hashlib.sha256()
+            for each in (part.matrix.data, part.matrix.indices, part.matrix.indptr, part.objective):
+                told.update(each.tobytes())
+            for side in (part.row_lower - spent[rows], part.row_upper - spent[rows], part.lower, part.upper):
+                told.update(side.tobytes())
+            told.update(part.integer.tobytes())
+            first[branch] = known.setdefault(told.digest(), branch)
+        return first
 
     def _failing(self, some: list[int], root: FloatArray) -> list[int]:
         """The first of some scenarios that leaves no recourse."""
@@ -298,14 +327,14 @@ class _Search:
                 break
         return answer
 
-    def _groups(self) -> Iterator[list[int]]:
-        """Scenarios that are completed at once."""
-        most = _WHOLE_TOGETHER if self.form.matrices.integer[self.width :].any() else _TOGETHER
+    def _groups(self, branches: list[int]) -> Iterator[list[int]]:
+        """Scenarios that are completed at once, of some."""
+        most = _WHOLE_TOGETHER if self.whole else _TOGETHER
         counts = np.diff(self.form.matrices.matrix.indptr)
         group: list[int] = []
         entries = 0
-        for branch, rows in enumerate(self.rows):
-            size = int(counts[rows].sum())
+        for branch in branches:
+            size = int(counts[self.rows[branch]].sum())
             if group and entries + size > most:
                 yield group
                 group, entries = [], 0
