@@ -12,6 +12,7 @@ import pytest
 import bondwork
 from bondwork import rehearsing
 from bondwork.base.clock import Clock
+from bondwork.base.compiled import NotKept
 from bondwork.observing import Silence
 from bondwork.problem.generate import generate_round
 from bondwork.strategies.lagrangian import strategy as lagrangian
@@ -51,7 +52,7 @@ class Kernels:
                 return False
         return True
 
-    def load(self):
+    def load(self, *, compiling=True):
         self.loaded = True
         return 0.0
 
@@ -107,6 +108,25 @@ def test_compiled_code_takes_over_where_it_is_there_in_time(cold, monkeypatch):
     assert plan.verified
     assert plan.gap <= 0.01
     assert "compiled code" not in notes(plan)
+
+
+def test_a_cache_that_promises_too_much_costs_no_limit(cold):
+    """What it said is there would have to be compiled, for longer than the limit."""
+
+    class Promising(Kernels):
+        def ready(self):
+            return not self.loaded
+
+        def load(self, *, compiling=True):
+            self.loaded = True  # not ready from now on
+            assert not compiling
+            raise NotKept("a kernel")
+
+    kernels = cold(Promising(None))
+    plan = bondwork.solve(bondwork.load(make()), strategy="lagrangian", time_limit=4.0)
+    assert kernels.loaded
+    assert plan.verified
+    assert "compiled code was not there in time" in notes(plan)
 
 
 def test_without_a_limit_a_first_solve_waits_and_gives_the_same_plan(cold):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import stat
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from bondwork.base import compiled, kernel_files
-from bondwork.base.compiled import KernelSet, kernel
+from bondwork.base.compiled import KernelSet, NotKept, kernel
 
 
 def double(x):
@@ -342,6 +343,76 @@ def ended(process):
         return True
     stated = Path(f"/proc/{process}/stat")
     return stated.exists() and stated.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def forget(tiny):
+    """Return the set as another process has it, with nothing loaded."""
+    for name in ("tiny", "tiny.kernels", "tiny.loading"):
+        sys.modules.pop(name, None)
+    return KernelSet(tiny.name, tiny.loader)
+
+
+def test_a_list_that_names_too_few_is_found_out_and_mended(tiny, folder, monkeypatch):
+    assert tiny.wait()
+    names = sorted(each.name for each in kept(folder))
+    named = json.dumps({names[0]: kernel_files.digest_of(names[0])}).encode()
+    assert kernel_files.write_entry(tiny._list_name(), tiny._sources(), named)
+    (folder / names[1]).unlink()
+    again = forget(tiny)
+    assert again.ready()
+    with pytest.raises(NotKept, match="tiny"):
+        again.load(compiling=False)
+    assert not again.ready()
+    assert not again.loaded
+    assert again.begin()
+    wait_for(again.ready)
+    again.load(compiling=False)
+    assert again.loaded
+    assert sorted(each.name for each in kept(folder)) == names
+
+
+def test_a_process_that_is_killed_is_started_again_a_few_times(tiny, tmp_path, folder, monkeypatch):
+    monkeypatch.setenv("TINY_SLEEP", "600")
+    for number in range(1 + compiled._MOST_RESTARTS):
+        assert tiny.begin()
+        wait_for(lambda: len(kept(folder)) == 1)
+        process = tiny._process._process
+        process.kill()
+        process.wait()
+        assert tiny._restarts == number
+    assert not tiny.begin()
+    assert "-9" in tiny.why_not
+    again = forget(tiny)
+    assert again.begin()
+    again._process._process.kill()
+    again._process._process.wait()
+    monkeypatch.setenv("TINY_SLEEP", "0")
+    assert again.wait()
+    missed = [line.split() for line in (tmp_path / "missed").read_text().splitlines()]
+    assert [count for process, count in missed if process == str(os.getpid())] == ["0"]
+    assert sum(int(count) for _, count in missed) == 1  # the other kernel was kept before
+
+
+def test_a_folder_that_is_closed_holds_nothing(monkeypatch, tmp_path):
+    """``HOME=/root`` of somebody else: warm-up ended with an error after all was compiled."""
+
+    def closed(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    (tmp_path / "name").write_text("")
+    assert kernel_files.holds(tmp_path, "name")
+    monkeypatch.setattr(Path, "is_file", closed)
+    assert not kernel_files.holds(tmp_path, "name")
+
+
+def test_the_working_directory_is_no_folder_for_temporary_files_unless_it_is_named_so(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(kernel_files.tempfile, "gettempdir", lambda: str(tmp_path))
+    for name in ("TMPDIR", "TEMP", "TMP"):
+        monkeypatch.delenv(name, raising=False)
+    assert tmp_path not in kernel_files._temporary_folders()
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    assert tmp_path in kernel_files._temporary_folders()
 
 
 def test_a_set_that_cannot_be_compiled_elsewhere_is_compiled_here(tiny, monkeypatch):

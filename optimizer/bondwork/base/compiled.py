@@ -29,6 +29,7 @@ from bondwork.base.kernel_files import (
     cache_folders,
     compile_lock,
     digest_of,
+    holds,
     is_entry,
     machine_key,
     read_entry,
@@ -48,8 +49,18 @@ _POLL = 0.05
 _in_use: set[str] = set()
 _not_kept: set[str] = set()
 
+#: Times that a process that compiles is started again where somebody has killed it.
+_MOST_RESTARTS = 3
+
+#: Whether this thread may only read kernels.
+_reading = threading.local()
+
 #: Held while kernels are loaded: numba compiles one at a time anyway.
 _loading = threading.RLock()
+
+
+class NotKept(Exception):
+    """A kernel would have to be compiled, where there is no time for it."""
 
 
 def kernel(
@@ -100,8 +111,12 @@ class _KernelCache:
 
     def load_overload(self, signature: Any, target: Any) -> Any:
         """Return the compiled code of a signature, ``None`` where it has to be compiled."""
-        if not self._enabled:
-            return None
+        found = self._read(signature, target) if self._enabled else None
+        if found is None and getattr(_reading, "only", False):
+            raise NotKept(self._name(signature))
+        return found
+
+    def _read(self, signature: Any, target: Any) -> Any:
         compiler: Any = importlib.import_module("numba.core.compiler")
         target.refresh()
         name = self._name(signature)
@@ -192,6 +207,8 @@ class KernelSet:
     _ready: bool = False
     _process: CompileProcess | None = None
     _said: str = ""
+    _doubted: bool = False
+    _restarts: int = 0
     _beginning: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -203,6 +220,8 @@ class KernelSet:
         """Whether loading takes no more than reading files: all of it is compiled, and undamaged."""
         if self._loaded or self._ready or os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
             return True
+        if self._doubted and (self._process is None or self._process.code != 0):
+            return False  # it said so before, and was not
         try:
             content = read_entry(self._list_name(), self._sources())
             files = {} if content is None else json.loads(content)
@@ -211,20 +230,35 @@ class KernelSet:
             self._ready = False
         return self._ready
 
-    def load(self, tell: Callable[[str], None] = lambda _: None) -> float:
+    def load(self, tell: Callable[[str], None] = lambda _: None, *, compiling: bool = True) -> float:
         """Load the set, and compile what is missing, in this process; returns the seconds that took.
 
         Parameters
         ----------
         tell
             Told what is being compiled or loaded.
+        compiling
+            Whether there is time to compile. What `ready` says can be wrong: files are lost between two
+            looks, or damaged by somebody who writes their digests as well.
+
+        Raises
+        ------
+        NotKept
+            Something is missing, and there is no time for it. `begin` has it compiled elsewhere.
         """
         with _loading:
             if self._loaded:
                 return 0.0
             started = time.perf_counter()
             module, _, name = self.loader.partition(":")
-            getattr(importlib.import_module(module), name)(tell)
+            _reading.only = not compiling
+            try:
+                getattr(importlib.import_module(module), name)(tell)
+            except NotKept:
+                self._ready, self._doubted = False, True
+                raise
+            finally:
+                _reading.only = False
             if not self.ready():
                 self._list_files()
             self._loaded = True
@@ -245,9 +279,14 @@ class KernelSet:
             process = self._process
             if process is not None and process.running:
                 return True
-            if process is not None and not process.left_to_another:
+            killed = process is not None and process.was_killed
+            if killed and self._restarts < _MOST_RESTARTS:
+                self._restarts += 1  # it goes on from what is kept
+            elif process is not None and not process.left_to_another:
                 # asked again although it is done: what it compiled could not be kept, or is lost again
                 self._said = f"the process that compiles ended with code {process.code}"
+                if process.code == 0:
+                    self._said = "what was compiled could not be kept"
                 return False
             try:
                 writable_folder()
@@ -266,7 +305,7 @@ class KernelSet:
 
     def folders(self) -> list[Path]:
         """Where the set is kept."""
-        return [each for each in cache_folders() if (each / self._list_name()).exists()]
+        return [each for each in cache_folders() if holds(each, self._list_name())]
 
     @property
     def why_not(self) -> str:
@@ -286,7 +325,7 @@ class KernelSet:
 
     def forget_process(self) -> None:
         """Let go of what the process that this one was forked from has begun."""
-        self._beginning, self._process = threading.Lock(), None
+        self._beginning, self._process, self._doubted = threading.Lock(), None, False
 
     def _list_name(self) -> str:
         return f"{self.name}-{machine_key()}.list"

@@ -59,6 +59,11 @@ class CompileProcess:
         return self._process.poll()
 
     @property
+    def was_killed(self) -> bool:
+        """Whether a signal ended it."""
+        return (self.code or 0) < 0
+
+    @property
     def left_to_another(self) -> bool:
         """Whether it ended because another process was compiling into the cache."""
         return self.code == BUSY

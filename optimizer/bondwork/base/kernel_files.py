@@ -34,6 +34,9 @@ _WITHOUT_EFFECT = ("NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS", "NUMBA_THREADING_LAYE
 #: Looked at after the folder for temporary files: often all that is left in a read-only container.
 _SHARED_MEMORY = Path("/dev/shm")
 
+#: Folders that are for temporary files, whoever works in them.
+_TEMPORARY = ("/tmp", "/var/tmp", "/usr/tmp")
+
 #: Seconds after which a file that was not finished was left by a process that is no more.
 _ABANDONED = 3600.0
 
@@ -140,10 +143,19 @@ def _user_cache() -> Path | None:
 def _temporary_folders() -> list[Path]:
     folders = []
     with contextlib.suppress(OSError):  # none that can be written to
-        folders.append(Path(tempfile.gettempdir()))
+        found = Path(tempfile.gettempdir())
+        # where nothing else can be written to that is the working directory, which is for other things
+        if found != Path.cwd() or str(found) in _TEMPORARY or found in _named_temporary():
+            folders.append(found)
     if _SHARED_MEMORY not in folders:
         folders.append(_SHARED_MEMORY)
     return folders
+
+
+def _named_temporary() -> list[Path]:
+    """Folders for temporary files that the user named."""
+    named = (os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP"))
+    return [Path(each).absolute() for each in named if each]
 
 
 def _is_private(folder: Path) -> bool:
@@ -240,6 +252,14 @@ def write_entry(name: str, stamp: bytes, content: bytes) -> bool:
                 Path(temporary).unlink()
         return False
     return True
+
+
+def holds(folder: Path, name: str) -> bool:
+    """Whether a folder holds a file of this name; one that is closed to this user holds none."""
+    try:
+        return (folder / name).is_file()
+    except OSError:
+        return False
 
 
 def is_entry(name: str, digests: list[str]) -> bool:

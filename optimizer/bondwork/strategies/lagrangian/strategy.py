@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bondwork.base.compiled import KERNEL_SETS, import_compiler
+from bondwork.base.compiled import KERNEL_SETS, NotKept, import_compiler
 from bondwork.contracts import Observer, Options, Solution
 from bondwork.program.settling import settle
 from bondwork.strategies.lagrangian.shape import check_auxiliaries, recognise
@@ -70,12 +70,14 @@ class Lagrangian:
         if not len(shape.columns):
             return _nothing_to_choose(program)
         known = None
-        if not _at_hand(options, started):
-            known = Uncompiled(program, shape, options, observer, started, _KERNELS)
-            early = known.work() if np.isfinite(options.time_limit) else _waited(known)
+        limited = bool(np.isfinite(options.time_limit))
+        there = _at_hand(options, started) and _loaded(limited)
+        while not there:
+            known = known or Uncompiled(program, shape, options, observer, started, _KERNELS)
+            early = known.work() if limited else _waited(known)
             if early is not None:
                 return early
-        self.prepare()
+            there = _loaded(limited)
         from bondwork.strategies.lagrangian.engine import Engine
 
         engine = Engine(program, shape, options, observer, started, self._rounds)
@@ -104,6 +106,15 @@ def _at_hand(options: Options, started: float) -> bool:
     importing = import_compiler()
     # loading takes somewhat longer than that, on any machine
     return time.perf_counter() - started + 2.0 * importing + 0.5 < options.time_limit
+
+
+def _loaded(limited: bool) -> bool:
+    """Load the compiled code; false where a limit leaves no time to compile what turns out to be missing."""
+    try:
+        _KERNELS.load(compiling=not limited)
+    except NotKept:
+        return False
+    return True
 
 
 def _waited(known: Uncompiled) -> Solution | None:
