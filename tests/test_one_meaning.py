@@ -241,3 +241,26 @@ def test_later_stages_count_as_the_first_does(
     assert plan.objective == pytest.approx(best, rel=1e-9)
     assert plan.bound is not None
     assert plan.bound >= best - 1e-9
+
+
+@pytest.mark.parametrize("strategy", ["extensive", "l-shaped"])
+def test_later_stages_round_as_the_ledger_does(strategy: str):
+    # half a cent is no cent: both fit where nothing is free, and so do stakes of half a cent
+    offer = {"coprocessor": "c", "collateral": 0.005, "success_probability": 0.5}
+    document: Document = {
+        "format": "bondwork.round/1",
+        "decimals": 2,
+        "operators": [{"id": "o", "stake": 0}],
+        "coprocessors": [{"id": "c", "free_collateral": 0}, {"id": "d", "free_collateral": 0}],
+        "tasks": [{"id": "t", "operator": "o", "reward": 10, "slashing": 0.005}],
+        "offers": [offer | {"task": "t"}],
+    }
+    later = {"id": "p", "at": 60, "tasks": [document["tasks"][0] | {"id": "u"}]}
+    periods = document | {"periods": [later | {"offers": [offer | {"task": "u"}]}]}
+    late = offer | {"task": "t", "coprocessor": "d", "stage": 2, "id": "late"}
+    rescue = document | {"offers": [*document["offers"], late]}
+    for made, best in ((periods, 2 * 4.9975), (rescue, 4.9975 + 0.5 * 0.5 * 10.005)):
+        instance = bondwork.load(made)
+        plan = bondwork.solve(instance, strategy=strategy, mip_rel_gap=0.0)
+        assert (plan.objective, plan.bound) == (pytest.approx(best), pytest.approx(best))
+        assert bondwork.verify(instance, plan.to_json().encode())

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import bondwork
 from bondwork.base.statistics import weighted_cvar
 from bondwork.plan.recount_risk import beyond, error_of_mean, error_of_share
 from bondwork.risk.ambiguous import WorstExpectation
@@ -84,3 +85,18 @@ def test_the_ball_counts_failures_in_part_only():
 def test_a_mean_of_nothing_but_zeros_has_an_error():
     assert mean_error(np.zeros(100), 7.0) == pytest.approx(7.0 * np.sqrt(2) / 100)
     assert mean_error(np.zeros(100), 0.0) == 0.0
+
+
+def test_an_error_that_cancels_is_the_verifiers_up_to_a_rounding_of_the_value():
+    # the same loss in every scenario: a variance of nothing, or of a rounding
+    document = {
+        "format": "bondwork.round/1",
+        "operators": [{"id": "o"}],
+        "coprocessors": [{"id": "c"}],
+        "tasks": [{"id": "k", "operator": "o", "slashing": 0.1}],
+        "commitments": [{"id": "h", "task": "k", "operator": "o", "executor": "c", "success_probability": 0}],
+        "risk": [{"measure": "ambiguous", "budget": 1, "radius": 0}],
+        "uncertainty": {"scenarios": 32, "dependence": {"common": 0.5}},
+    }
+    plan = bondwork.solve(bondwork.load(document))
+    assert not [note for note in plan.provenance.notes if "recounted" in note]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import TYPE_CHECKING
 
@@ -35,3 +36,19 @@ def all_in_units(amounts: FloatArray, decimals: int) -> list[int]:
     different, which = np.unique(np.asarray(amounts, dtype=np.float64), return_inverse=True)
     units = [in_units(amount, decimals) for amount in different.tolist()]
     return [units[place] for place in which.tolist()]
+
+
+def as_counted(amounts: FloatArray, decimals: int) -> FloatArray:
+    """Return amounts as a ledger counts them: rounded half to even to 10^-decimals, where they are finer.
+
+    Examples
+    --------
+    >>> as_counted(np.array([0.1, 0.005, 0.015, np.inf]), 2).tolist()
+    [0.1, 0.0, 0.02, inf]
+    """
+    different, which = np.unique(np.asarray(amounts, dtype=np.float64), return_inverse=True)
+    counted = [
+        float(Decimal(in_units(each, decimals)).scaleb(-decimals, _EXACT)) if math.isfinite(each) else each
+        for each in different.tolist()
+    ]
+    return np.array(counted, dtype=np.float64)[which].reshape(np.shape(amounts))

@@ -274,7 +274,7 @@ class PlanCheck(StatusCheck):
         one_stage = not self.is_staged and type(self) is PlanCheck
         if one_stage and self.instance.objective.risk_weight == 0.0:
             expected = self.resampled.objective()
-        if not _near(given, expected, self.objective):
+        if not _agree(given, expected, abs(self.objective or 0.0)):
             place = ("objective_standard_error",)
             self.wrong("objective_standard_error", given, expected, (place, expected))
 
@@ -394,7 +394,7 @@ class PlanCheck(StatusCheck):
                 error = given.standard_error
                 if error is not None and self.instance.uncertainty.sampling == "bootstrap":
                     known = self.resampled.expected_loss(name)
-                    error = error if _near(error, known, account.total()) else known
+                    error = error if _agree(error, known, account.total()) else known
                 elif error is not None:
                     error = 0.0
                 most = limit.budget + STANDARD_ERRORS * (error or 0.0)
@@ -406,7 +406,9 @@ class PlanCheck(StatusCheck):
             for word, found, fact in zip(
                 ("budget", "out_of_sample", "standard_error", "holds"), stated, facts, strict=True
             ):
-                if not _agree(found, fact):
+                # errors are roots of differences: what cancels is measured by the value that they are about
+                size = max(abs(given.in_sample), abs(facts[1] or 0.0)) if word == "standard_error" else 0.0
+                if not _agree(found, fact, size):
                     self.wrong(f"{word} of {what}", found, fact, (("risk", number, word), fact))
 
     def check_tail(
@@ -458,20 +460,14 @@ class PlanCheck(StatusCheck):
         self.unchecked += check.unchecked
 
 
-def _near(found: float, fact: float | None, value: float | None) -> bool:
-    """Whether a standard error is the recomputed one, to a rounding of the value that it is about."""
-    size = max(abs(found), 0.0 if fact is None else fact, abs(value or 0.0))
-    return fact is not None and abs(found - fact) <= SUM_TOLERANCE * size
-
-
 def unmeasured(limit: RiskLimit, name: str) -> dict[str, object]:
     """The entry of a limit among a plan's risks, before anything is measured."""
     unknown: dict[str, object] = {"out_of_sample": None, "standard_error": None, "holds": True}
     return {"measure": limit.measure, "of": name, "budget": 0.0, "in_sample": 0.0} | unknown
 
 
-def _agree(found: float | None, fact: float | None) -> bool:
-    """Whether a stated number is the recomputed one; both may be absent."""
+def _agree(found: float | None, fact: float | None, size: float = 0.0) -> bool:
+    """Whether a stated number is the recomputed one, but for sums of ``size``; both may be absent."""
     if found is None or fact is None:
         return found is fact
-    return abs(found - fact) <= SUM_TOLERANCE * max(abs(found), abs(fact), 1e-300)
+    return abs(found - fact) <= SUM_TOLERANCE * max(abs(found), abs(fact), size, 1e-300)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bondwork.base.money import as_counted
 from bondwork.problem.instance import NOBODY
 from bondwork.problem.limits import LimitKind, left_of
 from bondwork.problem.release import THIS_ROUND
@@ -38,6 +39,7 @@ class NodeNumbers:
         self.point = point
         self.limits = limits
         self.nodes = nodes
+        self.decimals = tree.horizon.instance.decimals
         self.path = tree.horizon.path(point)
         # realisation of every decision point of the path, by node
         self.realisation: dict[int, IntArray] = {}
@@ -53,6 +55,8 @@ class NodeNumbers:
         if found.by_slashing.any():
             claim = decided.offers.claim[found.offer[found.by_slashing]]
             amount[:, found.by_slashing] *= self._slashing(point)[:, claim]
+        money = np.isin(self.limits.kind[found.row], FORFEITABLE)
+        amount[:, money] = as_counted(amount[:, money], self.decimals)
         if point == self.point:
             return amount
         released = self.tree.horizon.released(point, self.point)[found.offer]
@@ -90,11 +94,13 @@ class NodeNumbers:
     def upper(self) -> FloatArray:
         """Upper bounds of the rows: what commitments leave at each node, and no less than 0. Shape (N, M)."""
         limits = self.limits
-        if self.point == THIS_ROUND:  # the round's own limits have taken them off already
-            return np.repeat(limits.upper[None], len(self.nodes), axis=0)
+        budget = limits.budget.copy()
+        money = np.isin(limits.kind, FORFEITABLE)
+        budget[money] = as_counted(budget[money], self.decimals)
         taken = np.zeros((len(self.nodes), len(limits)))
         held = self.tree.horizon.instance.commitments
         slashing = self.tree.horizon.instance.claims.slashing[held.claim]
+        collateral, at_stake = (as_counted(each, self.decimals) for each in (held.collateral, slashing))
         released = self.tree.horizon.commitments_released(self.point)
         returned = self.returned()
         for k in range(len(held)):
@@ -106,12 +112,12 @@ class NodeNumbers:
                     case LimitKind.CAPACITY | LimitKind.OPERATOR_CAPACITY:
                         taken[:, row] += 0.0 if released[k] else held.work[k, limits.detail[row]]
                     case LimitKind.COLLATERAL:
-                        taken[:, row] -= np.where(succeeded, held.collateral[k], 0.0)
+                        taken[:, row] -= np.where(succeeded, collateral[k], 0.0)
                     case LimitKind.STAKE:
-                        taken[:, row] += np.where(succeeded, 0.0, slashing[k])
+                        taken[:, row] += np.where(succeeded, 0.0, at_stake[k])
                     case _:
                         taken[:, row] += 0.0 if released[k] else slashing[k] * (1.0 - p)
-        return left_of(np.repeat(limits.budget[None], len(self.nodes), axis=0), taken)
+        return left_of(np.repeat(budget[None], len(self.nodes), axis=0), taken)
 
     def returned(self) -> BoolArray:
         """Which commitments are released and have succeeded, by node. Shape (N, K)."""

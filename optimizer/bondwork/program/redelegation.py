@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_array
 
+from bondwork.base.money import as_counted
 from bondwork.base.tolerances import STAGED_ROW
 from bondwork.problem.instance import NOBODY, Objective
 from bondwork.problem.limits import LimitKind
@@ -404,15 +405,15 @@ def _add_limit_rows(
     money: dict[int, int] = {}
     offers, limits = instance.offers, first.limits
     late = rescues.offers[np.concatenate([over, up])]
-    new_stake = np.concatenate(
-        [np.zeros(len(over)), instance.claims.slashing[offers.claim[late[len(over) :]]]]
-    )
+    collateral = as_counted(offers.collateral[late], instance.decimals)
+    new_stake = as_counted(instance.claims.slashing[offers.claim[late]], instance.decimals)
+    new_stake[: len(over)] = 0.0
     for row in range(len(limits)):
         kind, owner = int(limits.kind[row]), int(limits.owner[row])
         if kind == LimitKind.CAPACITY:
             use = np.where(offers.coprocessor[late] == owner, offers.work[late, limits.detail[row]], 0.0)
         elif kind == LimitKind.COLLATERAL:
-            use = np.where(offers.coprocessor[late] == owner, offers.collateral[late], 0.0)
+            use = np.where(offers.coprocessor[late] == owner, collateral, 0.0)
         elif kind == LimitKind.STAKE:
             use = np.where(offers.operator[late] == owner, new_stake, 0.0)
         else:
