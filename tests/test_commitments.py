@@ -278,6 +278,31 @@ def test_a_calibrated_limit_is_not_tightened_against_commitments():
     assert [each.offer for each in plan.assignments] == ["free/cp"]
 
 
+def test_what_one_operator_is_committed_to_moves_no_budget_of_another():
+    instance = bondwork.load(
+        {
+            "format": "bondwork.round/1",
+            "operators": [{"id": "a"}, {"id": "b"}],
+            "coprocessors": [{"id": "cp"}],
+            "tasks": [
+                {"id": "old", "operator": "a", "reward": 8000, "slashing": 32000},
+                {"id": "new", "operator": "b", "reward": 10000, "slashing": 20000},
+            ],
+            "offers": [{"task": "new", "coprocessor": "cp", "success_probability": 0.99}],
+            "commitments": [
+                {"id": "k", "task": "old", "operator": "a", "executor": "cp", "success_probability": 0.8}
+            ],
+            "risk": [{"measure": "worst_case", "of": "operator", "budget": 2000, "calibrate": True}],
+            "uncertainty": {"scenarios": 64, "seed": 2},
+        }
+    )
+    plan = bondwork.solve(instance, mip_rel_gap=0)
+    assert plan.assignments == []
+    assert not [note for note in plan.provenance.notes if "recounted" in note]
+    assert [each.calibrated for each in plan.risk if each.calibrated is not None] in ([], [0.0, 0.0])
+    assert bondwork.verify(instance, plan)
+
+
 def test_a_first_deposit_is_no_debt():
     with pytest.raises(bondwork.InvalidInput, match=r"coprocessors\[0\].free_collateral"):
         bondwork.Planner().plan(hand_made(), "r")

@@ -238,7 +238,9 @@ def reached_factors(instance: Instance, assessments: Iterable[Assessment]) -> di
     for each in assessments:
         if not instance.risk[each.limit].calibrate or each.out_of_sample is None:
             continue
-        if each.ceiling > 0.0:
+        if each.is_committed:
+            own = 0.0  # whatever the budget
+        elif each.ceiling > 0.0:
             own = each.in_sample / each.ceiling
         elif each.exceeds_sample:
             return None
@@ -293,7 +295,7 @@ def _reached(instance: Instance, candidate: Candidate[T]) -> dict[int, float]:
     """Factors that the plan just keeps: from these on it would come out again."""
     found: dict[int, float] = {}
     for each in candidate.assessments:
-        if instance.risk[each.limit].calibrate and each.ceiling > 0.0:
+        if instance.risk[each.limit].calibrate and each.ceiling > 0.0 and not each.is_committed:
             own = min(each.in_sample / each.ceiling, candidate.factors.get(each.limit, 1.0))
             found[each.limit] = max(found.get(each.limit, 0.0), own)
     return found

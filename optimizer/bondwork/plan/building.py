@@ -211,7 +211,6 @@ def list_risk_values(
     values = []
     for each in assessments:
         limit = instance.risk[each.limit]
-        factor = tightening.get(each.limit)
         values.append(
             RiskValue(
                 measure=limit.measure,
@@ -221,7 +220,7 @@ def list_risk_values(
                 out_of_sample=each.out_of_sample,
                 standard_error=each.standard_error,
                 holds=each.holds,
-                calibrated=None if factor is None else each.ceiling * factor,
+                calibrated=each.calibrated(tightening.get(each.limit)),
             )
         )
     return values

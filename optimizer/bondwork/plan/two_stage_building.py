@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bondwork.plan.building import count_ineligible, list_assignments, list_shares
+from bondwork.plan.building import count_ineligible, list_assignments, list_risk_values, list_shares
 from bondwork.plan.explanation import explain_unassigned
 from bondwork.plan.loads import load_shares
 from bondwork.plan.overcommitted import list_two_stage_overcommitted
-from bondwork.plan.plan import Assignment, NodeDecision, Plan, Provenance, RiskValue
+from bondwork.plan.plan import Assignment, NodeDecision, Plan, Provenance
 from bondwork.problem.teams import teams_of_offers
 from bondwork.program.bounds import gap
 from bondwork.program.rescue_assessment import in_sample_objective
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bondwork.arrays import FloatArray
-    from bondwork.problem.instance import Instance
     from bondwork.program.program import Program
     from bondwork.program.redelegation import Redelegation
     from bondwork.two_stages import TwoStageDecision, TwoStageRoad
@@ -85,7 +84,7 @@ def build_two_stage_plan(
             ),
             "operators": list_shares(instance, teams),
             "loads": load_shares(instance, chosen),
-            "risk": _risk_values(instance, found),
+            "risk": list_risk_values(instance, found.assessments, found.tightening),
         }
     )
 
@@ -142,22 +141,3 @@ def _rescues(model: Redelegation, rescued: FloatArray) -> list[Assignment]:
             )
         )
     return found
-
-
-def _risk_values(instance: Instance, found: TwoStageDecision) -> list[RiskValue]:
-    """What every limit on losses measures after the rescues."""
-    return [
-        RiskValue(
-            measure=instance.risk[each.limit].measure,
-            of=each.of,
-            budget=each.ceiling,
-            in_sample=each.in_sample,
-            out_of_sample=each.out_of_sample,
-            standard_error=each.standard_error,
-            holds=each.holds,
-            calibrated=each.ceiling * found.tightening[each.limit]
-            if each.limit in found.tightening
-            else None,
-        )
-        for each in found.assessments
-    ]

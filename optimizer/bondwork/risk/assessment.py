@@ -94,6 +94,21 @@ class Assessment:
         value = self.in_sample if self.out_of_sample is None else self.out_of_sample
         return value <= self.ceiling + 1e-9 * abs(self.ceiling)
 
+    def calibrated(self, factor: float | None) -> float | None:
+        """Budget in the sample that calibration moved the limit to by ``factor``; ``None`` where it did not.
+
+        One factor moves a limit for all its members. A larger budget is that of those for whom it holds all
+        the same; others keep the limit as it is, commitments aside.
+        """
+        if factor is None or (factor > 1.0 and not self.surely_holds):
+            return None
+        return self.ceiling * factor
+
+    @property
+    def is_committed(self) -> bool:
+        """Whether commitments alone exceed the limit in the sample, and nothing chosen adds to them."""
+        return self.committed > self.ceiling and self.in_sample <= self.committed
+
     @property
     def exceeds_sample(self) -> bool:
         """Whether the value on the sample is above the limit, and above that of the commitments alone."""
