@@ -213,6 +213,8 @@ def test_a_conflict_is_proven_where_the_certificate_is_about_its_limits():
         verdict = bondwork.verify(instance_of(kind), plan_of(kind))
         assert verdict.refuted
         assert not any("not proven" in each for each in verdict.unchecked)
+    plan = document_of("crowded") | {"bound": 1.0}
+    assert [each.what for each in bondwork.verify(instance_of("crowded"), plan).violations] == ["bound"]
     plan = document_of("crowded") | {"certificate": None}
     assert any("not proven" in each for each in bondwork.verify(instance_of("crowded"), plan).unchecked)
 

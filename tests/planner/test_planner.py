@@ -572,3 +572,13 @@ def test_killed_at_random_instants_nothing_is_lost_or_locked_twice():
     )
     assert done.returncode == 0, done.stderr
     assert "nothing lost" in done.stdout
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_round_may_leave_out_what_it_does_not_have(own: bool):
+    task = {"id": "t", "operator": "op", "reward": 1}
+    document = {"format": "bondwork.round/1", "operators": [{"id": "op"}], "tasks": [task] if own else []}
+    if own:
+        document["self_execution"] = [{"task": "t", "operator": "op", "success_probability": 1}]
+    with Planner() as planner:
+        assert len(planner.plan(document, "alone").assignments) == own

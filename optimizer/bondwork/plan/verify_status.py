@@ -83,6 +83,7 @@ class StatusCheck(Findings):
                 "assignments": plan.assignments or None,
                 "unassigned": plan.unassigned or None,
                 "operators": plan.operators or None,
+                "bound": plan.bound if plan.status == "infeasible" else None,
             }
             for name, value in told.items():
                 if value is not None:

@@ -376,11 +376,12 @@ def _offer_id(offer: Document) -> str:
 
 def _check_deposits(document: Mapping[str, Any], books: Books) -> None:
     """Refuse a first deposit below 0: what is owed is owed to a ledger that another keeps."""
-    first = _new(document["coprocessors"], "free_collateral", books.ledger.coprocessors, books.unlimited)
+    members = document.get("coprocessors", [])
+    first = _new(members, "free_collateral", books.ledger.coprocessors, books.unlimited)
     expected = "an amount >= 0: it is the first deposit"
     faults = [
         Fault(f"$.coprocessors[{number}].free_collateral", preview(each["free_collateral"]), expected)
-        for number, each in enumerate(document["coprocessors"])
+        for number, each in enumerate(members)
         if Decimal(first.get(each["id"]) or 0) < 0
     ]
     if faults:
