@@ -34,7 +34,8 @@ class Proof:
         self.several = {each["id"] for each in document["tasks"] if each.get("replicas", 1) > 1}
         self.price: dict[str, Fraction] = Counter()
         self.room = Fraction()
-        self.size = Fraction()
+        #: Sum of the sizes of what the bound is made of, and the largest of them.
+        self.size = self.largest = Fraction()
         entries = list(_entries(multipliers))
         #: Multipliers of tasks; where there are some, each executor's own limits are a knapsack's.
         self.task = {document["tasks"][a[0]]["id"]: y for word, a, y in entries if word == "task"}
@@ -53,7 +54,12 @@ class Proof:
                 continue
             self.price[label] += y
             self.room += y * max(bound - used, Fraction())
-            self.size += y * max(abs(bound), used)
+            self._count(y * max(abs(bound), used))
+
+    def _count(self, term: Fraction) -> None:
+        """Note a term of the bound."""
+        self.size += abs(term)
+        self.largest = max(self.largest, abs(term))
 
     def _limit(self, word: str, about: list[Any]) -> tuple[str, Fraction]:
         document = self.document
@@ -99,11 +105,12 @@ class Proof:
             if task in self.oracle.required:
                 if not worths:
                     return None
-                total += max(worths)
+                best = max(worths)
             else:
-                total += max([Fraction(), *worths])
-            total -= cost if earning else 0
-            self.size += cost
+                best = max([Fraction(), *worths])
+            total += best - (cost if earning else 0)
+            self._count(best)
+            self._count(cost)
         return total
 
     def _is_own(self, word: str, label: str) -> bool:
@@ -124,8 +131,12 @@ class Proof:
                 worth = self._worth(team.gain + cost, team.uses) - self.task.get(task, Fraction())
                 if worth > 0:
                     profits.setdefault(team.choices[0].executor, []).append((worth, team.uses))
-            self.size += cost + abs(self.task.get(task, Fraction()))
-        return total + sum(map(self._best, profits.values()))
+            self._count(cost)
+            self._count(self.task.get(task, Fraction()))
+        best = list(map(self._best, profits.values()))
+        for each in best:
+            self._count(each)
+        return total + sum(best)
 
     def _best(self, items: list[tuple[Fraction, dict[str, Fraction]]]) -> Fraction:
         return max(

@@ -35,8 +35,9 @@ class HorizonProof:
 
     Attributes
     ----------
-    size
-        Sum of what limits and amounts are multiplied with: what rounding and tolerances are measured by.
+    size, largest
+        Sum of the sizes of what the bound is made of, and the largest of them: what rounding and tolerances
+        are measured by.
     """
 
     def __init__(self, document: Document, seed: int, multipliers: list[Any]) -> None:
@@ -49,7 +50,7 @@ class HorizonProof:
         self.operators = {each["id"]: each for each in document.get("operators", [])}
         self.held = document.get("commitments", [])
         self.offers: dict[int, list[Offer]] = {}
-        self.size = Fraction()
+        self.size = self.largest = Fraction()
         self.prices: list[tuple[int, str, list[Any], Fraction]] = []
         node, place = 0, 0
         while place < len(multipliers):
@@ -67,7 +68,7 @@ class HorizonProof:
         for node, word, about, y in self.prices:
             limit, taken = self.room(node, word, about)
             total += y * max(limit - taken, Fraction())
-            self.size += y * max(abs(limit), abs(taken))
+            self._count(y * max(abs(limit), abs(taken)))
         for node, point in enumerate(self.tree.period.tolist()):
             if point == ENDED:
                 continue
@@ -85,8 +86,14 @@ class HorizonProof:
                 if not worths:
                     return None
                 total += max(worths) - cost
-                self.size += cost + abs(max(worths))
+                self._count(cost)
+                self._count(max(worths))
         return total
+
+    def _count(self, term: Fraction) -> None:
+        """Note a term of the bound."""
+        self.size += abs(term)
+        self.largest = max(self.largest, abs(term))
 
     # the document
 

@@ -57,6 +57,8 @@ class RescueProof:
         self.leaf: dict[int, dict[tuple[int, int], Fraction]] = defaultdict(lambda: defaultdict(Fraction))
         self.expected: dict[int, Fraction] = defaultdict(Fraction)
         self.constant = ZERO
+        #: Sum of the sizes of what the bound is made of, and the largest of them.
+        self.size = self.largest = ZERO
         self.weight = Fraction(instance.objective.risk_weight)
         self.entries = list(entries_of(multipliers))
 
@@ -78,7 +80,8 @@ class RescueProof:
             for (k, _), weight in leaves.items():
                 for i in range(len(held)):
                     if whose in (-1, held.operator[i]) and self.outcomes.lost[k, i]:
-                        total -= weight * Fraction(float(instance.claims.slashing[held.claim[i]]))
+                        lost = weight * Fraction(float(instance.claims.slashing[held.claim[i]]))
+                        total -= self._counted(lost)
         for task in range(len(instance.tasks)):
             if task in self.rescues.round.committed:
                 continue
@@ -90,10 +93,16 @@ class RescueProof:
             if instance.tasks.required[task]:
                 if not ways:
                     return None
-                total += max(ways)
+                total += self._counted(max(ways))
                 continue
-            total += max([self._left(task, share), *ways])
+            total += self._counted(max([self._left(task, share), *ways]))
         return total
+
+    def _counted(self, term: Fraction) -> Fraction:
+        """Note a term of the bound."""
+        self.size += abs(term)
+        self.largest = max(self.largest, abs(term))
+        return term
 
     # limits
 
@@ -102,21 +111,22 @@ class RescueProof:
         y, held = Fraction(y), self.instance.commitments
         if word == "capacity":
             taken = sum(Fraction(w) for w in held.work[held.coprocessor == about[0], about[1]].tolist())
-            room = Fraction(float(instance.coprocessors.capacity[about[0], about[1]])) - taken
+            limit = Fraction(float(instance.coprocessors.capacity[about[0], about[1]]))
         elif word == "own_capacity":
             mine = (held.coprocessor < 0) & (held.operator == about[0])
             taken = sum(Fraction(w) for w in held.work[mine, about[1]].tolist())
-            room = Fraction(float(instance.operators.capacity[about[0], about[1]])) - taken
+            limit = Fraction(float(instance.operators.capacity[about[0], about[1]]))
         elif word == "collateral":
-            room = money(instance.coprocessors.free_collateral[about[0]])
+            limit, taken = money(instance.coprocessors.free_collateral[about[0]]), ZERO
         elif word == "stake":
             mine = held.operator == about[0]
             taken = sum(money(s) for s in instance.claims.slashing[held.claim[mine]].tolist())
-            room = money(instance.operators.stake[about[0]]) - taken
+            limit = money(instance.operators.stake[about[0]])
         else:
             assert word == "deadline"
-            room = Fraction(about[1]) - Fraction(self.rescues.round.free_from[about[0]])
-        self.constant += y * max(room, ZERO)
+            limit, taken = Fraction(about[1]) - Fraction(self.rescues.round.free_from[about[0]]), ZERO
+        self.constant += y * max(limit - taken, ZERO)
+        self._counted(y * max(abs(limit), taken))
         self.price[node][word, *about] += y
 
     def _limit(self, word: str, numbers: list[Any]) -> None:
@@ -130,22 +140,25 @@ class RescueProof:
             chances = [Fraction(float(held.success_probability[i])) for i in mine]
             taken = sum((s * (1 - p) for s, p in zip(amounts, chances, strict=True)), ZERO)
             self.constant += y * max(Fraction(limit.budget) - taken, ZERO)
+            self._counted(y * max(abs(Fraction(limit.budget)), taken))
             self.expected[whose] += y
             return
         weights: dict[tuple[int, int], Fraction] = defaultdict(Fraction)
         for place, weight in zip(rest[::2], rest[1::2], strict=True):
             weights[divmod(place, len(self.leaf_chance))] += Fraction(weight)
         if word == "worst_case":
-            self.constant += sum(weights.values(), ZERO) * self._ceiling(limit, mine, amounts)
+            self.constant += self._counted(sum(weights.values(), ZERO) * self._ceiling(limit, mine, amounts))
         elif word == "cvar":
             y = max([y, sum(weights.values(), ZERO), *self._ratios(weights, limit.level)])
-            self.constant += y * self._ceiling(limit, mine, amounts)
+            self.constant += self._counted(y * self._ceiling(limit, mine, amounts))
         else:
-            self.constant += y * self._ceiling(limit, mine, amounts)
+            self.constant += self._counted(y * self._ceiling(limit, mine, amounts))
             for (k, leaf), weight in weights.items():
                 over = weight * (self._most(whose, k, leaf) - Fraction(limit.budget))
                 over -= y * self.chance[k] * self.leaf_chance[leaf]
-                self.constant += weight * Fraction(limit.budget) + max(over, ZERO)
+                self.constant += self._counted(weight * Fraction(limit.budget))
+                self.constant += self._counted(max(over, ZERO))
+                self._counted(weight * self._most(whose, k, leaf))
         for place, weight in weights.items():
             self.leaf[whose][place] += weight
 

@@ -21,7 +21,6 @@ from bondwork.importers.smps import read_smps
 from bondwork.plan.certificate import BadCertificate
 from bondwork.problem.faults import InvalidInput
 from bondwork.program import program_certifying
-from bondwork.program.extensive import extensive_form
 from bondwork.program.program_bound import ProgramBound
 from bondwork.program.program_multipliers import read_multipliers
 from bondwork.program.program_solution import ProgramSolution, load_solution
@@ -30,6 +29,7 @@ from bondwork.program.program_verify import verify_solution
 from bondwork.program.stochastic import StochasticProgram
 from bondwork.program.template import NodeTemplate
 from program.open_programs import open_program
+from program.program_certificate_oracle import ProgramProof
 from program.stochastic_programs import best, programs, toy
 from rounds_strategy import examples
 
@@ -47,48 +47,7 @@ def solved(program: StochasticProgram, **how: Any) -> ProgramSolution:
 def proven_densely(program: StochasticProgram, solution: ProgramSolution) -> Fraction | None:
     """The bound in fractions from the extensive form's matrix; ``None`` where a column lacks a bound."""
     assert solution.certificate is not None
-    form, sign = extensive_form(program), 1 if program.sense == "max" else -1
-    matrices = form.matrices
-    y = [Fraction(0)] * len(matrices.row_lower)
-    dense = matrices.matrix.toarray()
-    taken = [Fraction(0)] * dense.shape[1]
-    for (node, row, *user), value in read_multipliers(solution.certificate.multipliers).items():
-        at = int(form.row_start[node]) + row
-        if not user:
-            y[at] = sign * Fraction(value)  # -1 finds where linking rows begin
-            continue
-        # y <= sum of min(1, b / a) z, of a y + ... <= sum of b z
-        line = [Fraction(float(each)) for each in dense[at]]
-        line = [-each for each in line] if line[user[0]] < 0 else line
-        assert (matrices.row_upper if dense[at, user[0]] > 0 else matrices.row_lower)[at] == 0.0
-        assert all(matrices.lower[k] >= 0.0 for k in np.flatnonzero(dense[at])) and sign * value >= 0
-        taken[user[0]] += sign * Fraction(value)
-        for k, each in enumerate(line):
-            if each < 0:
-                share = -each / line[user[0]]
-                taken[k] -= sign * Fraction(value) * (min(share, 1) if matrices.integer[k] else share)
-    bound = Fraction(0)
-    for number, value in enumerate(y):
-        limit = matrices.row_upper[number] if value > 0 else matrices.row_lower[number]
-        bound += value * Fraction(float(limit)) if value else 0
-    chance = [Fraction(float(program.conditional[0]))]
-    for node, above in enumerate(program.parent.tolist()[1:], 1):
-        chance.append(chance[above] * Fraction(float(program.conditional[node])))
-    for node in range(len(program)):
-        bound += sign * chance[node] * Fraction(program.node(node).constant)
-        for k, cost in enumerate(program.node(node).cost.tolist()):
-            column = int(form.column_start[node]) + k
-            left = sign * chance[node] * Fraction(cost)
-            left -= sum(y[i] * Fraction(float(dense[i, column])) for i in np.flatnonzero(dense[:, column]))
-            left -= taken[column]
-            if left:
-                at = float((matrices.upper if left > 0 else matrices.lower)[column])
-                if not math.isfinite(at):
-                    return None
-                if matrices.integer[column]:
-                    at = math.floor(at) if left > 0 else math.ceil(at)
-                bound += left * Fraction(at)
-    return sign * bound
+    return ProgramProof(program, solution.certificate.multipliers).bound
 
 
 @given(programs(whole=True))
