@@ -27,7 +27,7 @@ import random
 import sys
 import time
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import islice, product
@@ -82,6 +82,9 @@ REQUIRED, CUTS, READ_BACK = 8, 4, 8
 #: How programs are solved.
 EXACT = Options(threads=1, mip_rel_gap=0.0)
 
+#: Rounds that wait for each process.
+AHEAD = 8
+
 #: Plans of a round that are tried at most.
 MOST_PLANS = 1_000
 
@@ -115,7 +118,7 @@ class Everything:
             teams: list[tuple[int, ...]] = list(self.recount.teams.possible(offers.get(task, [])))
             self.ways.append(teams if instance.tasks.required[task] else [*teams, ()])
         self.count = math.prod(map(len, self.ways))
-        needs = instance.objective.risk_weight > 0.0 or any(r.measure != "expected" for r in instance.risk)
+        needs = any(limit.measure != "expected" for limit in instance.risk)
         self.tails = TailRecount(self.recount, []) if needs else None
 
     def best(self) -> float | None:
@@ -152,13 +155,9 @@ class Everything:
         terms += [-each for task, each in enumerate(cost) if task not in done]
         terms += LoadRecount(recount, chosen).worths()
         weight = instance.objective.risk_weight
-        if weight > 0.0 and self.tails is not None:
-            tails = TailRecount.__new__(TailRecount)
-            tails.__dict__.update(self.tails.__dict__)
-            tails.teams = recount.teams.group(chosen)
-            return (1.0 - weight) * math.fsum(terms) - weight * tails.network_cvar(
-                instance.objective.risk_level
-            )
+        if weight > 0.0:
+            risk = TailRecount(recount, chosen).network_cvar(instance.objective.risk_level)
+            return (1.0 - weight) * math.fsum(terms) - weight * risk
         return math.fsum(terms)
 
 
@@ -356,9 +355,15 @@ def results_of(works: Iterator[Work], jobs: int) -> Iterator[tuple[Work, Counter
             yield work, *look_at(work)
         return
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        while batch := list(islice(works, 32 * jobs)):
-            for work, told in zip(batch, pool.map(look_at, batch, chunksize=4), strict=True):
-                yield work, *told
+        waiting: dict[Future[tuple[Counter[str], list[str]]], Work] = {}
+        while True:
+            waiting |= {
+                pool.submit(look_at, work): work for work in islice(works, AHEAD * jobs - len(waiting))
+            }
+            if not waiting:
+                return
+            for done in wait(waiting, return_when=FIRST_COMPLETED).done:
+                yield waiting.pop(done), *done.result()
 
 
 def main() -> int:

@@ -223,7 +223,9 @@ def test_a_window_is_a_word_of_later_periods():
 def test_huge_multipliers_prove_something_huge_and_raise_nothing():
     plan = bondwork.solve(bondwork.load(document()))
     for y, field in ((1e308, "multipliers"), (5e-324, "bound"), (1e200, "bound")):
-        verdict = checked(plan, {"multipliers": ["node", 1, "collateral", 0, y, "collateral", 0, y]})
+        verdict = checked(
+            plan, {"multipliers": ["node", 1, "collateral", 0, y, "node", 2, "collateral", 0, y]}
+        )
         assert [each.what for each in verdict.violations] == [f"certificate.{field}"]
 
 

@@ -16,8 +16,9 @@ Limits hold at every node of a round with later stages. ``"node", n`` makes node
 after it are about, by its number in the tree that the plan was made on; entries before any are about node 0,
 what is decided at once.
 
-What is not listed is 0. The rows of tasks need no multipliers: their best ones follow from the others. Where
-some are listed all the same, each executor's own limits are those of a knapsack of its own.
+Each limit stands once at each node, with each scenario once. What is not listed is 0. The rows of tasks need
+no multipliers: their best ones follow from the others. Where some are listed all the same, each executor's
+own limits are those of a knapsack of its own.
 """
 
 from __future__ import annotations
@@ -67,6 +68,9 @@ SIGNED: Final = frozenset({"load", "task"})
 
 #: No tree has more nodes.
 MOST_NODES: Final = 2**53
+
+#: Longer arrays are not read: they would take whoever reads them long to refuse.
+MOST_TOKENS: Final = 4_000_000
 
 #: Whole numbers of JSON may have more digits than a double has.
 _LARGEST: Final = sys.float_info.max
@@ -129,22 +133,30 @@ def read_entries(tokens: Sequence[Token]) -> list[Entry]:
     Raises
     ------
     BadCertificate
-        Where it is not built as the format says. Positions are not looked up here.
+        Where it is not built as the format says, lists something twice, or is longer than any that is read.
+        Positions are not looked up here.
 
     Examples
     --------
     >>> read_entries(["stake", 0, 1.5])
     [Entry(word='stake', about=(0,), y=1.5, weights=(), node=0)]
     """
+    if len(tokens) > MOST_TOKENS:
+        raise BadCertificate(f"an array of {len(tokens)} tokens; {MOST_TOKENS} are read")
     starts = [place for place, token in enumerate(tokens) if isinstance(token, str)]
     if tokens and (not starts or starts[0] != 0):
         raise BadCertificate("the first entry does not start with a word")
-    entries, node = [], 0
+    entries: list[Entry] = []
+    node, known = 0, set()
     for first, last in pairwise([*starts, len(tokens)]):
         if tokens[first] == NODE:
             node = _node(tokens[first:last], first)
         else:
-            entries.append(_entry(tokens[first:last], first, node))
+            entry = _entry(tokens[first:last], first, node)
+            if (key := (entry.word, entry.about, node)) in known:
+                raise BadCertificate(f"the entry at {first} is about a limit that another is about")
+            known.add(key)
+            entries.append(entry)
     return entries
 
 
@@ -179,5 +191,7 @@ def _entry(tokens: Sequence[Token], place: int, node: int) -> Entry:
     for number in (y, *weights):
         if not math.isfinite(number) or (number < 0.0 and not signed):
             raise BadCertificate(f"the entry at {place} has the multiplier {number:g}")
+    if len(set(places)) < len(places):
+        raise BadCertificate(f"the entry at {place} has two weights for one place")
     pairs = tuple((int(each), float(weight)) for each, weight in zip(places, weights, strict=True))
     return Entry(word, about, y, pairs, node)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bondwork.base.tolerances import SUM
-from bondwork.plan.certificate import Entry, read_entries, write_entries
+from bondwork.plan.certificate import BadCertificate, Entry, read_entries, write_entries
 from bondwork.plan.plan import Certificate
 from bondwork.plan.recount import Recount
 from bondwork.plan.recount_bound import BoundRecount
@@ -155,13 +155,21 @@ def _best(
     for each in known:
         if found and time.perf_counter() > ends:
             break
-        entries = read_entries(write_entries(each))
+        entries = _read_back(each)
         bound = recount.bound(entries)
         if bound is None:
             return [], None
         found.append((bound, entries))
     bound, entries = min(found, key=lambda each: each[0])
     return entries, bound
+
+
+def _read_back(entries: Sequence[Entry]) -> list[Entry]:
+    """Entries as whoever verifies reads them."""
+    try:
+        return read_entries(write_entries(entries))
+    except BadCertificate as reason:
+        raise Uncheckable(f"{reason}") from None
 
 
 def ceilings_of(instance: Instance, plan: Plan) -> dict[tuple[int, int], float]:
@@ -208,16 +216,29 @@ def entries_of(instance: Instance, program: Program, proof: Proof) -> Iterator[E
 
 
 def _tail_entries(instance: Instance, program: Program, proof: Proof) -> Iterator[Entry]:
+    """One entry for each measure: those of several cuts are added up."""
     places = _tail_limits(instance)
+    found: dict[tuple[str, tuple[int, ...]], Entry] = {}
     for tail in proof.tails:
         if tail.number < 0:
-            yield Entry("mean_risk", (), 0.0, _pairs(tail))
+            entry = Entry("mean_risk", (), 0.0, _pairs(tail))
         elif tail.y or len(tail.places):
             word, about = places[tail.number]
-            if word == "ambiguous":
-                yield _ball(program, tail, about)
-            else:
-                yield Entry(word, about, tail.y, _pairs(tail))
+            ball = word == "ambiguous"
+            entry = _ball(program, tail, about) if ball else Entry(word, about, tail.y, _pairs(tail))
+        else:
+            continue
+        key = entry.word, tuple(map(int, entry.about))
+        found[key] = _sum_of(found[key], entry) if key in found else entry
+    yield from found.values()
+
+
+def _sum_of(one: Entry, other: Entry) -> Entry:
+    """One entry in place of two about the same: what it adds to a bound is no more than what they do."""
+    weights = dict(one.weights)
+    for place, weight in other.weights:
+        weights[place] = weights.get(place, 0.0) + weight
+    return dataclasses.replace(one, y=one.y + other.y, weights=tuple(sorted(weights.items())))
 
 
 def _tail_limits(instance: Instance) -> list[tuple[str, tuple[int, int]]]:

@@ -6,6 +6,7 @@ The multipliers are those of the extensive form's linear relaxation, put in the 
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from bondwork.plan.recount_columns import Uncheckable
 from bondwork.plan.recount_horizon_bound import HorizonBound
 from bondwork.problem.limits import LimitKind
 from bondwork.program.extensive import extensive_form
+from bondwork.program.limit_prices import OnePerTask, Priced, lower_bound_by_steps
 from bondwork.program.matrices import Matrices
 from bondwork.solver.solving import solve_program
 from bondwork.uncertainty.horizon import ENDED
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 #: Seconds that the linear relaxation may take, and those that an offer at a node takes in whole numbers, once
 #: here and once for whoever verifies it.
 _SECONDS, _SECONDS_PER_CHOICE = 20.0, 2e-5
+
+#: Share of them for the relaxation, before steps are taken instead.
+_RELAXATION_SHARE = 0.5
 
 #: Matrix entries from which on an interior point is enough: any multipliers prove something, and these are
 #: there much sooner and as good to eight digits.
@@ -82,9 +87,12 @@ def _certified(instance: Instance, plan: Plan, made: HorizonProgram, within: _Wi
     within.keep(2 * _SECONDS_PER_CHOICE * choices)
     recount = HorizonBound(instance, made.tree, plan.provenance.seed)
     form = extensive_form(made.program)
-    relaxed = None if plan.status == "infeasible" else _relaxed(form.matrices, within)
-    if relaxed is not None:
-        return with_bound(plan, recount, [list(_entries(made, form, relaxed[0]))], by)
+    duals = None
+    if plan.status != "infeasible":
+        reached = form.matrices.offset if plan.objective is None else plan.objective / made.unit
+        duals = _duals(made, form, within, reached)
+    if duals is not None:
+        return with_bound(plan, recount, [list(_entries(made, form, duals))], by)
     if plan.solution != "none":
         raise Uncheckable("the linear relaxation ended with infeasible")
     entries: list[Entry] = []
@@ -93,6 +101,51 @@ def _certified(instance: Instance, plan: Plan, made: HorizonProgram, within: _Wi
         if not recount.refutes(entries):
             raise Uncheckable("the multipliers of the linear relaxation prove nothing when recomputed")
     return with_refutation(plan, entries)
+
+
+def _duals(made: HorizonProgram, form: ExtensiveForm, within: _Within, reached: float) -> FloatArray | None:
+    """Multipliers of the linear relaxation, else of steps; ``None`` where the relaxation is infeasible."""
+    begun = time.perf_counter()
+    some = _Within(within.options, within.ends)
+    if math.isfinite(within.ends):
+        some.ends = begun + _RELAXATION_SHARE * (within.ends - begun)
+    try:
+        relaxed = _relaxed(form.matrices, some)
+    except Uncheckable:
+        ends = min(within.ends, time.perf_counter() + _SECONDS)
+        if ends <= time.perf_counter():
+            raise
+        return _stepped(made, form, reached, ends)
+    return None if relaxed is None else relaxed[0]
+
+
+def _stepped(made: HorizonProgram, form: ExtensiveForm, reached: float, ends: float) -> FloatArray:
+    """Multipliers by steps: what takes too long to be solved still has good ones."""
+    given, tree, start = form.matrices, made.tree, form.row_start
+    task = np.full(len(given.objective), -1)
+    rows, weight = [], np.zeros(len(given.row_upper))
+    for node in np.flatnonzero(tree.period != ENDED).tolist():
+        limits = made.rows[int(tree.period[node])].limits
+        mine = int(start[node]) + np.arange(len(limits))
+        of_task = mine[limits.kind == LimitKind.TASK]
+        for row in of_task.tolist():
+            task[given.matrix.indices[given.matrix.indptr[row] : given.matrix.indptr[row + 1]]] = row
+        rows.append(mine[limits.kind != LimitKind.TASK])
+        weight[mine] = tree.tree.probability[node]
+    task[given.upper <= 0.0] = -1
+    priced = np.concatenate(rows)
+    priced = priced[np.isfinite(given.row_upper[priced])]
+    program = Priced(
+        given.objective,
+        given.offset,
+        csr_array(given.matrix[priced]),
+        given.row_upper[priced],
+        weight[priced],
+        OnePerTask(task, given.row_lower > 0.0),
+    )
+    duals = np.zeros(len(given.row_upper))
+    duals[priced], _ = lower_bound_by_steps(program, duals[priced], reached, ends=ends)
+    return duals
 
 
 class _Within:

@@ -76,12 +76,17 @@ def _worked_out(
 ) -> float:
     fits = (profit > 0.0) & np.all(weight <= room, axis=1)
     profit, weight = profit[fits], weight[fits]
-    count = len(profit)
-    if not count:
-        return 0.0
+    count, total = len(profit), math.fsum(profit.tolist())
+    if not count or not math.isfinite(8.0 * total):
+        return math.inf if count else 0.0
+    # in shares of the room, so that no price, however high, leaves the range of numbers: one by which no room
+    # is left to pay for is as good as a higher one, and rows without any room are about nobody
+    rows = room > 0.0
+    with np.errstate(over="ignore", under="ignore"):
+        weight, price = weight[:, rows] / room[rows], np.minimum(price[rows] * room[rows], 2.0 * total)
     # sums in doubles: what is used is taken a hair too low, what is worth a hair too high
-    search = _Search(profit, weight, room * (1.0 + 4.0 * (count + 8) * _EPS), price)
-    margin = 8.0 * (count + 8) * _EPS * (float(np.sum(profit)) + search.root)
+    search = _Search(profit, weight, np.full(len(price), 1.0 + 4.0 * (count + 10) * _EPS), price)
+    margin = 8.0 * (count + 8) * _EPS * (total + search.root)
     proven, known = search.root, search.greedy()
     for share in _STEPS:
         if proven <= known + margin:

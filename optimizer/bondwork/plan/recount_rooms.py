@@ -54,6 +54,9 @@ class Rooms:
     ) -> None:
         self.round = recount
         self.ceilings = ceilings or {}
+        self._known: dict[
+            tuple[str, tuple[int | float, ...]], tuple[str, tuple[int | float, ...], Fraction]
+        ] = {}
         #: Whether amounts of a second stage are in the sums: whole ones now say nothing about those.
         self.staged = len(later) > 0
         self.deadlines = {c: set(times) for c, times in recount.deadlines.items()}
@@ -131,6 +134,12 @@ class Rooms:
         BadCertificate
             The round has no such limit.
         """
+        key = entry.word, entry.about
+        if key not in self._known:
+            self._known[key] = self._read(entry)
+        return self._known[key]
+
+    def _read(self, entry: Entry) -> tuple[str, tuple[int | float, ...], Fraction]:
         instance, about = self.round.instance, entry.about
         coprocessors, operators = instance.coprocessors, instance.operators
         match entry.word:

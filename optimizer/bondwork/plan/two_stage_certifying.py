@@ -57,7 +57,7 @@ def _known(plan: Plan, found: TwoStageDecision, options: Options) -> Sequence[Se
     """Entries of each way to prove a bound."""
     if found.proofs or found.decision.strategy == "greedy" or plan.status == "interrupted":
         return found.proofs or [[]]
-    return relaxed_entries(found.model, options)
+    return relaxed_entries(found.model, options, plan.objective)
 
 
 def _refuted(plan: Plan, found: TwoStageDecision, recount: RescueBound, options: Options) -> Plan:

@@ -9,7 +9,6 @@ from bondwork.base.tolerances import SUM
 from bondwork.plan.certificate import BadCertificate, read_entries
 from bondwork.plan.recount_columns import Uncheckable
 from bondwork.plan.recount_exact import round_up
-from bondwork.plan.verify_feasible import FeasibleSearch
 
 if TYPE_CHECKING:
     from bondwork.plan.plan import Certificate
@@ -29,7 +28,7 @@ NAMED = 20
 DIGITS = 1e-12
 
 
-def check_certificate(check: PlanCheck, *, one_stage: bool) -> None:
+def check_certificate(check: PlanCheck) -> None:
     """Recompute a certificate; what nothing proves is listed as unchecked."""
     plan, given = check.plan, check.plan.certificate
     if given is None:
@@ -39,17 +38,18 @@ def check_certificate(check: PlanCheck, *, one_stage: bool) -> None:
     else:
         _read(check, given)
     if plan.status == "infeasible" and not check.refuted:
-        if one_stage:
-            _look_for_a_plan(check)
-        else:
-            check.unchecked.append("infeasibility: not proven")
+        _look_for_a_plan(check)
 
 
 def _look_for_a_plan(check: PlanCheck) -> None:
     """Look whether a round that is said to have no plan has one."""
     if check.violations:
         return
-    found = FeasibleSearch(check.round).run()
+    search = check.feasible_search()
+    if search is None:
+        check.unchecked.append("infeasibility: not proven")
+        return
+    found = search.run()
     if found is None:
         check.unchecked.append("infeasibility: not proven, and no plan was found")
         return
@@ -77,8 +77,11 @@ def _check(check: PlanCheck, given: Certificate) -> None:
     entries = read_entries(given.multipliers)
     recount = check.proof()
     if given.kind == "infeasibility":
-        if check.plan.solution != "none":
-            check.wrong("certificate", "a proof that nothing is feasible", "none beside a solution", _NONE)
+        if check.plan.solution != "none" or check.plan.bound is not None:
+            expected = "none beside a solution or a bound"
+            check.wrong("certificate", "a proof that nothing is feasible", expected, _NONE)
+        elif given.bound is not None or given.vouched_by is not None:
+            check.wrong("certificate.bound", given.bound, "null, and nobody who vouches for it", _NONE)
         elif not recount.refutes(entries):
             check.wrong(
                 "certificate", "multipliers that prove nothing", "a proof that nothing is feasible", _NONE

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 
 from bondwork.base.tolerances import ROW
 from bondwork.plan.recount import label
+from bondwork.plan.recount_rescues import Outcome, tail_value
 from bondwork.plan.recount_risk import TailRecount
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from bondwork.plan.recount import Account, Key, Recount
+    from bondwork.plan.recount_rescues import RescueRecount
     from bondwork.plan.recount_teams import Team
     from bondwork.problem.instance import RiskLimit
 
@@ -174,14 +176,11 @@ class FeasibleSearch:
         accounts = self.round.accounts(found)
         if any(accounts[key].excess() > accounts[key].tolerance() for key in self.accounts):
             return False
-        losses = self.losses
-        if losses is None:
-            return True
         for limit, member in self.tails:
             ceiling = ceiling_of(limit)
             # what commitments alone lose makes nothing infeasible
-            most = max(ceiling, losses.value_of(limit, member, []))
-            if losses.value_of(limit, member, found) > most + ROW * abs(most):
+            most = max(ceiling, self.tail_value(limit, member, []))
+            if self.tail_value(limit, member, found) > most + ROW * abs(most):
                 return False
         return True
 
@@ -189,6 +188,26 @@ class FeasibleSearch:
         """What a limit on the tail measures of a choice, kept or not."""
         losses = self.losses or TailRecount(self.round, [])
         return losses.value_of(limit, member, found)
+
+
+class WithoutRescues(FeasibleSearch):
+    """The same of a round with a second stage: who follows whom is left aside, nobody has to.
+
+    Parameters
+    ----------
+    rescues
+        The round with its second stage; limits on losses are about its outcomes.
+    """
+
+    def __init__(self, rescues: RescueRecount) -> None:
+        super().__init__(rescues.round)
+        self.rescues = rescues
+
+    def tail_value(self, limit: RiskLimit, member: str, found: list[int]) -> float:
+        """What a limit on the tail measures of a choice that nobody rescues."""
+        outcomes = {seen: Outcome(chance) for seen, chance in self.rescues.what_is_seen(found).items()}
+        losses = self.rescues.losses(member, found, outcomes)
+        return tail_value(losses, limit.measure, limit.level, limit.budget)
 
 
 def ceiling_of(limit: RiskLimit) -> float:

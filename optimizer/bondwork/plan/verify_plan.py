@@ -22,8 +22,9 @@ from bondwork.plan.recount_risk import TailRecount
 from bondwork.plan.verify_certificate import ceilings_of_plan, check_certificate
 from bondwork.plan.verify_conflict import check_conflict
 from bondwork.plan.verify_explanations import ExplanationCheck
+from bondwork.plan.verify_feasible import FeasibleSearch
 from bondwork.plan.verify_prices import PriceCheck
-from bondwork.plan.verify_provenance import check_options
+from bondwork.plan.verify_provenance import check_options, unknown_names
 from bondwork.plan.verify_reasons import ReasonCheck
 from bondwork.plan.verify_status import StatusCheck
 from bondwork.plan.verify_stochastic import check_stochastic
@@ -88,7 +89,8 @@ class PlanCheck(StatusCheck):
             ExplanationCheck(self, accounts).run(prices.entries(), one_stage=one_stage)
         check_stochastic(self)
         check_options(self)
-        check_certificate(self, one_stage=one_stage)
+        self.unchecked += unknown_names(plan.strategy, plan.formulation)
+        check_certificate(self)
         check_conflict(self, one_stage=one_stage)
         self.check_status()
         self.check_verdict()
@@ -146,6 +148,15 @@ class PlanCheck(StatusCheck):
         if self.is_staged:
             return HorizonBound(self.instance, self.later.tree, self.plan.provenance.seed)
         return BoundRecount(self.round, ceilings_of_plan(self))
+
+    def feasible_search(self) -> FeasibleSearch | None:
+        """What looks for a plan; ``None`` where what is required later would have to be looked for.
+
+        Where nothing is, whoever does nothing later keeps every limit there that is kept now.
+        """
+        if any(period.tasks.required.any() for period in self.instance.periods):
+            return None
+        return FeasibleSearch(self.round)
 
     # assignments
 

@@ -1,4 +1,4 @@
-"""What a plan says of how it was made: options that a solve takes. Part of `bondwork.plan.verify`.
+"""What a plan says of how it was made: names and options that a solve takes. Part of `bondwork.plan.verify`.
 
 Versions, seconds and notes say nothing about the round, and nobody can check them.
 """
@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from bondwork.base.tolerances import LARGEST_GAP
+from bondwork.registry import formulation_names, strategy_names
 
 if TYPE_CHECKING:
     from bondwork.plan.verify_status import StatusCheck
@@ -30,6 +31,22 @@ _TEXTS: Final[dict[str, tuple[str, ...]]] = {
 
 #: Names of HiGHS's options, and of settings of strategies.
 _OTHER: Final = re.compile(r"(settings\.)?[A-Za-z][A-Za-z0-9_.-]*")
+
+
+def unknown_names(strategy: str, formulation: str) -> list[str]:
+    """What is to be listed as unchecked of who decided: names that nobody here knows.
+
+    They may be those of a plug-in, and say nothing about the decision: no reason to refuse it.
+
+    Examples
+    --------
+    >>> unknown_names("auto", "by hand")
+    ["formulation: 'by hand' is not installed here"]
+    """
+    named = (("strategy", strategy, strategy_names()), ("formulation", formulation, formulation_names()))
+    return [
+        f"{what}: {name[:80]!r} is not installed here" for what, name, known in named if name not in known
+    ]
 
 
 def check_options(check: StatusCheck) -> None:

@@ -14,6 +14,7 @@ from bondwork.plan.recount_contingency import FreshRescues
 from bondwork.plan.recount_rescue_bound import RescueBound
 from bondwork.plan.recount_rescues import Outcome, RescueRecount, tail_value
 from bondwork.plan.verify_certificate import ceilings_of_plan
+from bondwork.plan.verify_feasible import WithoutRescues
 from bondwork.plan.verify_plan import PlanCheck, unmeasured
 from bondwork.plan.verify_reasons import Worth, all_unexplained, unexplained
 from bondwork.plan.verify_status import asked_gap
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from bondwork.plan.recount import Account, Key
     from bondwork.plan.recount_bound import BoundProof
     from bondwork.plan.recount_rescues import Seen
+    from bondwork.plan.verify_feasible import FeasibleSearch
     from bondwork.problem.instance import Instance, RiskLimit
 
 #: Fresh scenarios beyond which nobody has drawn any.
@@ -62,6 +64,10 @@ class TwoStageCheck(PlanCheck):
     def proof(self) -> BoundProof:
         """See `PlanCheck.proof`."""
         return RescueBound(self.rescues, ceilings_of_plan(self))
+
+    def feasible_search(self) -> FeasibleSearch:
+        """See `PlanCheck.feasible_search`."""
+        return WithoutRescues(self.rescues)
 
     def check_stages(self) -> None:
         """Check that the outcomes are those that were planned for, and what is done in each."""

@@ -14,6 +14,7 @@ from scipy.sparse import csr_array, eye_array, hstack
 
 from bondwork.base.tolerances import SUM
 from bondwork.observing import Silence
+from bondwork.plan.certificate import BadCertificate
 from bondwork.plan.plan import Certificate
 from bondwork.plan.recount_exact import round_up
 from bondwork.program.bounds import gap
@@ -21,14 +22,17 @@ from bondwork.program.extensive import ExtensiveForm, extensive_form
 from bondwork.program.free_columns import project
 from bondwork.program.matrices import Matrices
 from bondwork.program.program_bound import ProgramBound
-from bondwork.program.program_multipliers import LINKING, write_multipliers
+from bondwork.program.program_multipliers import LINKING, read_multipliers, write_multipliers
 from bondwork.program.program_signs import SignRepair
 from bondwork.program.strengthening import strengthen_with_origins
 from bondwork.solver.solving import solve_program
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bondwork.arrays import FloatArray
     from bondwork.contracts import Options, Voucher
+    from bondwork.plan.certificate import Token
     from bondwork.program.program_bound import Proven
     from bondwork.program.program_multipliers import Multiplier, Place
     from bondwork.program.program_solution import ProgramSolution
@@ -114,15 +118,25 @@ def _bounded(maker: _Maker, solution: ProgramSolution, row_duals: FloatArray | N
         kind="bound",
         bound=sign * proven + 0.0,
         vouched_by=None if alike else maker.vouched_by(solution),
-        multipliers=write_multipliers(multipliers),
+        multipliers=_written(multipliers),
     )
     return solution.model_copy(update=update)
+
+
+def _written(multipliers: Mapping[Place, Multiplier]) -> list[Token]:
+    """The array of some multipliers, one that is read."""
+    tokens = write_multipliers(multipliers)
+    try:
+        read_multipliers(tokens)
+    except BadCertificate as reason:
+        raise NoCertificate(f"{reason}") from None
+    return tokens
 
 
 def _refuted(maker: _Maker, solution: ProgramSolution, row_duals: FloatArray | None) -> ProgramSolution:
     del row_duals
     multipliers: dict[Place, Multiplier] = {} if maker.bound.is_crossed() else maker.refutation()
-    proof = Certificate(kind="infeasibility", bound=None, multipliers=write_multipliers(multipliers))
+    proof = Certificate(kind="infeasibility", bound=None, multipliers=_written(multipliers))
     return solution.model_copy(update={"certificate": proof})
 
 

@@ -21,7 +21,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import TYPE_CHECKING, TypeAlias
 
-from bondwork.plan.certificate import BadCertificate, Token
+from bondwork.plan.certificate import MOST_TOKENS, BadCertificate, Token
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,6 +37,10 @@ LINKING = -1
 
 #: A fraction as it is written, and how long it may be.
 _FRACTION, _LONGEST = re.compile(r"-?[0-9]+/[1-9][0-9]*"), 4000
+
+#: Bits of the least common denominator of all fractions: those that were solved for share one, and with every
+#: other that is none of theirs, sums would get longer and longer.
+_MOST_BITS = 16_000
 
 
 def write_multipliers(multipliers: Mapping[Place, Multiplier]) -> list[Token]:
@@ -79,7 +83,7 @@ def read_multipliers(tokens: Sequence[Token]) -> dict[Place, Multiplier]:
     Raises
     ------
     BadCertificate
-        Where it is not built as the format says.
+        Where it is not built as the format says, or is longer than any that is read.
 
     Examples
     --------
@@ -88,6 +92,8 @@ def read_multipliers(tokens: Sequence[Token]) -> dict[Place, Multiplier]:
     >>> read_multipliers(["linking", 0, "-1/3"])
     {(-1, 0): Fraction(-1, 3)}
     """
+    if len(tokens) > MOST_TOKENS:
+        raise BadCertificate(f"an array of {len(tokens)} tokens; {MOST_TOKENS} are read")
     starts = [
         place
         for place, token in enumerate(tokens)
@@ -96,8 +102,15 @@ def read_multipliers(tokens: Sequence[Token]) -> dict[Place, Multiplier]:
     if tokens and (not starts or starts[0] != 0):
         raise BadCertificate("the first entry does not start with a word")
     found: dict[Place, Multiplier] = {}
+    common = 1
     for first, last in pairwise([*starts, len(tokens)]):
         for place, y in _entry(tokens[first:last], first):
+            if isinstance(y, Fraction):
+                common = math.lcm(common, y.denominator)
+                if common.bit_length() > _MOST_BITS:
+                    raise BadCertificate(
+                        f"the fractions up to the entry at {first} have too long a denominator"
+                    )
             if place in found:
                 raise BadCertificate(f"the entry at {first} has row {place[1]} a second time")
             found[place] = y

@@ -155,7 +155,8 @@ class SolutionSearch:
             lower, upper = self._rounded(lower, upper)
             if np.any(lower > upper):
                 return None
-            least, most = self._implied(lower, upper)
+            with np.errstate(all="ignore"):  # what is beyond the range of numbers is checked as anything else
+                least, most = self._implied(lower, upper)
             moved = np.any(least > lower) or np.any(most < upper)
             lower, upper = np.maximum(lower, least), np.minimum(upper, most)
             if not moved:

@@ -12,6 +12,7 @@ from bondwork.plan.certificate import BadCertificate
 from bondwork.plan.findings import Findings
 from bondwork.plan.recount_exact import round_up
 from bondwork.plan.verify import Verification
+from bondwork.plan.verify_provenance import unknown_names
 from bondwork.program.program_bound import ProgramBound
 from bondwork.program.program_multipliers import read_multipliers
 from bondwork.program.program_recount import broken_at, recount
@@ -96,6 +97,8 @@ class _SolutionCheck(Findings):
         elif solution.status in _NOTHING and not self.refuted:
             self.unchecked.append(f"status {solution.status}: nothing proves it")
         self._check_stochastic()
+        formulation = solution.provenance.options.get("formulation")
+        self.unchecked += unknown_names(solution.strategy, str(formulation or "highs"))
 
     def _seek(self) -> None:
         """Look for a solution of a program that is said, and not proven, to have none."""

@@ -8,6 +8,7 @@ best choice for each task follows from those of the limits.
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections import defaultdict
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from bondwork.problem.limits import LimitKind
 from bondwork.program.extensive import extensive_form
 from bondwork.program.linking import Linking
 from bondwork.program.matrices import Matrices
+from bondwork.program.rescue_prices import stepped_duals
 from bondwork.program.stochastic import StochasticProgram
 from bondwork.solver.solving import solve_program
 
@@ -41,26 +43,47 @@ if TYPE_CHECKING:
 #: that it may take: at most, and at least for each entry, else it is not begun.
 MOST_ENTRIES, _SECONDS, _SECONDS_PER_ENTRY = 2_000_000, 20.0, 2e-6
 
+#: Share of the time limit for the relaxation, before steps are taken instead.
+RELAXATION_SHARE = 0.5
 
-def relaxed_entries(model: Redelegation, options: Options) -> list[list[Entry]]:
+
+def relaxed_entries(model: Redelegation, options: Options, reached: float | None) -> list[list[Entry]]:
     """Entries from the linear relaxation of all outcomes.
 
-    Where that is too large or not solved in time: those from the first stage by itself, and none at all, that
-    is the best choice for each task.
+    Where that is not solved in time, from steps that lower the bound of the first stage's multipliers; where
+    all outcomes are too large for that, these and none at all, that is the best choice for each task.
+
+    Parameters
+    ----------
+    reached
+        What the plan earns, in currency; ``None`` without one.
     """
     ends = time.perf_counter() + options.time_limit
-    alone = _first_stage_entries(model, options)
-    left = dataclasses.replace(options, time_limit=max(ends - time.perf_counter(), 0.0))
-    form = _form(model, left)
+    now = _first_stage_duals(model, options)
+    form = _form(model, _until(options, ends))
     if form is not None:
-        answer = solve_program(form.matrices, _within(left), Silence(), relaxed=True, phase="proof")
+        left = options.time_limit if math.isinf(options.time_limit) else ends - time.perf_counter()
+        some = _until(options, time.perf_counter() + RELAXATION_SHARE * left)
+        answer = solve_program(form.matrices, _within(some), Silence(), relaxed=True, phase="proof")
         if answer.status == "optimal" and answer.row_duals is not None:
             return [entries_of(model, form, answer.row_duals)]
-    return [alone, []]
+        known = form.matrices.offset if reached is None else reached / model.unit
+        duals = stepped_duals(model, form, now, known, ends=min(ends, time.perf_counter() + _SECONDS))
+        if duals is not None:
+            return [entries_of(model, form, duals)]
+    paid = _added(model.meanings.root, now[: len(model.meanings.root)] * model.unit)
+    return [[Entry(*limit, y) for limit, y in paid.items() if y], []]
 
 
-def _first_stage_entries(model: Redelegation, options: Options) -> list[Entry]:
-    """Entries as if there were no second stage: limits have a price now, and none later."""
+def _until(options: Options, ends: float) -> Options:
+    return dataclasses.replace(options, time_limit=max(ends - time.perf_counter(), 0.0))
+
+
+def _first_stage_duals(model: Redelegation, options: Options) -> FloatArray:
+    """Multipliers as if there were no second stage: limits have a price now, and none later.
+
+    Of the rows of the root; all 0 where that is not solved in time.
+    """
     program = model.program
     root = StochasticProgram.from_changes(
         program.name,
@@ -74,10 +97,8 @@ def _first_stage_entries(model: Redelegation, options: Options) -> list[Entry]:
     matrices = extensive_form(root).matrices
     answer = solve_program(matrices, _within(options), Silence(), relaxed=True, phase="proof")
     if answer.status != "optimal" or answer.row_duals is None:
-        return []
-    duals = np.maximum(np.nan_to_num(answer.row_duals, nan=0.0, posinf=0.0, neginf=0.0), 0.0)
-    now = _added(model.meanings.root, duals[: len(model.meanings.root)] * model.unit)
-    return [Entry(*limit, y) for limit, y in now.items() if y]
+        return np.zeros(len(matrices.row_upper))
+    return np.maximum(np.nan_to_num(answer.row_duals, nan=0.0, posinf=0.0, neginf=0.0), 0.0)
 
 
 def refuting_entries(model: Redelegation, options: Options) -> list[Entry] | None:
