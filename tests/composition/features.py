@@ -44,12 +44,12 @@ class Sketch:
         self.options: dict[str, Any] = {}
         self.document: Document = {
             "format": "bondwork.round/1",
-            "operators": [{"id": "op", "stake": rng.choice([9, 12, 16, 20])}],
+            "operators": [{"id": "op", "stake": rng.choice([10, 14, 18, 24])}],
             "coprocessors": [
                 {
                     "id": name,
-                    "free_collateral": rng.choice([3, 4, 5, 6]),
-                    "capacity": {"gpu": rng.choice([2, 3, 4])},
+                    "free_collateral": rng.choice([3, 4, 6, 8]),
+                    "capacity": {"gpu": rng.choice([2, 3, 4, 5])},
                 }
                 for name in ("a", "b", "c")
             ],
@@ -215,7 +215,7 @@ def serial_deadlines(sketch: Sketch) -> None:
             coprocessor["free_at"] = 20
     for part in sketch.parts:
         for task in part["tasks"]:
-            task["deadline"] = part.get("at", 0) + rng.choice([30, 60, 100])
+            task["deadline"] = part.get("at", 0) + rng.choice([30, 45, 60])
         for offer in part["offers"]:
             offer["duration"] = rng.choice([30, 45, 60])
 
@@ -285,6 +285,13 @@ def limit(measure: str, of: str = "network", **terms: Any) -> Callable[[Sketch],
     return put
 
 
+def solvency(sketch: Sketch) -> None:
+    """Coprocessors that may post more than they have, now and then."""
+    for coprocessor in sketch.document["coprocessors"]:
+        coprocessor["free_collateral"] = sketch.rng.choice([-1, 0, 1, 2, 3])
+    limit("solvency", "coprocessor", probability=[0.1, 0.25])(sketch)
+
+
 def mean_risk(sketch: Sketch) -> None:
     weight, level = sketch.rng.choice([0.2, 0.4, 0.5]), sketch.rng.choice([0.75, 0.9])
     sketch.document["objective"] = {"risk_weight": weight, "risk_level": level}
@@ -337,19 +344,19 @@ FEATURES: dict[str, Callable[[Sketch], None]] = {
     "serial deadlines": serial_deadlines,
     "several claims": several_claims,
     "outages": outages,
-    "expected": limit("expected", budget=[1, 2, 3]),
-    "expected of operator": limit("expected", "operator", budget=[1, 2, 3]),
-    "expected of coprocessor": limit("expected", "coprocessor", budget=[1, 2]),
-    "cvar": limit("cvar", budget=[3, 5, 8], level=[0.75, 0.8]),
+    "expected": limit("expected", budget=[1, 2]),
+    "expected of operator": limit("expected", "operator", budget=[1, 2]),
+    "expected of coprocessor": limit("expected", "coprocessor", budget=1),
+    "cvar": limit("cvar", budget=[2, 4, 6], level=[0.75, 0.8]),
     "cvar of operator": limit("cvar", "operator", budget=[3, 5, 8], level=0.75),
     "cvar of coprocessor": limit("cvar", "coprocessor", budget=[2, 4], level=0.75),
-    "chance": limit("chance", budget=[3, 5], probability=[0.1, 0.2]),
-    "chance of coprocessor": limit("chance", "coprocessor", budget=[2, 4], probability=0.2),
-    "worst case": limit("worst_case", budget=[5, 8, 12]),
-    "worst case of operator": limit("worst_case", "operator", budget=[5, 8]),
-    "ambiguous": limit("ambiguous", budget=[3, 5], radius=[0.1, 0.25]),
-    "ambiguous of coprocessor": limit("ambiguous", "coprocessor", budget=[2, 3], radius=0.1),
-    "solvency": limit("solvency", "coprocessor", probability=[0.1, 0.25]),
+    "chance": limit("chance", budget=[1, 3, 4], probability=[0.1, 0.2]),
+    "chance of coprocessor": limit("chance", "coprocessor", budget=[1, 3], probability=[0.05, 0.2]),
+    "worst case": limit("worst_case", budget=[4, 8]),
+    "worst case of operator": limit("worst_case", "operator", budget=[4, 8]),
+    "ambiguous": limit("ambiguous", budget=[1, 2, 3], radius=[0.1, 0.25]),
+    "ambiguous of coprocessor": limit("ambiguous", "coprocessor", budget=[1, 2], radius=0.1),
+    "solvency": solvency,
     "mean-risk": mean_risk,
     "load curve": load_curve,
     "bootstrap": bootstrap,

@@ -71,7 +71,7 @@ def test_mean_risk_over_a_horizon() -> None:
 
 
 def test_a_team_frees_its_stake_as_soon_as_a_quorum_was_released() -> None:
-    # 0.75*9 - 0.25*4 = 5.75 for the team; of its members only the first is back in time, which frees the stake
+    # 0.75*9 - 0.25*4 = 5.75 for the team; only its first member is back in time, which frees the stake
     team = offer("a", 0.5, duration=30), offer("b", 0.5, duration=90)
     document = round_of(*team, task={"replicas": 2}, operators=STAKE, periods=period(offer("c", 1)))
     assert best_value(document) == 5.75 + 0.5 * 10
