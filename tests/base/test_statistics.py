@@ -56,6 +56,12 @@ def test_a_part_of_all_scenarios_is_not_taken_for_all_of_them() -> None:
     assert weighted_cvar(np.array([0.0, 1.0, 2.0, 9.0]), np.full(4, 0.125), 0.75) == 5.5
 
 
+def test_the_mean_of_equal_losses_is_that_loss_to_the_last_digit() -> None:
+    for size in (3, 64, 1000):
+        for level in (0.1, 0.7, 0.95, 0.99):
+            assert float(cvar(np.full(size, 12.1), level)) == 12.1
+
+
 def test_the_ends_of_the_levels() -> None:
     assert float(cvar([1.0, 2.0, 6.0], 0.0)) == 3.0
     assert float(cvar([1.0, 2.0, 6.0], 1.0)) == 6.0

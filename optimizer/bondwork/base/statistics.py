@@ -95,12 +95,12 @@ def cvar(losses: ArrayLike, level: float) -> FloatArray:
     rest = mass - whole
     if whole == 0 and rest <= ROUNDING:
         return np.asarray(ordered[..., 0])
-    worst = ordered[..., :whole].sum(axis=-1)
     if rest > ROUNDING and whole < size:
-        worst = worst + rest * ordered[..., whole]
+        edge = ordered[..., whole]
     else:
-        mass = float(whole)
-    return np.asarray(worst / mass)
+        edge, mass = ordered[..., whole - 1], float(whole)
+    # excesses over the edge of the tail: the mean of equal losses is that loss, to the last digit
+    return np.asarray(edge + (ordered[..., :whole] - edge[..., None]).sum(axis=-1) / mass)
 
 
 def student_quantile(confidence: float, freedom: int) -> float:
