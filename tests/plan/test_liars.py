@@ -252,3 +252,20 @@ def test_a_staged_round_that_is_feasible_is_not_said_to_be_infeasible(later: str
     false |= {"status": "infeasible", "solution": "none"}
     verdict = bondwork.verify(instance, false)
     assert any("feasible" in each.expected for each in verdict.violations), verdict.unchecked
+
+
+@pytest.mark.parametrize("strategy", ["greedy", "relaxation", "reverse-dutch", "lagrangian", "extensive"])
+def test_whoever_finds_no_plan_of_what_nobody_can_do_has_the_proof_and_no_bound(strategy: str):
+    task = {"id": "t", "operator": "op", "reward": 9, "slashing": 4, "required": True}
+    instance = bondwork.load(
+        make_round(
+            coprocessors=[{"id": "a", "free_collateral": 4}],
+            tasks=[task, task | {"id": "u", "required": False}],
+            offers=[offer(each, "a", 1, collateral=5 * (each == "t")) for each in ("t", "u")],
+        )
+    )
+    plan = bondwork.solve(instance, strategy=strategy)
+    assert plan.solution == "none" and plan.bound is None
+    assert plan.certificate is not None and plan.certificate.kind == "infeasibility"
+    verdict = bondwork.verify(instance, plan)
+    assert verdict and verdict.refuted

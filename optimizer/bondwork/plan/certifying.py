@@ -103,7 +103,8 @@ def with_bound(
     """
     best, bound = _best(recount, known, ends)
     if bound is None:  # a required task that nobody may do: nothing else is needed
-        return plan.model_copy(update={"certificate": Certificate(kind="infeasibility", bound=None)})
+        refuted = Certificate(kind="infeasibility", bound=None)
+        return plan.model_copy(update={"certificate": refuted, "bound": None, "gap": None})
     proven = round_up(bound)
     if not np.isfinite(proven):
         raise Uncheckable("the bound is beyond the range of numbers")
