@@ -32,11 +32,14 @@ def command() -> typer.core.TyperGroup:
     return typer.main.get_command(cli.app)
 
 
-def bond(*arguments: object, data: bytes | str = b"") -> subprocess.CompletedProcess[str]:
-    """Run the command in this process, with streams that are no terminal."""
+def bond(
+    *arguments: object, data: bytes | str = b"", together: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Run the command in this process, with streams that are no terminal; both may be ``together``."""
     given = data.encode() if isinstance(data, str) else data
     stdin = io.TextIOWrapper(io.BytesIO(given), encoding="utf-8")
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="") for _ in "oe")
+    err = out if together else err
     line = ["bondwork", *map(str, arguments)]
     code: int | str | None = 0
     with (

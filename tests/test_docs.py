@@ -11,23 +11,32 @@ In README.md and docs/**/*.md
 - a ``toml`` block is a TOML document.
 
 Blocks of a document run in order, in one temporary folder that has ``data``. ``<!-- exit: 3 -->`` before a
-block says that its last command ends with 3.
+block says that its last command ends with 3. What README.md shows, what needs a shell, and what starts
+processes has a process of its own; all else runs in the process of the tests, which saves the imports.
 """
 
 from __future__ import annotations
 
+import contextlib
 import doctest
+import io
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import tomllib
+import traceback
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import pytest
+
+from commands import bond
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -37,6 +46,13 @@ FENCE = re.compile(r"^(?P<indent> *)```(?P<kind>\w*)\s*$")
 EXIT = re.compile(r"^<!-- exit: (\d+) -->$")
 OURS = re.compile(r"(^|\|\s*)bondwork ")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+#: What only a shell understands, and programs that start processes.
+SHELL = re.compile(r"[|<>&;*?$`~]")
+PROCESSES = re.compile(r"joblib|multiprocessing|subprocess|processes|__main__|signal")
+
+#: How wide documents are printed, and without colours.
+LOOK = {"COLUMNS": "110", "NO_COLOR": "1"}
 
 #: Lines of ``sh`` blocks that are not run: getting the project, and what goes before the installation.
 NOT_RUN = ("git clone ", "cd ", "pip install ", "python3 -m pip install ", "source .venv/bin/activate")
@@ -54,6 +70,11 @@ class Block:
 
     def __str__(self) -> str:
         return f"{self.document.relative_to(ROOT)}:{self.line}"
+
+    @property
+    def alone(self) -> bool:
+        """Whether everything has a process of its own: what people read first is run as they would."""
+        return self.document.name == "README.md"
 
 
 @dataclass(frozen=True)
@@ -99,20 +120,15 @@ def commands_of(block: Block) -> list[Command]:
 def environment() -> dict[str, str]:
     scripts = Path(sys.executable).parent
     assert shutil.which("bondwork", path=str(scripts)), f"the command bondwork is not installed in {scripts}"
-    return os.environ | {
-        "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
-        "COLUMNS": "110",
-        "NO_COLOR": "1",
-    }
+    return os.environ | LOOK | {"PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
 
 
-def run(arguments: list[str], folder: Path, where: str, expected: int, given: str | None = None) -> str:
+def run(arguments: list[str], folder: Path, where: str, expected: int) -> str:
     done = subprocess.run(
         arguments,
         cwd=folder,
         env=environment(),
-        input=given,
-        stdin=subprocess.DEVNULL if given is None else None,
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -125,6 +141,40 @@ def run(arguments: list[str], folder: Path, where: str, expected: int, given: st
     return done.stdout
 
 
+def run_command(line: str, folder: Path, where: str, expected: int, *, alone: bool) -> str:
+    """Run a line of a shell, by a shell where it needs one or is to be ``alone``; return what it prints."""
+    if alone or SHELL.search(line) or not line.startswith("bondwork "):
+        return run(["bash", "-o", "pipefail", "-c", line], folder, where, expected)
+    with contextlib.chdir(folder), mock.patch.dict(os.environ, LOOK):
+        done = bond(*shlex.split(line)[1:], together=True)
+    assert done.returncode == expected, (
+        f"{where} ended with {done.returncode}, not {expected}:\n{done.stdout}"
+    )
+    return done.stdout
+
+
+def run_python(text: str, folder: Path, where: str, expected: int, *, alone: bool) -> None:
+    """Run a program, warnings being errors."""
+    if alone or expected or PROCESSES.search(text):
+        run([sys.executable, "-W", "error", "-c", text], folder, where, expected)
+        return
+    printed = io.StringIO()
+    with (
+        contextlib.chdir(folder),
+        contextlib.redirect_stdout(printed),
+        mock.patch.dict(os.environ, LOOK),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("error")
+        warnings.simplefilter(
+            "ignore", ResourceWarning
+        )  # raised where a file is let go, which no program sees
+        try:
+            exec(compile(text, where, "exec"), {"__name__": "document"})
+        except Exception:
+            pytest.fail(f"{where}\n{printed.getvalue()}{traceback.format_exc()}")
+
+
 def run_shell(block: Block, folder: Path) -> None:
     commands = [command for command in commands_of(block) if not command.line.startswith(NOT_RUN)]
     makes = [command for command in commands if command.line.split()[0] == "make"]
@@ -135,7 +185,7 @@ def run_shell(block: Block, folder: Path) -> None:
         where = f"{block}: {command.line}"
         assert OURS.search(command.line), f"{where}: this line is not tested"
         expected = block.exit if position == len(ours) else 0
-        printed = run(["bash", "-o", "pipefail", "-c", command.line], folder, where, expected)
+        printed = run_command(command.line, folder, where, expected, alone=block.alone)
         if command.output:
             flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
             same = doctest.OutputChecker().check_output(command.output, printed, flags)
@@ -153,11 +203,12 @@ def run_block(block: Block, folder: Path) -> None:
         case "sh":
             run_shell(block, folder)
         case "python":
-            run([sys.executable, "-W", "error", "-c", block.text], folder, str(block), block.exit)
+            run_python(block.text, folder, str(block), block.exit, alone=block.alone)
         case "json":
             document = json.loads(block.text)
             if isinstance(document, dict) and document.get("format") == "bondwork.round/1":
-                run(["bondwork", "check", "-"], folder, str(block), block.exit, given=block.text)
+                done = bond("check", "-", data=block.text, together=True)
+                assert done.returncode == block.exit, f"{block}:\n{done.stdout}"
         case "toml":
             tomllib.loads(block.text)
         case "text":
