@@ -26,7 +26,7 @@ Document = dict[str, Any]
 OTHERS = ("cvxpy", "pyomo")
 
 #: Rounds that are tried until one is small enough for brute force.
-MOST_SEEDS = 6
+MOST_SEEDS = 12
 
 #: Relative difference of an optimum that a solve and brute force may have.
 CLOSE = 1e-9

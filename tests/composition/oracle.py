@@ -31,8 +31,8 @@ class TooLarge(Exception):
     """There are more policies than brute force should try."""
 
 
-#: Teams and rescues at nodes that are tried at most, for one set of thresholds.
-MOST_TRIES = 20_000
+#: Teams and rescues at nodes, and ways to add up what nodes are worth, that are tried at most.
+MOST_TRIES = 4_000
 
 
 def best_value(
@@ -312,7 +312,7 @@ class Oracle:
             return []
         total: list[Worth] = [(ZERO, (ZERO,) * len(parts[0][1][0][1]))]
         for chance, worths in parts:
-            self._count(len(total) * len(worths) // 4)
+            self._count(len(total) * len(worths) * (4 + len(total[0][1])) // 4)
             total = best_of(
                 [
                     (value + chance * more, tuple(a + chance * b for a, b in zip(sums, others, strict=True)))
