@@ -41,7 +41,9 @@ def check(notebook: Notebook, optimum: float, sense: str = "max") -> None:
 @pytest.mark.parametrize("seed", [2, 3, 5])
 @pytest.mark.parametrize("risk_form", ["cuts", "rows"])
 def test_incumbents_keep_limits_that_are_generated(seed: int, risk_form: Any) -> None:
-    instance = bondwork.load(generate_round(9, 3, 3, seed, tightness=1.0, risk_budget=60))
+    document = generate_round(9, 3, 3, seed, tightness=1.0, risk_budget=60)
+    document["uncertainty"]["scenarios"] = 128
+    instance = bondwork.load(document)
     exact = bondwork.solve(instance, strategy="extensive", mip_rel_gap=0.0)
     assert exact.status == "optimal"
     assert exact.objective is not None

@@ -75,7 +75,7 @@ def check_optimal(oracle: Oracle, best: Best, plan: Plan) -> None:
 
 
 @pytest.mark.parametrize("formulation", FORMULATIONS)
-@examples(1.5)
+@examples(0.75)
 @given(document=rounds())
 def test_the_optimum_is_that_of_brute_force(formulation: str, document: Document):
     oracle = Oracle(document)

@@ -46,10 +46,14 @@ def pieces(cuts: FloatArray, points: int = 12) -> tuple[FloatArray, FloatArray]:
     """
     edges = np.unique(np.clip(np.concatenate([cuts, np.linspace(-_FAR, _FAR, 14)]), -_FAR, _FAR))
     edges = edges[np.isfinite(edges)]
-    x, w = np.polynomial.legendre.leggauss(points)
+    x, w = _gauss(points)
     middle, half = (edges[1:] + edges[:-1]) / 2.0, np.diff(edges) / 2.0
     nodes = (middle[:, np.newaxis] + half[:, np.newaxis] * x).ravel()
     return nodes, (half[:, np.newaxis] * w).ravel() * np.exp(-(nodes**2) / 2.0) / math.sqrt(2.0 * math.pi)
+
+
+#: Nodes and weights of one piece; finding them takes longer than most sums do.
+_gauss = cache(np.polynomial.legendre.leggauss)
 
 
 @cache

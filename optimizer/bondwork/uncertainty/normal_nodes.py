@@ -20,6 +20,9 @@ STEP = 0.6
 #: Share of a factor in the variance up to which chances are smooth in it, so that all share the nodes.
 SMOOTH = 0.985
 
+#: Nodes and weights of a Gauss-Legendre piece.
+_GAUSS = np.polynomial.legendre.leggauss(10)
+
 
 def smooth_step(slopes: float) -> float:
     """Step of the trapezoidal rule for a product of normal distribution functions.
@@ -51,7 +54,7 @@ def normal_pieces(bends: list[FloatArray]) -> tuple[FloatArray, FloatArray]:
     mass = np.where(low > 0.0, ndtr(-low) - ndtr(-high), mass)
     flat = ~bent
     inside = (np.clip(low, -2.0 * RANGE, None) + np.clip(high, None, 2.0 * RANGE)) / 2.0
-    points, weights = np.polynomial.legendre.leggauss(10)
+    points, weights = _GAUSS
     half = (high[bent] - low[bent])[:, np.newaxis] / 2.0
     factor = (inside[bent, np.newaxis] + half * points).ravel()
     weight = (half * weights).ravel() * np.exp(-0.5 * factor**2) / np.sqrt(2.0 * np.pi)
