@@ -247,10 +247,13 @@ def test_a_plan_that_claims_infeasibility_of_a_feasible_round_is_refused_with_a_
             st.builds(
                 lambda n, y, w: Entry("cvar", (n, 0), y, tuple(w)),
                 st.integers(0, 9), st.floats(0, 1e300),
-                st.lists(st.tuples(st.integers(0, 99), st.floats(0, 1e9)), max_size=3),
+                st.lists(
+                    st.tuples(st.integers(0, 99), st.floats(0, 1e9)), max_size=3, unique_by=lambda w: w[0]
+                ),
             ),
         ),
         max_size=4,
+        unique_by=lambda entry: (entry.word, entry.about, entry.node),
     )
 )  # fmt: skip
 def test_entries_read_as_they_were_written(entries):
