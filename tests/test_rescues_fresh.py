@@ -15,6 +15,7 @@ from bondwork.problem.generate import generate_round
 from bondwork.problem.rescues import find_rescues, has_rescues
 from bondwork.program.redelegation import observe
 from bondwork.risk.assessment import FRESH_SCENARIOS
+from hand_made import make_round, offer
 from two_stage_oracle import SampledOracle, documents
 
 SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much]
@@ -196,3 +197,25 @@ def test_the_mean_of_fresh_losses_is_that_of_the_law() -> None:
     assert tail.out_of_sample is not None and tail.standard_error is not None
     assert abs(tail.out_of_sample - 2.0 * true) <= 5.0 * tail.standard_error
     assert np.isfinite(tail.standard_error)
+
+
+def test_a_follower_counts_collateral_as_the_ledger_does() -> None:
+    """What a rescue posts is finer than the units of the ledger: it takes nothing of the room."""
+    tasks = range(6)
+    rescues = [offer(f"t{a}", "spare", 1, collateral=4e-7, stage=2, id=f"late-{a}") for a in tasks]
+    instance = bondwork.load(
+        make_round(
+            coprocessors=[{"id": "cp"}, {"id": "spare", "free_collateral": 1e-6}],
+            tasks=[
+                {"id": f"t{a}", "operator": "op", "reward": 8, "slashing": 4, "required": True} for a in tasks
+            ],
+            offers=[*(offer(f"t{a}", "cp", 1, success_probability=0.6) for a in tasks), *rescues],
+            risk=[{"measure": "cvar", "level": 0.5, "budget": 100}],
+            uncertainty={"scenarios": 8},
+            decimals=6,
+        )
+    )
+    plan = bondwork.solve(instance, strategy="extensive", mip_rel_gap=0.0)
+    assert any(node.assignments for node in plan.recourse)
+    assert not [note for note in plan.provenance.notes if "recounted" in note or "set right" in note]
+    assert bondwork.verify(instance, plan)

@@ -55,6 +55,11 @@ def _whole_units(amount: float, decimals: int) -> int:
     return int(number.to_integral_value(ROUND_HALF_EVEN, _ANY_SIZE))
 
 
+def counted(amount: float, decimals: int) -> float:
+    """An amount as the ledger counts it, where it is finer than its units."""
+    return float(Fraction(_whole_units(amount, decimals), 10**decimals))
+
+
 class _Sums(NamedTuple):
     """Sums of an account, of so many terms: excess (in units where it is money), and what rounding may do."""
 

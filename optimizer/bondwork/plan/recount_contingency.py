@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bondwork.plan.recount import counted
 from bondwork.plan.recount_rescues import Outcome
 from bondwork.plan.recount_risk import beyond, error_of_mean, error_of_share, mean_of_worst
 from bondwork.risk.assessment import FRESH_SCENARIOS, STANDARD_ERRORS, fresh_seed
@@ -116,7 +117,7 @@ class FreshRescues:
         name = recount.executor_id(offer)
         due = recount.deadline[recount.task[offer]]
         needs = [
-            (key, amount)
+            (key, self._counted(amount) if key[0] == "collateral" else amount)
             for key, amount in recount.uses((offer,))
             if key[0] in ("capacity", "collateral") and key in self.room
         ]
@@ -192,7 +193,11 @@ class FreshRescues:
         for key, amount in self.needs[offer]:
             taken[key] += amount
         if stake:
-            taken["stake", "", self.round.operator_id(offer)] += self.round.slashing[offer]
+            at_stake = self._counted(self.round.slashing[offer])
+            taken["stake", "", self.round.operator_id(offer)] += at_stake
+
+    def _counted(self, amount: float) -> float:
+        return counted(amount, self.round.instance.decimals)
 
     def _fits(self, offer: int, taken: Mapping[Key, float]) -> bool:
         return all(
