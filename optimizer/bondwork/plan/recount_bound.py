@@ -76,7 +76,8 @@ class BoundRecount:
         self.round = recount
         self.ceilings = ceilings or {}
         self.rooms = Rooms(recount)
-        self.columns = Columns(recount, self.rooms)
+        tails = TailPrices(recount, [], self.ceilings, None)
+        self.columns = Columns(recount, self.rooms, tails.break_alone)
 
     def bound(self, entries: Sequence[Entry]) -> Fraction | None:
         """No plan earns more than this; ``None`` where a required task has nobody who could do it.

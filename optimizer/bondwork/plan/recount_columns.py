@@ -16,9 +16,9 @@ import numpy as np
 from bondwork.plan.recount_exact import blame_of, ledger, success_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from bondwork.arrays import FloatArray, IntArray
+    from bondwork.arrays import BoolArray, FloatArray, IntArray
     from bondwork.plan.recount import Recount
     from bondwork.plan.recount_rooms import Rooms
     from bondwork.plan.recount_tail_prices import TailPrices
@@ -50,6 +50,8 @@ class Columns:
         The round.
     rooms
         What its limits leave: teams that do not fit by themselves are left out. ``None``: none is.
+    break_alone
+        Says which offers break a limit in a scenario by themselves.
 
     Attributes
     ----------
@@ -59,7 +61,12 @@ class Columns:
         Shape (n,). Task of each column.
     """
 
-    def __init__(self, recount: Recount, rooms: Rooms | None) -> None:
+    def __init__(
+        self,
+        recount: Recount,
+        rooms: Rooms | None,
+        break_alone: Callable[[IntArray], BoolArray] | None = None,
+    ) -> None:
         self.round = recount
         instance = recount.instance
         eligible = np.flatnonzero(np.array(recount.eligible, dtype=bool))
@@ -69,6 +76,8 @@ class Columns:
         singles = eligible[~several]
         if rooms is not None:
             singles = singles[~rooms.too_risky(singles)]
+        if break_alone is not None:
+            singles = singles[~break_alone(singles)]
         teams: list[tuple[int, ...]] = []
         shared: dict[int, list[int]] = {}
         for offer in eligible[several].tolist():

@@ -157,6 +157,39 @@ class TailPrices(ImpliedRows[Whose]):
             raise BadCertificate(f"no budget of {limit.measure} of {whose[0]} {whose[1]}")
         return Fraction(free)
 
+    def break_alone(self, offers: IntArray) -> BoolArray:
+        """Offers, each a team of its own, that lose more in a scenario than a limit on the worst case allows.
+
+        Beside what commitments lose there; nobody can choose them.
+        """
+        out: BoolArray = np.zeros(len(offers), dtype=np.bool_)
+        instance = self.round.instance
+        slashing = instance.claims.slashing[instance.offers.claim[offers]]
+        for number, limit in enumerate(instance.risk):
+            if limit.measure != "worst_case" or not math.isfinite(limit.budget):
+                continue
+            for who in self._members(limit, offers):
+                whose = limit.scope, who
+                losses = np.zeros(self.scenarios)
+                for held, fallen in self._held_failures(whose):
+                    losses[fallen] += float(held)
+                most = np.array(
+                    [losses[self.sample.failures(o)].max(initial=-np.inf) for o in offers.tolist()]
+                )
+                ceiling = float(self._ceiling(limit, number, who)) * (1.0 + ROW)
+                out |= self._mine(offers, whose) & (most + slashing > ceiling) & (slashing > 0.0)
+        return out
+
+    def _members(self, limit: RiskLimit, offers: IntArray) -> list[int]:
+        """Members of the scope of a limit that some offers concern."""
+        if limit.scope == "network":
+            return [0]
+        if limit.member is not None:
+            return [limit.member]
+        instance = self.round.instance
+        owner = instance.offers.operator if limit.scope == "operator" else instance.offers.coprocessor
+        return [int(who) for who in np.unique(owner[offers]).tolist() if who >= 0]
+
     def _chance_of(self, point: int) -> Fraction:
         return Fraction(1, self.scenarios)
 
