@@ -422,3 +422,31 @@ def test_where_time_is_up_the_proofs_recomputed_by_then_have_to_do(ends, looked_
     proofs = Proofs()
     certified = with_bound(plan, proofs, [[], [Entry("stake", (0,), 1.0)]], "knapsack", ends)
     assert (certified.certificate.bound, proofs.seen) == (bound, looked_at)
+
+
+def test_what_alone_is_the_worst_case_is_in_no_plan_and_in_no_bound():
+    """A solver leaves such offers out, and its multipliers say nothing of them."""
+    document = {
+        "format": "bondwork.round/1",
+        "operators": [{"id": "op"}],
+        "coprocessors": [{"id": "cp"}],
+        "tasks": [
+            {"id": "old", "operator": "op", "reward": 0, "slashing": 6},
+            {"id": "bold", "operator": "op", "reward": 40, "slashing": 10},
+            {"id": "calm", "operator": "op", "reward": 8, "slashing": 0},
+        ],
+        "offers": [
+            {"task": "bold", "coprocessor": "cp", "bid": 1, "success_probability": 0.5},
+            {"task": "calm", "coprocessor": "cp", "bid": 1, "success_probability": 0.75},
+        ],
+        "commitments": [
+            {"id": "k", "task": "old", "operator": "op", "executor": "cp", "success_probability": 0.5}
+        ],
+        "risk": [{"measure": "worst_case", "of": "network", "budget": 2}],
+        "uncertainty": {"scenarios": 64},
+    }
+    instance, plan = solved(document, strategy="extensive", mip_rel_gap=0.0)
+    assert (plan.objective, [each.task for each in plan.assignments]) == (5.0, ["calm"])
+    assert plan.certificate is not None
+    assert plan.certificate.bound == pytest.approx(5.0, rel=1e-9)
+    assert bondwork.verify(instance, plan)
