@@ -16,6 +16,7 @@ from bondwork.problem.advance import advance, due
 from bondwork.problem.instance import NOBODY
 from bondwork.rolling import Drawn, chosen_offers, law_of
 from bondwork.uncertainty.joint_outcomes import list_outcomes
+from composition.features import make
 from horizon_oracle import staged_rounds
 
 FEW = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -90,6 +91,52 @@ def test_planning_again_earns_what_the_plan_promised(document):
     plan = bondwork.solve(instance, mip_rel_gap=0.0)
     assume(plan.is_usable())
     assert expected_by_rolling(instance) == pytest.approx(plan.objective, abs=1e-6)
+
+
+SEVERAL = [("replicas",), ("quorum",), ("several commitments",), ("quorum", "several commitments", "value")]
+
+
+@pytest.mark.parametrize("names", SEVERAL, ids="+".join)
+@pytest.mark.parametrize("seed", range(2))
+def test_what_is_left_of_a_team_is_planned_with_again(names, seed):
+    instance = bondwork.load(make({"periods", *names}, seed).document)
+    plan = bondwork.solve(instance, mip_rel_gap=0.0)
+    assert expected_by_rolling(instance) == pytest.approx(plan.objective, abs=1e-6)
+
+
+def team(*durations: float, **fields) -> dict:
+    """A task for all of several executors, done one after the other."""
+    names = "abc"[: len(durations)]
+    return {
+        "coprocessors": [{"id": name, "free_collateral": 5} for name in names],
+        "tasks": [{"id": "t", "operator": "op", "reward": 90, "slashing": 2, "replicas": 3} | fields],
+        "offers": [
+            offer(coprocessor=name, duration=duration)
+            for name, duration in zip(names, durations, strict=True)
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("quorum", "outcomes", "rewards", "slashed", "stakes"),
+    [
+        (2, ([True], [True], [False]), [0, 9000, 0], [0, 0, 0], [10, 10, 10]),
+        (2, ([True], [False], [True]), [0, 0, 9000], [0, 0, 0], [10, 10, 10]),
+        (2, ([False], [False], [True]), [0, 0, 0], [0, 200, 0], [10, 10, 8]),
+        (3, ([False], [True], [True]), [0, 0, 0], [200, 0, 0], [10, 8, 8]),
+    ],
+)
+def test_a_team_is_rewarded_or_slashed_once(quorum, outcomes, rewards, slashed, stakes):
+    idle = {"tasks": [], "offers": []}
+    periods = [period("p1", 60, **idle), period("p2", 120, "p1", **idle)]
+    periods[1] |= {"tasks": [TASK], "offers": [offer(coprocessor="a", success_probability=1, bid=9)]}
+    given_ = document(*periods, **team(0, 90, 500, quorum=quorum))
+    rolled = bondwork.roll(bondwork.load(given_), nature=Fate(*outcomes), mip_rel_gap=0.0)
+    assert rolled.complete
+    assert [each.reward for each in rolled.ledger] == rewards
+    assert [each.slashed for each in rolled.ledger] == slashed
+    assert [step.stake["op"] for step in rolled.steps] == stakes
+    assert [each.returned + each.burned for each in rolled.ledger] == [200, 200, 200]
 
 
 def test_collateral_is_locked_then_returned_or_gone():

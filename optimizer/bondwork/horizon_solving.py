@@ -14,7 +14,7 @@ from bondwork.base.clock import Clock
 from bondwork.contracts import ProgramDecision
 from bondwork.observing import Told
 from bondwork.plan.certifying import without_certificate
-from bondwork.plan.horizon_building import build_horizon_plan, chosen_by_node
+from bondwork.plan.horizon_building import build_horizon_plan, columns_by_node, offers_by_node
 from bondwork.plan.horizon_certifying import certify_horizon
 from bondwork.plan.plan import Conflict
 from bondwork.plan.recount_columns import Uncheckable
@@ -34,7 +34,6 @@ from bondwork.uncertainty.horizon import ENDED, horizon_tree
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from bondwork.arrays import IntArray
     from bondwork.contracts import Observer, Options, Status, Voucher
     from bondwork.plan.plan import Plan
     from bondwork.problem.instance import Instance
@@ -144,7 +143,7 @@ def solve_horizon(
     if solution.status == "infeasible":
         left = dataclasses.replace(options, time_limit=clock.left() / 3.0)
         conflict = _conflict(instance, now, left, observer)
-    chosen = chosen_by_node(made, solution)
+    chosen = offers_by_node(made, columns_by_node(made, solution))
     plan = build_horizon_plan(
         instance,
         made,
@@ -181,9 +180,10 @@ def _exactly(
     ledger = HorizonLedger(made)
     for _ in range(MOST_ROUNDS):
         solution = decided(made)
-        chosen = chosen_by_node(made, solution)
+        chosen = columns_by_node(made, solution)
         values = [
-            np.isin(_columns_of(made, node), each).astype(np.float64) for node, each in enumerate(chosen)
+            np.bincount(each, minlength=len(made.program.template_of(node).columns)).astype(np.float64)
+            for node, each in enumerate(chosen)
         ]
         covers = find_covers(made.program, ledger, values) if chosen else []
         if not covers or (clock.limited and clock.left() <= 0.0):
@@ -197,11 +197,6 @@ def _choices(tree: HorizonTree) -> int:
     tasks = [len(tree.horizon.instance.tasks), *(len(each.tasks) for each in tree.horizon.instance.periods)]
     counts = np.bincount(tree.period[tree.period != ENDED] + 1, minlength=len(tasks))
     return int(sum(count * each for count, each in zip(counts.tolist(), tasks, strict=True)))
-
-
-def _columns_of(made: HorizonProgram, node: int) -> IntArray:
-    point = int(made.tree.period[node])
-    return np.zeros(0, dtype=np.int64) if point == ENDED else made.columns[point]
 
 
 def _decided(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from bondwork.market.settlement import smallest_units, split
-from bondwork.problem.advance import Due, advance, due
+from bondwork.problem.advance import Due, advance, decisive, due
 from bondwork.problem.faults import Refusal
 from bondwork.problem.horizon_support import unsupported_horizon
 from bondwork.problem.instance import NOBODY
@@ -293,14 +293,16 @@ class _Book:
         """Write down what is released; ``after`` is the round that holds the rest."""
         offers, held = instance.offers, instance.commitments
         good = succeeded.tolist()
-        for o, ok in zip(released.offers.tolist(), good, strict=False):
+        decides = decisive(instance, released, succeeded).tolist()
+        outcomes = list(zip(good, decides, strict=True))
+        for o, how in zip(released.offers.tolist(), outcomes, strict=False):
             who = (int(offers.operator[o]), int(offers.coprocessor[o]))
             collateral = float(offers.collateral[o])
-            self._enter(instance, self.agreed[o], who, int(offers.claim[o]), collateral, ok, period)
-        for k, ok in zip(released.commitments.tolist(), good[len(released.offers) :], strict=True):
+            self._enter(instance, self.agreed[o], who, int(offers.claim[o]), collateral, how, period)
+        for k, how in zip(released.commitments.tolist(), outcomes[len(released.offers) :], strict=True):
             who = (int(held.operator[k]), int(held.coprocessor[k]))
             collateral = float(held.collateral[k])
-            self._enter(instance, self.deals[k], who, int(held.claim[k]), collateral, ok, period)
+            self._enter(instance, self.deals[k], who, int(held.claim[k]), collateral, how, period)
         if after is not None:  # held offers come before held commitments there
             deals = [self.agreed[o] for o in released.held_offers.tolist()]
             self.deals = deals + [self.deals[k] for k in released.held_commitments.tolist()]
@@ -312,12 +314,14 @@ class _Book:
         who: tuple[int, int],
         claim: int,
         collateral: float,
-        succeeded: bool,
+        how: tuple[bool, bool],
         period: str,
     ) -> None:
+        """Enter one executor: whether it succeeded, and whether that decided its claim."""
         terms, (operator, coprocessor) = self.terms, who
-        reward = float(instance.claims.reward[claim]) if succeeded else 0.0
-        slashed = 0.0 if succeeded else float(instance.claims.slashing[claim])
+        succeeded, decides = how
+        reward = float(instance.claims.reward[claim]) if succeeded and decides else 0.0
+        slashed = float(instance.claims.slashing[claim]) if decides and not succeeded else 0.0
         on_success = terms.bid_paid == "on_success" and coprocessor != NOBODY
         bid = deal.bid if succeeded or not on_success else 0.0
         posted = self._units(collateral)

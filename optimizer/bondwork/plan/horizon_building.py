@@ -12,10 +12,12 @@ from bondwork.plan.explanation import explain_unassigned
 from bondwork.plan.loads import load_shares
 from bondwork.plan.overcommitted import list_overcommitted
 from bondwork.plan.plan import Conflict, NodeDecision, Plan, Unassigned
+from bondwork.plan.recall import columns_of_offers
+from bondwork.plan.replicas import value_replicas
 from bondwork.problem.limits import enumerate_limits
 from bondwork.problem.release import THIS_ROUND
-from bondwork.problem.teams import teams_of_offers
-from bondwork.problem.values import is_committed, net_reward
+from bondwork.problem.teams import team_value, teams_of_offers
+from bondwork.problem.values import is_committed
 from bondwork.program.bounds import gap
 from bondwork.program.horizon import rounds_of
 from bondwork.uncertainty.horizon import ENDED
@@ -56,8 +58,9 @@ def build_horizon_plan(
     formulation, options, seed, assessments, conflict
         For the plan.
     """
-    chosen = chosen_by_node(made, solution)
-    objective = math.fsum(_terms(made, chosen)) if chosen else None
+    picked = columns_by_node(made, solution)
+    chosen = offers_by_node(made, picked)
+    objective = math.fsum(_terms(made, picked)) if chosen else None
     bound = None if solution.bound is None else solution.bound * made.unit
     if objective is not None and bound is not None:
         bound = max(bound, objective)
@@ -83,6 +86,7 @@ def build_horizon_plan(
         unassigned=_explain(instance, now, chosen[0]) if chosen and now is not None else [],
         operators=list_shares(instance, teams) if chosen else [],
         loads=load_shares(instance, chosen[0]) if chosen else [],
+        replica_values=value_replicas(instance, chosen[0]) if chosen else [],
         risk=list_risk_values(instance, assessments, {}),
         overcommitted=list_overcommitted(instance, enumerate_limits(instance)),
         ineligible_offers=count_ineligible(instance),
@@ -100,31 +104,38 @@ def build_horizon_plan(
     )
 
 
-def chosen_by_node(made: HorizonProgram, solution: ProgramSolution) -> list[IntArray]:
-    """Offers that a solution chooses, by node; an empty list where there is no solution."""
+def columns_by_node(made: HorizonProgram, solution: ProgramSolution) -> list[IntArray]:
+    """Teams that a solution chooses, by node; an empty list where there is no solution."""
     if solution.nodes is None:
         return []
     chosen = []
     for node, each in enumerate(solution.nodes):
-        point = int(made.tree.period[node])
-        columns = np.zeros(0, dtype=np.int64) if point == ENDED else made.columns[point]
         names = made.program.template_of(node).columns
-        picked = [each.values[name] > 0.5 for name in names]
-        chosen.append(columns[np.array(picked, dtype=bool)])
+        chosen.append(np.flatnonzero([each.values[name] > 0.5 for name in names]))
     return chosen
+
+
+def offers_by_node(made: HorizonProgram, columns: Sequence[IntArray]) -> list[IntArray]:
+    """Offers of chosen teams, by node."""
+    period = made.tree.period.tolist()
+    return [
+        np.sort(made.teams[point].select(each).member) if point != ENDED else np.zeros(0, dtype=np.int64)
+        for point, each in zip(period, columns, strict=False)
+    ]
 
 
 def _terms(made: HorizonProgram, chosen: Sequence[IntArray]) -> list[float]:
     """Expected net rewards and costs of tasks left, by node: the objective, to be added up."""
     found: list[float] = []
     probability = made.tree.tree.probability.tolist()
-    for node, offers in enumerate(chosen):
+    for node, columns in enumerate(chosen):
         if int(made.tree.period[node]) == ENDED:
             continue
         decided = rounds_of(made, node)
+        teams = made.teams[int(made.tree.period[node])].select(columns)
         left = ~is_committed(decided)
-        left[decided.offers.task[offers]] = False
-        terms = np.concatenate([net_reward(decided)[offers], -decided.tasks.unassigned_cost[left]])
+        left[decided.claims.task[teams.claim]] = False
+        terms = np.concatenate([team_value(decided, teams), -decided.tasks.unassigned_cost[left]])
         found += (probability[node] * terms).tolist()
     return found
 
@@ -152,20 +163,39 @@ def _failures(made: HorizonProgram, node: int, chosen: Sequence[IntArray]) -> tu
     while at >= 0:
         above[int(tree.period[at])] = at
         at = int(tree.tree.parent[at])
-    tasks, commitments = [], []
+    tasks, commitments = dict[tuple[int, int], str](), []
     for k in np.flatnonzero(~seen.outcomes[tree.realisation[node]]).tolist():
         point, item = int(seen.point[k]), int(seen.item[k])
         if seen.is_commitment[k]:
             commitments.append(horizon.instance.commitments.ids[item])
         elif item in chosen[above[point]]:
             decided = horizon.rounds[point]
-            tasks.append(decided.tasks.ids[decided.offers.task[item]])
-    return tasks, commitments
+            claims = decided.offers.claim[chosen[above[point]]]
+            team = chosen[above[point]][claims == decided.offers.claim[item]]
+            task = int(decided.offers.task[item])
+            spare = len(team) - int(decided.tasks.quorum[task])
+            now = _count_failed(made, node, point, team)
+            before = _count_failed(made, int(tree.tree.parent[node]), point, team)
+            if before <= spare < now:
+                tasks[point, task] = decided.tasks.ids[task]
+    return list(tasks.values()), commitments
+
+
+def _count_failed(made: HorizonProgram, node: int, point: int, team: IntArray) -> int:
+    """How many of a team that was chosen at a decision point are seen to have failed at a node."""
+    tree, count = made.tree, 0
+    at = node
+    while int(tree.period[at]) != point:
+        seen = tree.seen[int(tree.period[at])]
+        mine = (seen.point == point) & ~seen.is_commitment & np.isin(seen.item, team)
+        count += int((mine & ~seen.outcomes[tree.realisation[at]]).sum())
+        at = int(tree.tree.parent[at])
+    return count
 
 
 def _explain(instance: Instance, now: Program, chosen: IntArray) -> list[Unassigned]:
     """Say for each task of the round without an executor why; what fits and would earn is kept for later."""
-    x = np.isin(now.columns[: now.choices], chosen).astype(float)
+    x = columns_of_offers(now, np.isin(np.arange(len(instance.offers)), chosen))
     return explain_unassigned(instance, now, x, if_it_fits="kept_for_later")
 
 

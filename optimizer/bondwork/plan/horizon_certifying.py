@@ -82,7 +82,7 @@ def certify_horizon(
 
 
 def _certified(instance: Instance, plan: Plan, made: HorizonProgram, within: _Within, by: Voucher) -> Plan:
-    counts = np.array([len(each) for each in made.columns])
+    counts = np.array([len(each) for each in made.teams])
     choices = int(counts[made.tree.period[made.tree.period != ENDED]].sum())
     within.keep(2 * _SECONDS_PER_CHOICE * choices)
     recount = HorizonBound(instance, made.tree, plan.provenance.seed)

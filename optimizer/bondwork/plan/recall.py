@@ -43,7 +43,7 @@ def recall(instance: Instance, program: Program, plan: Plan) -> tuple[WarmStart,
         executor = instance.executor_id(operator, coprocessor)
         key = instance.tasks.ids[offers.task[offer]], instance.operators.ids[operator], executor
         taken[offer] = key in wanted
-    x = _choices(program, taken)
+    x = columns_of_offers(program, taken)
 
     duals = np.full(len(program.limits), np.nan)
     known = {each.limit: each.price for each in plan.prices if each.price is not None}
@@ -62,7 +62,7 @@ def recall(instance: Instance, program: Program, plan: Plan) -> tuple[WarmStart,
     return WarmStart(x, duals if plan.prices_from else None), f"{note} and {found} prices found again"
 
 
-def _choices(program: Program, taken: np.ndarray) -> np.ndarray:
+def columns_of_offers(program: Program, taken: np.ndarray) -> np.ndarray:
     """Columns of the program that choose what was taken; at most one for each first offer."""
     if program.teams is None:
         return taken[program.columns[: program.choices]].astype(np.float64)

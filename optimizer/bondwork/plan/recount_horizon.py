@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from bondwork.plan.findings import Place
     from bondwork.plan.plan import Assignment, NodeDecision, Plan
+    from bondwork.plan.recount_teams import Team
     from bondwork.problem.instance import Instance
 
 #: Decision point of the round itself, as the tree numbers it.
@@ -52,7 +53,6 @@ class HorizonRecount(Findings):
         self.probability: list[float] = self.tree.tree.probability.tolist()
         self.chosen: dict[int, list[int]] = {0: chosen}
         self._rounds: dict[tuple[int, int], Recount] = {}
-        self._uses: dict[tuple[int, int, int], list[tuple[Key, float]]] = {}
         #: Columns of what is seen on entering a period, by what it is an outcome of.
         self._seen: dict[int, dict[tuple[int, int, bool], int]] = {}
 
@@ -91,7 +91,11 @@ class HorizonRecount(Findings):
             if point == ENDED:
                 continue
             here, chosen = self._round(node), self.chosen.get(node, [])
-            terms = [term for offer in chosen for term in _net_terms(here, offer)]
+            terms = [
+                term
+                for team in here.teams.group(chosen)
+                for term in here.net_terms(team, dict(enumerate(here.bid)))
+            ]
             done = {here.task[offer] for offer in chosen} | here.committed
             cost: list[float] = here.instance.tasks.unassigned_cost.tolist()
             terms += [-each for task, each in enumerate(cost) if task not in done]
@@ -103,12 +107,6 @@ class HorizonRecount(Findings):
         if key not in self._rounds:
             self._rounds[key] = Recount(self.tree.round_at(*key), self.plan.provenance.seed)
         return self._rounds[key]
-
-    def _uses_of(self, node: int, offer: int) -> list[tuple[Key, float]]:
-        key = (self.period[node], self.realisation[node], offer)
-        if key not in self._uses:
-            self._uses[key] = _uses(self._round(node), offer)
-        return self._uses[key]
 
     def _path(self, node: int) -> list[int]:
         path = [node]
@@ -131,7 +129,7 @@ class HorizonRecount(Findings):
         above = {self.period[each]: each for each in self._path(node)}
         seen = self.tree.seen[self.period[node]]
         outcomes = seen.outcomes[self.realisation[node]].tolist()
-        tasks, commitments = [], []
+        tasks, commitments = dict[tuple[int, int], str](), []
         things = zip(seen.point.tolist(), seen.item.tolist(), seen.is_commitment.tolist(), strict=True)
         for (point, item, is_commitment), succeeded in zip(things, outcomes, strict=True):
             if succeeded:
@@ -140,13 +138,27 @@ class HorizonRecount(Findings):
                 commitments.append(self.instance.commitments.ids[item])
             elif item in self.chosen.get(above[point], []):
                 decided = self._round(above[point])
-                tasks.append(decided.instance.tasks.ids[decided.task[item]])
+                claim = decided.teams.claim[item]
+                team = next(t for t in decided.teams.group(self.chosen[above[point]]) if item in t)
+                spare = len(team) - decided.teams.quorum[claim]
+                if self._lost_by(node, point, team) > spare >= self._lost_by(self.parent[node], point, team):
+                    tasks[point, claim] = decided.instance.tasks.ids[decided.task[item]]
         for name, found, expected in (
-            ("failed", given.failed, tasks),
+            ("failed", given.failed, list(tasks.values())),
             ("failed_commitments", given.failed_commitments, commitments),
         ):
             if found != expected:
                 self.wrong(_text((*at, name)), found, expected, ((*at, name), expected))
+
+    def _lost_by(self, node: int, point: int, team: Team) -> int:
+        """How many of a team are seen to have failed at a node or on the way to it."""
+        count = 0
+        for at in self._path(node)[1:]:
+            seen, realisation = self.tree.seen[self.period[at]], self.realisation[at]
+            things = zip(seen.point.tolist(), seen.item.tolist(), seen.is_commitment.tolist(), strict=True)
+            for (where, item, held), good in zip(things, seen.outcomes[realisation].tolist(), strict=True):
+                count += where == point and not held and item in team and not good
+        return count
 
     def _chosen(self, where: Place, given: NodeDecision, node: int) -> list[int]:
         """Offers that are chosen at a node, each assignment checked."""
@@ -158,7 +170,8 @@ class HorizonRecount(Findings):
             )
         }
         operators = {name: v for v, name in enumerate(here.instance.operators.ids)}
-        chosen = []
+        chosen: list[int] = []
+        known: list[tuple[Place, Assignment, int]] = []
         for place, each in enumerate(given.assignments):
             at: Place = (*where, "assignments", place)
             offer = number.get((each.offer, operators.get(each.operator, -1), each.kind == "self"))
@@ -166,10 +179,13 @@ class HorizonRecount(Findings):
                 self.wrong(_text((*at, "offer")), each.offer, "an eligible offer of the period, once")
                 continue
             chosen.append(offer)
-            self._check_assignment(at, each, here, offer)
+            known.append((at, each, offer))
+        team_of = {offer: team for team in here.teams.group(chosen) for offer in team}
+        for at, each, offer in known:
+            self._check_assignment(at, each, here, offer, team_of[offer])
         return chosen
 
-    def _check_assignment(self, at: Place, given: Assignment, here: Recount, offer: int) -> None:
+    def _check_assignment(self, at: Place, given: Assignment, here: Recount, offer: int, team: Team) -> None:
         facts: dict[str, Any] = {
             "task": here.instance.tasks.ids[here.task[offer]],
             "executor": here.executor_id(offer),
@@ -181,10 +197,10 @@ class HorizonRecount(Findings):
         for name, expected in facts.items():
             if getattr(given, name) != expected:
                 self.wrong(_text((*at, name)), getattr(given, name), expected, ((*at, name), expected))
-        lost = here.slashing[offer] * (1.0 - here.p[offer])
+        benefit = [term / len(team) for term in here.benefit_terms(team)]
         for name, terms in (
-            ("expected_net_reward", _net_terms(here, offer)),
-            ("expected_slashing", [lost]),
+            ("expected_net_reward", benefit + here.paid_terms(offer, here.bid[offer])),
+            ("expected_slashing", [-term for term in benefit[1:]]),
         ):
             total = math.fsum(terms)
             if abs(getattr(given, name) - total) > SUM_TOLERANCE * math.fsum(map(abs, terms)):
@@ -195,17 +211,23 @@ class HorizonRecount(Findings):
     def _check_node(self, node: int) -> None:
         here, name = self._round(node), self.tree.names[node]
         chosen = self.chosen.get(node, [])
-        tasks = [here.task[offer] for offer in chosen]
-        for task, id_ in enumerate(here.instance.tasks.ids):
-            count = tasks.count(task)
-            if count > 1 or (count == 0 and here.instance.tasks.required[task]):
-                expected = "exactly 1" if here.instance.tasks.required[task] else "at most 1"
-                self.wrong(f"task {id_} at {name}", f"{count} executors", expected)
-        if not chosen:
+        self._check_tasks(name, here, chosen)
+        claims = list(self._claims(node))
+        if not chosen and not any(claim.is_half_done for claim, _ in claims):
             return  # what was decided before takes ever less
-        asked = {key for offer in chosen for key, amount in self._uses_of(node, offer) if amount > 0.0}
+        teams = here.teams.group(chosen)
+        asked = {key for team in teams for key, amount in here.uses(team) if amount > 0.0}
+        # but for what is expected to be lost of a claim of which some have failed
+        asked |= {
+            key
+            for claim, _ in claims
+            if claim.is_half_done
+            for key, _, _ in claim.taken()
+            if key[0] == "expected loss"
+        }
         accounts = _accounts(here)
-        for key, amount, is_known, is_held in self._taken(node):
+        taken = ((*each, is_held) for claim, is_held in claims for each in claim.taken())
+        for key, amount, is_known, is_held in taken:
             if key in accounts and key in asked:
                 if not is_known:
                     self.wrong(f"{label(key)} at {name}", "an outcome that the tree lacks", "one it has")
@@ -220,50 +242,46 @@ class HorizonRecount(Findings):
                 if late > 0.0:
                     self.wrong(f"deadlines of {executor} at {name}", f"{late:.12g} s late", "in time")
 
-    def _taken(self, node: int) -> Iterator[tuple[Key, float, bool, bool]]:
-        """What each decision on the path and each commitment takes at a node.
+    def _check_tasks(self, name: str, here: Recount, chosen: list[int]) -> None:
+        """Check that every task has one operator, and as many different executors as it may have."""
+        tasks = here.instance.tasks
+        offers_of: dict[int, list[int]] = {}
+        for offer in chosen:
+            offers_of.setdefault(here.task[offer], []).append(offer)
+        for task, id_ in enumerate(tasks.ids):
+            mine = offers_of.get(task, [])
+            least, most = int(tasks.quorum[task]), int(tasks.replicas[task])
+            if (mine and not least <= len(mine) <= most) or (not mine and tasks.required[task]):
+                expected = f"{least} to {most}" + ("" if tasks.required[task] else ", or none")
+                self.wrong(f"task {id_} at {name}", f"{len(mine)} executors", expected)
+            if len({here.executor_id(offer) for offer in mine}) < len(mine):
+                self.wrong(f"task {id_} at {name}", "an executor twice", "different executors")
+            if len({here.operator[offer] for offer in mine}) > 1:
+                self.wrong(f"task {id_} at {name}", "executors for several operators", "one operator")
 
-        With whether that is known, and whether it is a commitment's.
-        """
+    def _claims(self, node: int) -> Iterator[tuple[_Claim, bool]]:
+        """Everything that was decided on the path of a node, and commitments; with whether it is these."""
         path = self._path(node)
         now = self._round(node).instance.now
         for at in path:
             decided = self._round(at)
-            for offer in self.chosen.get(at, []):
-                done = at != node and decided.instance.now + decided.duration[offer] <= now
-                outcome = self._outcome(path, self.period[at], offer, decided.p[offer]) if done else None
-                for key, amount in self._uses_of(at, offer):
-                    if amount == 0.0:
-                        continue
-                    if not done:
-                        yield key, amount, True, False
-                    elif key[0] in _FORFEITABLE and outcome is not True:
-                        yield key, amount, outcome is not None, False
-        for key, amount, is_known in self._held(path, now):
-            yield key, amount, is_known, True
-
-    def _held(self, path: list[int], now: float) -> Iterator[tuple[Key, float, bool]]:
-        instance, held = self.instance, self.instance.commitments
-        for k in range(len(held)):
-            operator, c = instance.operators.ids[held.operator[k]], int(held.coprocessor[k])
-            executor = operator if c < 0 else instance.coprocessors.ids[c]
-            slashing = float(instance.claims.slashing[held.claim[k]])
-            p = float(held.success_probability[k])
-            if float(held.release_at[k]) > now:
-                loss = slashing * (1.0 - p)
-                for resource, work in zip(instance.resources, held.work[k].tolist(), strict=True):
-                    yield ("capacity", resource, executor), work, True
-                yield ("stake", "", operator), slashing, True
-                for name in {"network", operator, executor}:
-                    yield ("expected loss", "", name), loss, True
-                continue
-            outcome = self._outcome(path, _ROOT, k, p, commitment=True)
-            collateral = float(held.collateral[k])
-            if c >= 0 and collateral > 0.0 and outcome is not False:
-                # what comes back was taken off the free collateral before
-                yield ("collateral", "", executor), -collateral, outcome is not None
-            if slashing > 0.0 and outcome is not True:
-                yield ("stake", "", operator), slashing, outcome is not None
+            for team in decided.teams.group(self.chosen.get(at, [])):
+                done = [at != node and decided.instance.now + decided.duration[o] <= now for o in team]
+                ends = [
+                    self._outcome(path, self.period[at], o, decided.p[o]) if over else None
+                    for o, over in zip(team, done, strict=True)
+                ]
+                quorum = decided.teams.quorum[decided.teams.claim[team[0]]]
+                yield _Claim(decided, team, quorum, done, ends), False
+        root = self._round(0)
+        release_at: list[float] = self.instance.commitments.release_at.tolist()
+        for team in root.teams.held():
+            done = [node != 0 and release_at[k] <= now for k in team]
+            ends = [
+                self._outcome(path, _ROOT, k, root.teams.held_p[k], commitment=True) if over else None
+                for k, over in zip(team, done, strict=True)
+            ]
+            yield _HeldClaim(root, team, root.teams.held_quorum(team), done, ends), True
 
     def _outcome(
         self, path: list[int], point: int, item: int, p: float, *, commitment: bool = False
@@ -321,27 +339,133 @@ def _text(place: Place) -> str:
     return json_path(place).removeprefix("$.")
 
 
-def _net_terms(here: Recount, offer: int) -> list[float]:
-    """Terms of the expected net reward of one offer (MODEL 2.5)."""
-    terms, p, bid = here.instance.terms, here.p[offer], here.bid[offer]
-    paid = bid * p if terms.bid_paid == "on_success" and here.coprocessor[offer] >= 0 else bid
-    back = terms.operator * here.collateral[offer] * terms.collateral_rate * (1.0 - p)
-    return [here.reward[offer] * p, -paid, -here.slashing[offer] * (1.0 - p), back]
+class _Claim:
+    """A team that was chosen on the path, and what became of its members so far.
+
+    Parameters
+    ----------
+    recount
+        The decision point as a round.
+    team, quorum
+        Its members, and how many must succeed.
+    done, ends
+        Which are released, and whether they succeeded: ``None`` for those that are not, and where the tree
+        does not say.
+    """
+
+    def __init__(
+        self, recount: Recount, team: Team, quorum: int, done: list[bool], ends: list[bool | None]
+    ) -> None:
+        self.recount = recount
+        self.team = team
+        self.quorum = quorum
+        self.done = done
+        self.ends = ends
+
+    @property
+    def is_half_done(self) -> bool:
+        """Whether some are released and others not."""
+        return any(self.done) and not all(self.done)
+
+    # what a team of offers is; commitments differ
+
+    def slashing(self) -> float:
+        return self.recount.slashing[self.team[0]]
+
+    def operator(self) -> str:
+        return self.recount.operator_id(self.team[0])
+
+    def executor(self, place: int) -> tuple[str, bool]:
+        """Who does it, and whether that is a coprocessor."""
+        offer = self.team[place]
+        return self.recount.executor_id(offer), self.recount.coprocessor[offer] >= 0
+
+    def work(self, place: int) -> list[float]:
+        return list(self.recount.work[self.team[place]])
+
+    def collateral(self, place: int) -> tuple[float, bool]:
+        """What a member's collateral takes, and whether that is known; nothing where it came back."""
+        end = self.ends[place]
+        kept = not self.done[place] or end is not True
+        known = not self.done[place] or end is not None
+        return (self.recount.collateral[self.team[place]] if kept else 0.0), known
+
+    def chances(self, places: list[int], needed: int) -> tuple[float, list[float]]:
+        """How often so many of some members succeed, and how often they do not and each of them fails."""
+        return self.recount.teams.part_chances([self.team[place] for place in places], needed)
+
+    def taken(self) -> Iterator[tuple[Key, float, bool]]:
+        """What all of it takes of which limits, and whether that is known."""
+        for place, done in enumerate(self.done):
+            executor, is_coprocessor = self.executor(place)
+            if not done:
+                for resource, amount in zip(self.recount.instance.resources, self.work(place), strict=True):
+                    yield ("capacity", resource, executor), amount, True
+            if is_coprocessor:
+                amount, known = self.collateral(place)
+                if amount:
+                    yield ("collateral", "", executor), amount, known
+        wins = self.ends.count(True)
+        if self.slashing() > 0.0 and wins < self.quorum:
+            unknown = sum(done and end is None for done, end in zip(self.done, self.ends, strict=True))
+            yield ("stake", "", self.operator()), self.slashing(), wins + unknown < self.quorum
+        if not all(self.done):
+            yield from self._expected(wins)
+
+    def _expected(self, wins: int) -> Iterator[tuple[Key, float, bool]]:
+        """What is expected to be lost: nothing once that is decided."""
+        left = [place for place, done in enumerate(self.done) if not done]
+        missing = self.quorum - wins
+        known = all(end is not None for end, done in zip(self.ends, self.done, strict=True) if done)
+        if not 0 < missing <= len(left):
+            return
+        success, blame = self.chances(left, missing)
+        lost = self.slashing() * (1.0 - success)
+        for name in ("network", self.operator()):
+            yield ("expected loss", "", name), lost, known
+        guilty = {self.executor(k)[0] for k, end in enumerate(self.ends) if end is False}
+        shares: dict[str, float] = {}
+        for place, share in zip(left, blame, strict=True):
+            if self.executor(place)[1]:
+                name = self.executor(place)[0]
+                shares[name] = shares.get(name, 0.0) + self.slashing() * share
+        for place, _ in enumerate(self.team):
+            name, is_coprocessor = self.executor(place)
+            if is_coprocessor and name in guilty:
+                shares[name] = lost
+        for name, share in shares.items():
+            yield ("expected loss", "", name), share, known
 
 
-def _uses(here: Recount, offer: int) -> list[tuple[Key, float]]:
-    """What an offer takes of which limits while it is held; tasks and deadlines aside."""
-    operator, executor = here.operator_id(offer), here.executor_id(offer)
-    loss = here.slashing[offer] * (1.0 - here.p[offer])
-    used: list[tuple[Key, float]] = [
-        (("capacity", resource, executor), amount)
-        for resource, amount in zip(here.instance.resources, here.work[offer], strict=True)
-    ]
-    used.append((("stake", "", operator), here.slashing[offer]))
-    used += [(("expected loss", "", name), loss) for name in sorted({"network", operator, executor})]
-    if here.coprocessor[offer] >= 0:
-        used.append((("collateral", "", executor), here.collateral[offer]))
-    return used
+class _HeldClaim(_Claim):
+    """Commitments of one claim: what they posted is off the free collateral, and is given back."""
+
+    def slashing(self) -> float:
+        instance = self.recount.instance
+        return float(instance.claims.slashing[instance.commitments.claim[self.team[0]]])
+
+    def operator(self) -> str:
+        instance = self.recount.instance
+        name: str = instance.operators.ids[instance.commitments.operator[self.team[0]]]
+        return name
+
+    def executor(self, place: int) -> tuple[str, bool]:
+        instance = self.recount.instance
+        c = int(instance.commitments.coprocessor[self.team[place]])
+        return (self.operator(), False) if c < 0 else (instance.coprocessors.ids[c], True)
+
+    def work(self, place: int) -> list[float]:
+        found: list[float] = self.recount.instance.commitments.work[self.team[place]].tolist()
+        return found
+
+    def collateral(self, place: int) -> tuple[float, bool]:
+        if not self.done[place] or self.ends[place] is False:
+            return 0.0, True
+        amount = float(self.recount.instance.commitments.collateral[self.team[place]])
+        return -amount, self.ends[place] is not None
+
+    def chances(self, places: list[int], needed: int) -> tuple[float, list[float]]:
+        return self.recount.teams.part_chances([self.team[place] for place in places], needed, held=True)
 
 
 def _accounts(here: Recount) -> dict[Key, Account]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from fractions import Fraction
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from bondwork.plan.certificate import BadCertificate
@@ -63,6 +64,17 @@ class HorizonBound:
         self._terms = 0
         self.choices = {point: Choices(self.rooms, point, self.spend) for point in self.recounts}
 
+    @cached_property
+    def has_teams(self) -> bool:
+        """Whether a task may be given to several at a decision point, or is held by several."""
+        held = self.instance.commitments.claim.tolist()
+        return len(set(held)) < len(held) or any(
+            len(team) > 1
+            for choices in self.choices.values()
+            for places in choices.of_task.values()
+            for team in choices.recount.teams.possible([choices.offers[place] for place in places])
+        )
+
     def bound(self, entries: Sequence[Entry]) -> Fraction | None:
         """No policy earns more than this; ``None`` where a required task has nobody who could do it.
 
@@ -85,6 +97,8 @@ class HorizonBound:
 
     def _evaluate(self, entries: Sequence[Entry], *, earning: bool) -> Fraction | None:
         self._terms = 0
+        if self.has_teams:
+            raise Uncheckable("the bound of teams, or of several commitments of a task, in later periods")
         if any(self.choices[self.tree.period[node]].lacks_somebody(node) for node in self.tree.nodes):
             return None
         prices = self._prices(entries)

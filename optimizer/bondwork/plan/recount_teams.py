@@ -130,6 +130,16 @@ class TeamRecount:
             return self._dependent(works, needed)
         return _independent([self.held_p[k] for k in team], needed)
 
+    def part_chances(
+        self, team: Sequence[int], needed: int, *, held: bool = False
+    ) -> tuple[float, list[float]]:
+        """Return the same for some members of a team of offers, or of one that is ``held``."""
+        works = [self._held_work(k) if held else self._offered(k) for k in team]
+        crowded = len({work.executor for work in works}) < len(works)
+        if len(team) > 1 and (self.tied or crowded):
+            return self._dependent(works, needed)
+        return _independent([work.p for work in works], needed)
+
     def _dependent(self, works: list[Work], needed: int) -> tuple[float, list[float]]:
         uncertainty = self.instance.uncertainty
         if uncertainty.sampling != "bootstrap":

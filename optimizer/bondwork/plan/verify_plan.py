@@ -156,6 +156,10 @@ class PlanCheck(StatusCheck):
         """
         if any(period.tasks.required.any() for period in self.instance.periods):
             return None
+        held = self.instance.commitments.claim.tolist()
+        several = len(set(held)) < len(held) or bool((self.instance.tasks.replicas > 1).any())
+        if self.is_staged and several and any(each.measure == "expected" for each in self.instance.risk):
+            return None  # what is expected to be lost of a claim grows where some of its executors fail
         return FeasibleSearch(self.round)
 
     # assignments

@@ -1,7 +1,8 @@
 """From a round and what was decided in it to the round of the next period: what is carried over.
 
 What was chosen and is not released yet becomes a commitment with its collateral locked; what is released
-returns its collateral and frees its stake, or forfeits both.
+returns its collateral and frees its stake, or forfeits both. What is left of a team stays one: its quorum is
+what is missing of it.
 """
 
 from __future__ import annotations
@@ -101,20 +102,21 @@ def advance(
     offers, held = instance.offers, instance.commitments
     good = succeeded[: len(released.offers)]
     back = released.commitments[succeeded[len(released.offers) :]]
-    bad = released.commitments[~succeeded[len(released.offers) :]]
     gone = np.concatenate([released.held_offers, released.offers[~good]])
     free = _free_collateral(
         instance.coprocessors.free_collateral,
         sum_by_owner(offers.coprocessor[gone], offers.collateral[gone], len(instance.coprocessors)),
         sum_by_owner(held.coprocessor[back], held.collateral[back], len(instance.coprocessors)),
     )
-    failed = released.offers[~good]
+    decides = decisive(instance, released, succeeded)
+    failed = released.offers[~good & decides[: len(good)]]
+    bad = released.commitments[(~succeeded & decides)[len(good) :]]
     stake = instance.operators.stake
     slashing = instance.claims.slashing
     stake = stake - sum_by_owner(offers.operator[failed], slashing[offers.claim[failed]], len(stake))
     stake = stake - sum_by_owner(held.operator[bad], slashing[held.claim[bad]], len(stake))
     chosen = np.concatenate([released.offers, released.held_offers])
-    tasks, claims, commitments = _carried(instance, new, released)
+    tasks, claims, commitments = _carried(instance, new, released, succeeded)
     moved = dataclasses.replace(
         instance,
         name=new.id,
@@ -134,6 +136,40 @@ def advance(
         read_seconds=0.0,
     )
     return dataclasses.replace(moved, sha256=content_digest(moved))
+
+
+def decisive(instance: Instance, released: Due, succeeded: BoolArray) -> BoolArray:
+    """Which outcomes decide their claims: the success that fills the quorum, the failure that rules it out.
+
+    A claim with one executor is decided by it. Shape (len(released),).
+    """
+    found = np.zeros(len(released), dtype=bool)
+    sizes, needed = _teams(instance, released)
+    claims = _claims(instance, released.offers, released.commitments).tolist()
+    wins: dict[int, int] = {}
+    losses: dict[int, int] = {}
+    for place, (claim, good) in enumerate(zip(claims, succeeded.tolist(), strict=True)):
+        count = wins if good else losses
+        count[claim] = count.get(claim, 0) + 1
+        last = needed[claim] if good else sizes[claim] - needed[claim] + 1
+        found[place] = count[claim] == last
+    return found
+
+
+def _claims(instance: Instance, offers: IntArray, commitments: IntArray) -> IntArray:
+    return np.concatenate([instance.offers.claim[offers], instance.commitments.claim[commitments]])
+
+
+def _teams(instance: Instance, released: Due) -> tuple[IntArray, IntArray]:
+    """By claim, how many work for it and how many of them must succeed. Shapes (L,)."""
+    each = np.concatenate(
+        [
+            _claims(instance, released.offers, released.commitments),
+            _claims(instance, released.held_offers, released.held_commitments),
+        ]
+    )
+    sizes = np.bincount(each, minlength=len(instance.claims))
+    return sizes, np.minimum(instance.tasks.quorum[instance.claims.task], sizes)
 
 
 def _free_collateral(before: FloatArray, gone: FloatArray, back: FloatArray) -> FloatArray:
@@ -156,41 +192,49 @@ def _realised(period: Period, amounts: Sequence[float]) -> Period:
     )
 
 
-def _carried(instance: Instance, new: Period, released: Due) -> tuple[Tasks, Claims, Commitments]:
-    """Tasks, claims and commitments of the new round: its own, and those of what is still held."""
+def _carried(
+    instance: Instance, new: Period, released: Due, succeeded: BoolArray
+) -> tuple[Tasks, Claims, Commitments]:
+    """Tasks, claims and commitments of the new round: its own, and those of what is still held.
+
+    A claim that is decided while some still work for it brings nothing more and has nothing more to lose.
+    """
     offers, held = instance.offers, instance.commitments
     o, k = released.held_offers, released.held_commitments
-    old = np.concatenate([offers.task[o], held.task[k]])
-    claim = np.concatenate([offers.claim[o], held.claim[k]])
+    all_claims = _claims(instance, o, k)
+    _, first, place = np.unique(all_claims, return_index=True, return_inverse=True)
+    order = np.argsort(first)  # as they come
+    claim, place = all_claims[np.sort(first)], np.argsort(order)[place]
+    old = instance.claims.task[claim]
+    sizes, needed = _teams(instance, released)
+    done = _claims(instance, released.offers, released.commitments)
+    missing = (needed - np.bincount(done[succeeded], minlength=len(sizes)))[claim]
+    still = np.bincount(all_claims, minlength=len(sizes))[claim]
+    is_open = (missing > 0) & (missing <= still)
     count, pairs = len(new.tasks), len(new.claims)
-    place = np.arange(count, count + len(old))
+    quorum = np.where(sizes[claim] > 1, np.clip(missing, 1, still), instance.tasks.quorum[old])
     tasks = Tasks(
         ids=_distinct(new.tasks.ids, [f"{instance.tasks.ids[a]}" for a in old.tolist()], instance.now),
+        quorum=np.concatenate([new.tasks.quorum, quorum]),
         **{
             name: np.concatenate([getattr(new.tasks, name), getattr(instance.tasks, name)[old]])
-            for name in (
-                "minimum_collateral",
-                "deadline",
-                "required",
-                "unassigned_cost",
-                "replicas",
-                "quorum",
-            )
+            for name in ("minimum_collateral", "deadline", "required", "unassigned_cost", "replicas")
         },
     )
     claims = Claims(
-        np.concatenate([new.claims.task, place]),
+        np.concatenate([new.claims.task, count + np.arange(len(old))]),
+        np.concatenate([new.claims.operator, instance.claims.operator[claim]]),
         *(
-            np.concatenate([getattr(new.claims, name), getattr(instance.claims, name)[claim]])
-            for name in ("operator", "reward", "slashing")
+            np.concatenate([getattr(new.claims, name), getattr(instance.claims, name)[claim] * is_open])
+            for name in ("reward", "slashing")
         ),
     )
     ids = [offers.ids[i] for i in o.tolist()]
     commitments = Commitments(
         ids=_distinct((), ids + [held.ids[i] for i in k.tolist()], instance.now),
-        task=place,
+        task=count + place,
         operator=np.concatenate([offers.operator[o], held.operator[k]]),
-        claim=np.arange(pairs, pairs + len(old)),
+        claim=pairs + place,
         coprocessor=np.concatenate([offers.coprocessor[o], held.coprocessor[k]]),
         collateral=np.concatenate([offers.collateral[o], held.collateral[k]]),
         work=np.concatenate([offers.work[o], held.work[k]]),

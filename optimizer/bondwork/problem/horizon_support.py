@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bondwork.problem.release import Horizon
-from bondwork.problem.values import count_executors, is_eligible
+from bondwork.problem.values import is_eligible
 
 if TYPE_CHECKING:
     from bondwork.problem.instance import Instance
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def unsupported_horizon(instance: Instance) -> list[str]:
     """List what a round asks for beside later periods that is not honoured; empty where all is.
 
-    Tail limits and the mean-risk objective are about the losses of one round. Replicas, second-stage offers
-    and load incentives are planned with in rounds of their own only, wherever on the tree they stand.
+    Tail limits and the mean-risk objective are about the losses of one round. Second-stage offers and
+    load incentives are planned with in rounds of their own only, wherever on the tree they stand.
     """
     reasons = []
     tails = sorted({limit.measure for limit in instance.risk if limit.measure != "expected"})
@@ -29,20 +29,22 @@ def unsupported_horizon(instance: Instance) -> list[str]:
         reasons.append("sampling by bootstrap beside later periods with offers")
     if any(c is not None and c.weight != 0.0 and c.scale != 0.0 for c in instance.coprocessors.load_curve):
         reasons.append("a load curve with a weight beside later periods with offers")
-    held = np.bincount(instance.commitments.claim, minlength=len(instance.claims))
-    if np.any(held > 1):
-        reasons.append("several commitments of one task beside later periods with offers")
     rounds = Horizon(instance).rounds
     if any(np.any(each.offers.stage == 2) for each in rounds):
         reasons.append("second-stage offers beside later periods with offers")
-    if any(_has_replicas(each) for each in rounds):
-        reasons.append("replicas above 1 with several executors beside later periods with offers")
+    if instance.uncertainty.common > 0.0 and any(_may_part(each) for each in rounds):
+        reasons.append(
+            "tasks.replicas with executors of different durations, beside a common factor in "
+            "uncertainty.dependence and later periods"
+        )
     return reasons
 
 
-def _has_replicas(instance: Instance) -> bool:
-    if np.all(instance.tasks.replicas <= 1):
-        return False
-    executors = count_executors(instance, is_eligible(instance))
-    several = instance.claims.task[executors > 1]
-    return bool(np.any(instance.tasks.replicas[several] > 1))
+def _may_part(instance: Instance) -> bool:
+    """Whether a team may be released one by one: its outcomes would then be tied in part only."""
+    offers = instance.offers
+    several = np.flatnonzero(is_eligible(instance) & (instance.tasks.replicas[offers.task] > 1))
+    claim, duration = offers.claim[several], offers.duration[several]
+    order = np.lexsort((duration, claim))
+    same = claim[order][1:] == claim[order][:-1]
+    return bool(np.any(same & (duration[order][1:] != duration[order][:-1])))

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from bondwork.problem.instance import Instance
     from bondwork.uncertainty.outcomes import OutcomeLaw
 
+#: Success, shape (n,), and blame, shape (n, k), of n sets of k.
+TeamChances = tuple["FloatArray", "FloatArray"]
+
 #: Teams of two and more that a round may have: a column of the program each.
 MOST_TEAMS = 1_000_000
 
@@ -173,6 +176,40 @@ def held_teams(instance: Instance) -> Teams:
     start = np.append(first, len(order))
     quorum = np.minimum(instance.tasks.quorum[instance.claims.task[claims]], np.diff(start))
     return _with_chances(instance, start, order, claims, quorum, held=True)
+
+
+def chances_of(instance: Instance, table: IntArray, needed: int, *, held: bool = False) -> TeamChances:
+    """Chances that at least ``needed`` of some offers, or of commitments that are ``held``, succeed.
+
+    Parameters
+    ----------
+    table
+        Shape (n, k). Each row is a set of offers, or of commitments.
+    needed
+        At least 1.
+
+    Returns
+    -------
+    tuple
+        How often they do, shape (n,), and how often they do not and a member fails, shape (n, k), as
+        `Teams.blame` counts it.
+
+    Examples
+    --------
+    >>> import bondwork
+    >>> offers = [{"task": "t", "coprocessor": c, "success_probability": 0.5} for c in "ab"]
+    >>> instance = bondwork.load({
+    ...     "format": "bondwork.round/1", "operators": [{"id": "op"}],
+    ...     "coprocessors": [{"id": "a"}, {"id": "b"}],
+    ...     "tasks": [{"id": "t", "operator": "op", "reward": 8, "replicas": 2}], "offers": offers})
+    >>> chances_of(instance, np.array([[0, 1]]), 1)[0].tolist()
+    [0.75]
+    """
+    count, size = table.shape
+    start = np.arange(count + 1) * size
+    zeros, quorum = np.zeros(count, dtype=np.int64), np.full(count, needed)
+    made = _with_chances(instance, start, table.ravel(), zeros, quorum, held=held)
+    return made.success, made.blame.reshape(table.shape)
 
 
 def count_teams(instance: Instance) -> dict[int, int]:

@@ -27,14 +27,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bondwork.arrays import frozen
 from bondwork.base.tolerances import STAGED_ROW
 from bondwork.problem.instance import NOBODY
 from bondwork.problem.limits import LimitKind, Limits, enumerate_limits
 from bondwork.problem.release import THIS_ROUND
-from bondwork.problem.values import is_committed, is_eligible, net_reward
+from bondwork.problem.teams import enumerate_teams, held_teams, team_value
+from bondwork.problem.values import is_committed
 from bondwork.program.exact import HAIR
-from bondwork.program.horizon_entries import FORFEITABLE, Entries, entries_of
+from bondwork.program.horizon_entries import EXPECTED, FORFEITABLE, Entries, entries_of
 from bondwork.program.horizon_values import NodeNumbers
 from bondwork.program.stochastic import StochasticProgram
 from bondwork.program.template import NodeTemplate
@@ -44,8 +44,9 @@ from bondwork.uncertainty.horizon import ENDED, HorizonTree, unique_names
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from bondwork.arrays import FloatArray, IntArray
+    from bondwork.arrays import BoolArray, FloatArray, IntArray
     from bondwork.problem.instance import Instance
+    from bondwork.problem.teams import Teams
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,8 +78,8 @@ class HorizonProgram:
         The tree it was made of; its nodes are the program's.
     program
         A maximisation of the expected net reward over the whole horizon, in units of ``unit`` currency.
-    columns
-        By decision point, the offers its columns decide about.
+    teams
+        By decision point, the teams its columns decide about; an offer by itself is one.
     unit
         1, or a power of two where amounts are far from 1; see `bondwork.program.units`.
     rows
@@ -87,7 +88,7 @@ class HorizonProgram:
 
     tree: HorizonTree
     program: StochasticProgram
-    columns: tuple[IntArray, ...]
+    teams: tuple[Teams, ...]
     unit: float
     rows: dict[int, PointRows]
 
@@ -102,8 +103,8 @@ def horizon_program(tree: HorizonTree) -> HorizonProgram:
 
     Notes
     -----
-    Replicas, second-stage offers, weighted load curves and tail limits are not in it: whoever calls refuses
-    rounds where they would change the answer.
+    Second-stage offers, weighted load curves and tail limits are not in it: whoever calls refuses rounds
+    where they would change the answer.
 
     Examples
     --------
@@ -125,9 +126,9 @@ def horizon_program(tree: HorizonTree) -> HorizonProgram:
     [[0.0], [0.0]]
     """
     horizon = tree.horizon
-    columns = tuple(frozen(np.flatnonzero(is_eligible(each))) for each in horizon.rounds)
+    teams = tuple(enumerate_teams(each) for each in horizon.rounds)
     points = [THIS_ROUND, *horizon.reached]
-    gains = {point: _gains(tree, point, columns[point]) for point in points}
+    gains = {point: _gains(tree, point, teams[point]) for point in points}
     largest = max((float(np.abs(gain).max(initial=0.0)) for gain, _ in gains.values()), default=0.0)
     unit = unit_for(largest)
     templates: list[NodeTemplate] = []
@@ -136,7 +137,7 @@ def horizon_program(tree: HorizonTree) -> HorizonProgram:
     values: list[FloatArray] = [np.zeros(0)] * len(tree.names)
     for point in points:
         nodes = np.flatnonzero(tree.period == point)
-        builder = _Template(tree, point, columns)
+        builder = _Template(tree, point, teams)
         number[point] = len(templates)
         template, table, rows[point] = builder.write(nodes, gains[point][0] / unit, gains[point][1] / unit)
         templates.append(template)
@@ -161,7 +162,7 @@ def horizon_program(tree: HorizonTree) -> HorizonProgram:
         change_value=value,
         row_tolerance=STAGED_ROW,
     )
-    return HorizonProgram(tree, program, columns, unit, rows)
+    return HorizonProgram(tree, program, teams, unit, rows)
 
 
 def kept_apart(made: HorizonProgram, apart: Sequence[Collection[int]]) -> HorizonProgram:
@@ -174,7 +175,11 @@ def kept_apart(made: HorizonProgram, apart: Sequence[Collection[int]]) -> Horizo
     """
     root = made.program.template_of(0)
     names = [f"kept apart {k + 1}" for k in range(len(apart))]
-    members = [np.flatnonzero(np.isin(made.columns[THIS_ROUND], sorted(each))) for each in apart]
+    teams = made.teams[THIS_ROUND]
+    counts = [
+        np.bincount(teams.team, np.isin(teams.member, sorted(each)), minlength=len(teams)) for each in apart
+    ]
+    members = [np.flatnonzero(each) for each in counts]
     size, rows = sum(map(len, members)), len(root.rows)
     part = root.part
     new = NodeTemplate(
@@ -192,7 +197,7 @@ def kept_apart(made: HorizonProgram, apart: Sequence[Collection[int]]) -> Horizo
                 part("row_upper"),
                 [len(each) - 1.0 for each in apart],
                 part("entries"),
-                np.ones(size),
+                *(each[each > 0.0] for each in counts),
             ]
         ),
     )
@@ -201,22 +206,22 @@ def kept_apart(made: HorizonProgram, apart: Sequence[Collection[int]]) -> Horizo
     return dataclasses.replace(made, program=dataclasses.replace(made.program, templates=templates))
 
 
-def _gains(tree: HorizonTree, point: int, columns: IntArray) -> tuple[FloatArray, FloatArray]:
+def _gains(tree: HorizonTree, point: int, teams: Teams) -> tuple[FloatArray, FloatArray]:
     """What each column earns, by realisation, and what leaving every task costs. Shapes (R, n) and (1,)."""
     decided = tree.horizon.rounds[point]
     cost = np.where(is_committed(decided), 0.0, decided.tasks.unassigned_cost)
     count = len(tree.seen[point].probability) if point in tree.seen else 1
-    reward = np.stack([net_reward(tree.round_at(point, j))[columns] for j in range(count)])
-    return reward + cost[decided.offers.task[columns]], np.array([cost.sum()])
+    reward = np.stack([team_value(tree.round_at(point, j), teams) for j in range(count)])
+    return reward + cost[decided.claims.task[teams.claim]], np.array([cost.sum()])
 
 
 class _Template:
     """Writes the template of a decision point's nodes, and the numbers of each node."""
 
-    def __init__(self, tree: HorizonTree, point: int, columns: tuple[IntArray, ...]) -> None:
+    def __init__(self, tree: HorizonTree, point: int, teams: tuple[Teams, ...]) -> None:
         self.tree = tree
         self.point = point
-        self.columns = columns
+        self.teams = teams
         self.decided = tree.horizon.rounds[point]
         self.path = tree.horizon.path(point)
         self.limits, self.starts = self._limits()
@@ -231,8 +236,9 @@ class _Template:
         starts[limits.kind == LimitKind.DEADLINE] = here
         if self.point == THIS_ROUND:
             return limits, starts
-        own = entries_of(self.decided, self.columns[self.point], limits)
+        own = entries_of(self.decided, self.teams[self.point], limits)
         asked = np.isin(np.arange(len(limits)), own.row) | (limits.kind == LimitKind.TASK)
+        asked |= self._may_grow(limits)
         rows = [np.flatnonzero(asked)]
         owners, deadlines, budget = [limits.owner[asked]], [limits.deadline[asked]], [limits.budget[asked]]
         begins = [starts[asked]]
@@ -256,6 +262,27 @@ class _Template:
         )
         return made, np.concatenate(begins)
 
+    def _may_grow(self, limits: Limits) -> BoolArray:
+        """Limits on the expected loss that what was decided before may exceed, as others of a claim failed.
+
+        Of everything else, what was decided before takes ever less.
+        """
+        horizon, found = self.tree.horizon, np.zeros(len(limits), dtype=bool)
+        for point in self.path[:-1]:
+            teams = self.teams[point]
+            if teams.is_single:
+                continue
+            done = horizon.released(point, self.point)[teams.member]
+            count = np.add.reduceat(done, teams.start[:-1], dtype=np.int64)
+            half = (count > 0) & (count < teams.sizes)
+            entries = entries_of(horizon.rounds[point], teams, limits)
+            found[entries.row[half[entries.column]]] = True
+        held = held_teams(horizon.instance)
+        done = horizon.commitments_released(self.point)[held.member]
+        if not held.is_single and done.any() and not done.all():
+            found[:] = True
+        return found & np.isin(limits.kind, EXPECTED)
+
     def _windows(self, limits: Limits) -> list[tuple[int, float, float, int]]:
         """Windows of serial coprocessors that began before this period: owner, deadline, length, begin."""
         horizon = self.tree.horizon
@@ -266,7 +293,7 @@ class _Template:
             deadlines: set[float] = set(limits.deadline[mine[limits.owner[mine] == owner]].tolist())
             for begin in range(len(self.path) - 2, -1, -1):
                 decided = horizon.rounds[self.path[begin]]
-                chosen = self.columns[self.path[begin]]
+                chosen = np.unique(self.teams[self.path[begin]].member)
                 chosen = chosen[decided.offers.coprocessor[chosen] == owner]
                 deadlines |= set(decided.tasks.deadline[decided.offers.task[chosen]].tolist()) - {np.inf}
                 free = max(float(decided.coprocessors.free_at[owner]), decided.now)
@@ -279,28 +306,33 @@ class _Template:
         self.entries: list[tuple[int, Entries]] = []
         forfeitable = np.isin(self.limits.kind, FORFEITABLE)
         for position, point in enumerate(self.path):
-            found = entries_of(horizon.rounds[point], self.columns[point], self.limits)
+            teams = self.teams[point]
+            found = entries_of(horizon.rounds[point], teams, self.limits)
             counts = position >= self.starts[found.row]
-            if point != self.point:
+            if point != self.point and len(found):
                 # a serial coprocessor's past work is in its windows, whenever that is released
-                held = ~horizon.released(point, self.point)[found.offer]
-                busy = self.limits.kind[found.row] == LimitKind.DEADLINE
-                counts &= held | busy | forfeitable[found.row]
+                done = horizon.released(point, self.point)[teams.member]
+                open_ = np.add.reduceat(~done, teams.start[:-1], dtype=np.int64) > 0
+                kind = self.limits.kind[found.row]
+                held = np.where(np.isin(kind, EXPECTED), open_[found.column], ~done[found.member])
+                counts &= held | (kind == LimitKind.DEADLINE) | forfeitable[found.row]
             self.entries.append((position, found.select(counts)))
-        offers, mine = self.decided.offers, self.columns[self.point]
+        mine = self.teams[self.point]
         task_row = np.full(len(self.decided.tasks), NOBODY)
         rows = self.limits.of_kind(LimitKind.TASK)
         task_row[self.limits.owner[rows]] = rows
-        row = task_row[offers.task[mine]]
-        ones = np.ones(len(mine))
-        self.entries.append((len(self.path) - 1, Entries(row, mine, ones, np.zeros(len(mine), dtype=bool))))
+        row = task_row[self.decided.claims.task[mine.claim]]
+        ones, plain = np.ones(len(mine)), np.zeros(len(mine), dtype=bool)
+        own = Entries(row, np.arange(len(mine)), mine.start[:-1].copy(), ones, plain)
+        self.entries.append((len(self.path) - 1, own))
 
     def write(
         self, nodes: IntArray, gains: FloatArray, left: FloatArray
     ) -> tuple[NodeTemplate, FloatArray, PointRows]:
         """Return the template, with the numbers of the first node, those of every node, and the rows."""
         numbers = NodeNumbers(self.tree, self.point, self.limits, nodes)
-        shares = [numbers.entries(self.path[position], found) for position, found in self.entries]
+        points = [(self.path[position], found) for position, found in self.entries]
+        shares = [numbers.entries(point, self.teams[point], found) for point, found in points]
         entries = np.concatenate(shares, axis=1)
         upper = numbers.upper()
         # decimals that add up exactly on paper need not do so in binary
@@ -311,10 +343,7 @@ class _Template:
         scale = row_units(row, np.abs(entries).max(axis=0, initial=0.0), len(self.limits))
         upper = in_reach(upper / scale)
         entries = entries / scale[row]
-        mine = self.columns[self.point]
-        offers = self.decided.offers
-        operators = self.decided.operators.ids
-        names = unique_names([f"{offers.ids[o]} for {operators[offers.operator[o]]}" for o in mine.tolist()])
+        names = unique_names(_names(self.decided, self.teams[self.point]))
         template = NodeTemplate.make(
             len(self.path) - 1,
             names,
@@ -327,8 +356,8 @@ class _Template:
             constant=-float(left[0]),
         )
         stage = np.concatenate([np.full(len(found), position) for position, found in self.entries])
-        column = [np.searchsorted(self.columns[self.path[i]], found.offer) for i, found in self.entries]
-        count, n = len(nodes), len(mine)
+        column = [found.column for _, found in self.entries]
+        count, n = len(nodes), len(names)
         table = np.concatenate(
             [
                 np.full((count, 1), -float(left[0])),
@@ -352,6 +381,17 @@ class _Template:
             table[0].copy(),
         )
         return whole, table, PointRows(self.limits, self.starts, scale)
+
+
+def _names(decided: Instance, teams: Teams) -> list[str]:
+    """Name teams by their offers and the operator."""
+    ids, operators = decided.offers.ids, decided.operators.ids
+    member, start = teams.member.tolist(), teams.start.tolist()
+    whose = decided.claims.operator[teams.claim].tolist()
+    return [
+        f"{' + '.join(ids[o] for o in member[start[j] : start[j + 1]])} for {operators[v]}"
+        for j, v in enumerate(whose)
+    ]
 
 
 def _changes(

@@ -8,6 +8,7 @@ import numpy as np
 
 from bondwork.base.money import in_units
 from bondwork.problem.limits import LimitKind
+from bondwork.problem.teams import held_teams
 from bondwork.program.horizon_entries import FORFEITABLE
 from bondwork.program.horizon_values import NodeNumbers
 from bondwork.program.staged_money import MoneyRow
@@ -32,6 +33,7 @@ class HorizonLedger:
     def __init__(self, made: HorizonProgram) -> None:
         self.made = made
         self.tree = made.tree
+        self.held = held_teams(made.tree.horizon.instance)
         self.decimals = made.tree.horizon.instance.decimals
         self._units: dict[float, int] = {}
         self._returned: dict[int, tuple[IntArray, BoolArray]] = {}
@@ -56,19 +58,22 @@ class HorizonLedger:
             stage, column = template.entry_stage[mine], template.entry_column[mine]
             kind = int(limits.kind[row])
             taken = zip(stage.tolist(), column.tolist(), strict=True)
-            units = [self._taken(node, each, where, kind) for each, where in taken]
+            owner = int(limits.owner[row])
+            units = [self._taken(node, each, where, kind, owner) for each, where in taken]
             found.append(MoneyRow(row, stage, column, units, self._room(node, limits, row)))
         return found
 
-    def _taken(self, node: int, stage: int, column: int, kind: int) -> int:
-        """What a choice of an ancestor takes while it counts: its collateral, or its claim's slashing."""
+    def _taken(self, node: int, stage: int, column: int, kind: int, owner: int) -> int:
+        """What a choice of an ancestor takes while it counts: its owner's collateral, or its slashing."""
         above = int(self.made.program.ancestors[node][stage])
         point = int(self.tree.period[above])
-        offer = int(self.made.columns[point][column])
+        teams = self.made.teams[point]
         decided = self.tree.round_at(point, int(self.tree.realisation[above]))
         if kind == LimitKind.COLLATERAL:
-            return self._in_units(float(decided.offers.collateral[offer]))
-        return self._in_units(float(decided.claims.slashing[decided.offers.claim[offer]]))
+            members = teams.member[teams.start[column] : teams.start[column + 1]]
+            mine = members[decided.offers.coprocessor[members] == owner]
+            return self._in_units(float(decided.offers.collateral[mine[0]]))
+        return self._in_units(float(decided.claims.slashing[teams.claim[column]]))
 
     def _room(self, node: int, limits: Limits, row: int) -> int:
         """What commitments leave: collateral comes back where they succeed, stake is free again."""
@@ -80,8 +85,10 @@ class HorizonLedger:
             mine = np.flatnonzero(back & (held.coprocessor == owner))
             room += sum(self._in_units(float(each)) for each in held.collateral[mine])
         else:
-            mine = np.flatnonzero(~back & (held.operator == owner))
-            slashing = instance.claims.slashing[held.claim[mine]]
+            teams = self.held
+            wins = np.bincount(teams.team, back[teams.member], minlength=len(teams))
+            open_ = (wins < teams.quorum) & (instance.claims.operator[teams.claim] == owner)
+            slashing = instance.claims.slashing[teams.claim[open_]]
             room -= sum(map(self._in_units, slashing.tolist()))
         return max(room, 0)
 

@@ -10,11 +10,15 @@ from bondwork.base.money import as_counted
 from bondwork.problem.instance import NOBODY
 from bondwork.problem.limits import LimitKind, left_of
 from bondwork.problem.release import THIS_ROUND
-from bondwork.program.horizon_entries import FORFEITABLE
+from bondwork.problem.teams import held_teams
+from bondwork.program.horizon_entries import EXPECTED, FORFEITABLE
+from bondwork.program.horizon_open import open_loss
 
 if TYPE_CHECKING:
     from bondwork.arrays import BoolArray, FloatArray, IntArray
+    from bondwork.problem.instance import Instance
     from bondwork.problem.limits import Limits
+    from bondwork.problem.teams import Teams
     from bondwork.program.horizon_entries import Entries
     from bondwork.uncertainty.horizon import HorizonTree
 
@@ -48,24 +52,58 @@ class NodeNumbers:
             self.realisation[each] = tree.realisation[above]
             above = tree.tree.parent[above]
 
-    def entries(self, point: int, found: Entries) -> FloatArray:
-        """Values of the entries of a decision point of the path. Shape (N, E)."""
+    def entries(self, point: int, teams: Teams, found: Entries) -> FloatArray:
+        """Values of the entries of the teams of a decision point of the path. Shape (N, E)."""
         decided = self.tree.horizon.rounds[point]
         amount = np.repeat(found.amount[None], len(self.nodes), axis=0)
+        kind = self.limits.kind[found.row]
+        released = np.zeros(len(teams.member), dtype=bool)
+        if point != self.point:
+            released = self.tree.horizon.released(point, self.point)[teams.member]
+        good = self._succeeded(point)[:, teams.member] & released if released.any() else None
+        if good is not None and not teams.is_single:
+            halfway = np.add.reduceat(released, teams.start[:-1], dtype=np.int64) > 0
+            for k in np.flatnonzero(np.isin(kind, EXPECTED) & halfway[found.column]).tolist():
+                amount[:, k] = self._still_lost(decided, teams, found, k, good, released)
         if found.by_slashing.any():
-            claim = decided.offers.claim[found.offer[found.by_slashing]]
+            claim = teams.claim[found.column[found.by_slashing]]
             amount[:, found.by_slashing] *= self._slashing(point)[:, claim]
         money = np.isin(self.limits.kind[found.row], FORFEITABLE)
         amount[:, money] = as_counted(amount[:, money], self.decimals)
-        if point == self.point:
+        if good is None:
             return amount
-        released = self.tree.horizon.released(point, self.point)[found.offer]
-        gone = released & np.isin(self.limits.kind[found.row], FORFEITABLE)
-        for k in np.unique(found.offer[gone]).tolist():
-            mine = gone & (found.offer == k)
-            failed = ~self._succeeded(point, k, float(decided.offers.success_probability[k]))
-            amount[:, mine] *= failed[:, None]
+        mine = np.flatnonzero((kind == LimitKind.COLLATERAL) & released[found.member])
+        amount[:, mine] *= ~good[:, found.member[mine]]
+        mine = np.flatnonzero(kind == LimitKind.STAKE)
+        wins = np.add.reduceat(good, teams.start[:-1], axis=1, dtype=np.int64)
+        amount[:, mine] *= (wins < teams.quorum)[:, found.column[mine]]
         return amount
+
+    def _still_lost(
+        self,
+        decided: Instance,
+        teams: Teams,
+        found: Entries,
+        k: int,
+        good: BoolArray,
+        released: BoolArray,
+    ) -> FloatArray:
+        """What an entry about the expected loss of a team of which some are released comes to. Shape (N,)."""
+        column, row = int(found.column[k]), int(found.row[k])
+        places = np.arange(teams.start[column], teams.start[column + 1])
+        done, rest = places[released[places]], places[~released[places]]
+        seen_of = open_of = None
+        if self.limits.kind[row] == LimitKind.EXPECTED_LOSS_COPROCESSOR:
+            executor = decided.offers.coprocessor[teams.member]
+            seen_of, open_of = (executor[each] == self.limits.owner[row] for each in (done, rest))
+        return open_loss(
+            decided,
+            good[:, done],
+            teams.member[rest],
+            int(teams.quorum[column]),
+            seen_of=seen_of,
+            open_of=open_of,
+        )
 
     def _slashing(self, point: int) -> FloatArray:
         """Slashing of every claim of a decision point, by node. Shape (N, L)."""
@@ -79,17 +117,17 @@ class NodeNumbers:
                     table[:, list(law.targets)] = amounts[:, None]
         return table
 
-    def _succeeded(self, point: int, item: int, p: float, *, commitment: bool = False) -> BoolArray:
-        """Whether something that has been released succeeded, by node. Shape (N,)."""
+    def _succeeded(self, point: int, *, commitments: bool = False) -> BoolArray:
+        """Whether offers of a decision point, or commitments, succeeded, if released. Shape (N, n)."""
+        decided = self.tree.horizon.rounds[point]
+        p = (decided.commitments if commitments else decided.offers).success_probability
+        # a certain outcome, or one that no later row asks for
+        succeeded = np.repeat(p[None] >= 1.0, len(self.nodes), axis=0)
         for each in self.path[1:]:
             seen = self.tree.seen[each]
-            mine = (seen.item == item) & (seen.point == point) & (seen.is_commitment == commitment)
-            if mine.any():
-                column = int(np.flatnonzero(mine)[0])
-                succeeded: BoolArray = seen.outcomes[self.realisation[each], column]
-                return succeeded
-        # a certain outcome, or one that no later row asks for
-        return np.full(len(self.nodes), p >= 1.0)
+            mine = np.flatnonzero((seen.point == point) & (seen.is_commitment == commitments))
+            succeeded[:, seen.item[mine]] = seen.outcomes[:, mine][self.realisation[each]]
+        return succeeded
 
     def upper(self) -> FloatArray:
         """Upper bounds of the rows: what commitments leave at each node, and no less than 0. Shape (N, M)."""
@@ -103,8 +141,12 @@ class NodeNumbers:
         collateral, at_stake = (as_counted(each, self.decimals) for each in (held.collateral, slashing))
         released = self.tree.horizon.commitments_released(self.point)
         returned = self.returned()
+        teams = held_teams(self.tree.horizon.instance)
+        first, team = set(teams.first.tolist()), np.empty(len(held), dtype=np.int64)
+        team[teams.member] = teams.team
         for k in range(len(held)):
-            p, succeeded = float(held.success_probability[k]), returned[:, k]
+            succeeded, mine = returned[:, k], int(team[k])
+            members = teams.member[teams.start[mine] : teams.start[mine + 1]]
             for row in range(len(limits)):
                 if not self._concerns(row, k):
                     continue
@@ -114,21 +156,46 @@ class NodeNumbers:
                     case LimitKind.COLLATERAL:
                         taken[:, row] -= np.where(succeeded, collateral[k], 0.0)
                     case LimitKind.STAKE:
-                        taken[:, row] += np.where(succeeded, 0.0, at_stake[k])
+                        if k in first:
+                            wins = returned[:, members].sum(axis=1)
+                            taken[:, row] += np.where(wins >= teams.quorum[mine], 0.0, at_stake[k])
                     case _:
-                        taken[:, row] += 0.0 if released[k] else slashing[k] * (1.0 - p)
+                        same = [each for each in members.tolist() if self._concerns(row, each)]
+                        if k == same[0] and not released[members].all():
+                            lost = self._committed_loss(row, teams, mine, returned, released)
+                            taken[:, row] += slashing[k] * lost
         return left_of(np.repeat(budget[None], len(self.nodes), axis=0), taken)
+
+    def _committed_loss(
+        self, row: int, teams: Teams, team: int, returned: BoolArray, released: BoolArray
+    ) -> FloatArray:
+        """How likely commitments of a claim, some of them held, lose it in a limit's sense. Shape (N,)."""
+        instance = self.tree.horizon.instance
+        places = slice(int(teams.start[team]), int(teams.start[team + 1]))
+        members = teams.member[places]
+        of_executor = self.limits.kind[row] == LimitKind.EXPECTED_LOSS_COPROCESSOR
+        mine = instance.commitments.coprocessor[members] == self.limits.owner[row]
+        done, rest = released[members], ~released[members]
+        if rest.all():
+            lost = teams.blame[places][mine].sum() if of_executor else 1.0 - teams.success[team]
+            return np.full(len(self.nodes), float(lost))
+        return open_loss(
+            instance,
+            returned[:, members[done]],
+            members[rest],
+            int(teams.quorum[team]),
+            seen_of=mine[done] if of_executor else None,
+            open_of=mine[rest] if of_executor else None,
+            held=True,
+        )
 
     def returned(self) -> BoolArray:
         """Which commitments are released and have succeeded, by node. Shape (N, K)."""
         held = self.tree.horizon.instance.commitments
-        found = np.zeros((len(self.nodes), len(held)), dtype=bool)
         if self.point == THIS_ROUND:
-            return found
-        for k in np.flatnonzero(self.tree.horizon.commitments_released(self.point)).tolist():
-            p = float(held.success_probability[k])
-            found[:, k] = self._succeeded(THIS_ROUND, k, p, commitment=True)
-        return found
+            return np.zeros((len(self.nodes), len(held)), dtype=bool)
+        released = self.tree.horizon.commitments_released(self.point)
+        return self._succeeded(THIS_ROUND, commitments=True) & released
 
     def _concerns(self, row: int, commitment: int) -> bool:
         """Whether a limit is about a commitment."""

@@ -89,7 +89,8 @@ class Possibilities:
             decided = horizon.rounds[point]
             offers, p = decided.offers, decided.offers.success_probability
             matters = (offers.collateral > 0.0) & _among(collateral, offers.coprocessor)
-            matters |= (decided.claims.slashing[offers.claim] > 0.0) & stake[offers.operator]
+            exposed = decided.claims.slashing[offers.claim] > 0.0
+            matters |= exposed & (stake[offers.operator] | self._half_released(point))
             matters &= self.eligible[point] & horizon.settled(point, n) & (p > 0.0) & (p < 1.0)
             found = np.flatnonzero(matters)
             points.append(np.full(len(found), point))
@@ -105,7 +106,8 @@ class Possibilities:
         held, claims = horizon.instance.commitments, horizon.instance.claims
         p = held.success_probability
         matters = (held.collateral > 0.0) & _among(collateral, held.coprocessor)
-        matters |= (claims.slashing[held.claim] > 0.0) & stake[held.operator]
+        half = _with_others(held.claim, horizon.commitments_released(n), self._is_bounded())
+        matters |= (claims.slashing[held.claim] > 0.0) & (stake[held.operator] | half)
         found = np.flatnonzero(matters & horizon.commitments_settled(n) & (p > 0.0) & (p < 1.0))
         points.append(np.full(len(found), THIS_ROUND))
         items.append(found)
@@ -124,6 +126,19 @@ class Possibilities:
             np.concatenate([instance.coprocessors.outage_probability, np.zeros(len(instance.operators))]),
             Dependence(instance.uncertainty.common, instance.uncertainty.coprocessor),
         )
+
+    def _half_released(self, point: int) -> BoolArray:
+        """Which offers' outcomes say what their team is still expected to lose while others work on it."""
+        decided = self.horizon.rounds[point]
+        several = decided.tasks.replicas[decided.offers.task] > 1
+        open_ = several & self.eligible[point]
+        done = self.horizon.released(point, self.period) | ~open_
+        return _with_others(decided.offers.claim, done, self._is_bounded() and bool(open_.any())) & open_
+
+    def _is_bounded(self) -> bool:
+        """Whether there is a limit on what is expected to be lost."""
+        risk = self.horizon.instance.risk
+        return any(each.measure == "expected" and np.isfinite(each.budget) for each in risk)
 
     def _asked(self) -> tuple[BoolArray, BoolArray]:
         """Whose limited collateral, and whose limited stake, offers of this period or later could use."""
@@ -191,6 +206,14 @@ class Possibilities:
             amounts[:, column] = each.law.ppf(amounts[:, column])
         outcomes, _ = draw_outcomes(self.law, size, child(seed, _OUTCOMES), method)
         return amounts, outcomes, np.full(size, 1.0 / size)
+
+
+def _with_others(claim: IntArray, done: BoolArray, wanted: bool) -> BoolArray:
+    """Which pieces of work are of a claim of which some are not done."""
+    if not wanted:
+        return np.zeros(len(claim), dtype=bool)
+    found: BoolArray = np.isin(claim, claim[~done])
+    return found
 
 
 def _among(wanted: BoolArray, coprocessor: IntArray) -> BoolArray:
