@@ -18,6 +18,7 @@ from bondwork.plan.horizon_building import build_horizon_plan, columns_by_node, 
 from bondwork.plan.horizon_certifying import certify_horizon
 from bondwork.plan.plan import Conflict
 from bondwork.plan.recount_columns import Uncheckable
+from bondwork.problem.release import THIS_ROUND
 from bondwork.program.horizon import horizon_program, kept_apart
 from bondwork.program.horizon_greedy import decide_greedily
 from bondwork.program.horizon_luck import with_luck
@@ -48,6 +49,9 @@ _BESIDES, _AGAIN = 0.05, 1.3
 
 #: Seconds for each node, and for each choice of its tasks, that checking, writing and verifying take.
 _NODE, _CHOICE = 1e-3, 6e-5
+
+#: Seconds for each team of several in the round itself: why a task is left is asked of every one.
+_TEAM = 2e-4
 
 #: Share of all that which verifying takes.
 _VERIFYING = 0.6
@@ -120,7 +124,7 @@ def solve_horizon(
     built = time.perf_counter()
     # explaining and verifying draw the tree, and write what follows from it, again
     again = _BESIDES + built - start + instance.read_seconds
-    later = _AGAIN * again + _NODE * len(tree.period) + _CHOICE * _choices(tree)
+    later = _AGAIN * again + _NODE * len(tree.period) + _CHOICE * _choices(tree) + _TEAM * _several(plain)
     watch = Told(observer, unit=made.unit)
     walk = partial(
         _decided,
@@ -197,6 +201,11 @@ def _choices(tree: HorizonTree) -> int:
     tasks = [len(tree.horizon.instance.tasks), *(len(each.tasks) for each in tree.horizon.instance.periods)]
     counts = np.bincount(tree.period[tree.period != ENDED] + 1, minlength=len(tasks))
     return int(sum(count * each for count, each in zip(counts.tolist(), tasks, strict=True)))
+
+
+def _several(made: HorizonProgram) -> int:
+    """How many teams of several the round itself may choose."""
+    return int(np.sum(made.teams[THIS_ROUND].sizes > 1))
 
 
 def _decided(
