@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from bondwork.base.tolerances import ROW
 from bondwork.plan.findings import Findings
 from bondwork.plan.recount import SUM_TOLERANCE, Account, Key, Recount, label
+from bondwork.plan.recount_horizon_claims import Claim, HeldClaim
 from bondwork.problem.faults import json_path
 from bondwork.uncertainty.horizon import ENDED, HorizonTree, horizon_tree
 
@@ -259,7 +260,7 @@ class HorizonRecount(Findings):
             if len({here.operator[offer] for offer in mine}) > 1:
                 self.wrong(f"task {id_} at {name}", "executors for several operators", "one operator")
 
-    def _claims(self, node: int) -> Iterator[tuple[_Claim, bool]]:
+    def _claims(self, node: int) -> Iterator[tuple[Claim, bool]]:
         """Everything that was decided on the path of a node, and commitments; with whether it is these."""
         path = self._path(node)
         now = self._round(node).instance.now
@@ -272,7 +273,7 @@ class HorizonRecount(Findings):
                     for o, over in zip(team, done, strict=True)
                 ]
                 quorum = decided.teams.quorum[decided.teams.claim[team[0]]]
-                yield _Claim(decided, team, quorum, done, ends), False
+                yield Claim(decided, team, quorum, done, ends), False
         root = self._round(0)
         release_at: list[float] = self.instance.commitments.release_at.tolist()
         for team in root.teams.held():
@@ -281,7 +282,7 @@ class HorizonRecount(Findings):
                 self._outcome(path, _ROOT, k, root.teams.held_p[k], commitment=True) if over else None
                 for k, over in zip(team, done, strict=True)
             ]
-            yield _HeldClaim(root, team, root.teams.held_quorum(team), done, ends), True
+            yield HeldClaim(root, team, root.teams.held_quorum(team), done, ends), True
 
     def _outcome(
         self, path: list[int], point: int, item: int, p: float, *, commitment: bool = False
@@ -337,135 +338,6 @@ class HorizonRecount(Findings):
 def _text(place: Place) -> str:
     """A place in the plan, as violations name it."""
     return json_path(place).removeprefix("$.")
-
-
-class _Claim:
-    """A team that was chosen on the path, and what became of its members so far.
-
-    Parameters
-    ----------
-    recount
-        The decision point as a round.
-    team, quorum
-        Its members, and how many must succeed.
-    done, ends
-        Which are released, and whether they succeeded: ``None`` for those that are not, and where the tree
-        does not say.
-    """
-
-    def __init__(
-        self, recount: Recount, team: Team, quorum: int, done: list[bool], ends: list[bool | None]
-    ) -> None:
-        self.recount = recount
-        self.team = team
-        self.quorum = quorum
-        self.done = done
-        self.ends = ends
-
-    @property
-    def is_half_done(self) -> bool:
-        """Whether some are released and others not."""
-        return any(self.done) and not all(self.done)
-
-    # what a team of offers is; commitments differ
-
-    def slashing(self) -> float:
-        return self.recount.slashing[self.team[0]]
-
-    def operator(self) -> str:
-        return self.recount.operator_id(self.team[0])
-
-    def executor(self, place: int) -> tuple[str, bool]:
-        """Who does it, and whether that is a coprocessor."""
-        offer = self.team[place]
-        return self.recount.executor_id(offer), self.recount.coprocessor[offer] >= 0
-
-    def work(self, place: int) -> list[float]:
-        return list(self.recount.work[self.team[place]])
-
-    def collateral(self, place: int) -> tuple[float, bool]:
-        """What a member's collateral takes, and whether that is known; nothing where it came back."""
-        end = self.ends[place]
-        kept = not self.done[place] or end is not True
-        known = not self.done[place] or end is not None
-        return (self.recount.collateral[self.team[place]] if kept else 0.0), known
-
-    def chances(self, places: list[int], needed: int) -> tuple[float, list[float]]:
-        """How often so many of some members succeed, and how often they do not and each of them fails."""
-        return self.recount.teams.part_chances([self.team[place] for place in places], needed)
-
-    def taken(self) -> Iterator[tuple[Key, float, bool]]:
-        """What all of it takes of which limits, and whether that is known."""
-        for place, done in enumerate(self.done):
-            executor, is_coprocessor = self.executor(place)
-            if not done:
-                for resource, amount in zip(self.recount.instance.resources, self.work(place), strict=True):
-                    yield ("capacity", resource, executor), amount, True
-            if is_coprocessor:
-                amount, known = self.collateral(place)
-                if amount:
-                    yield ("collateral", "", executor), amount, known
-        wins = self.ends.count(True)
-        if self.slashing() > 0.0 and wins < self.quorum:
-            unknown = sum(done and end is None for done, end in zip(self.done, self.ends, strict=True))
-            yield ("stake", "", self.operator()), self.slashing(), wins + unknown < self.quorum
-        if not all(self.done):
-            yield from self._expected(wins)
-
-    def _expected(self, wins: int) -> Iterator[tuple[Key, float, bool]]:
-        """What is expected to be lost: nothing once that is decided."""
-        left = [place for place, done in enumerate(self.done) if not done]
-        missing = self.quorum - wins
-        known = all(end is not None for end, done in zip(self.ends, self.done, strict=True) if done)
-        if not 0 < missing <= len(left):
-            return
-        success, blame = self.chances(left, missing)
-        lost = self.slashing() * (1.0 - success)
-        for name in ("network", self.operator()):
-            yield ("expected loss", "", name), lost, known
-        guilty = {self.executor(k)[0] for k, end in enumerate(self.ends) if end is False}
-        shares: dict[str, float] = {}
-        for place, share in zip(left, blame, strict=True):
-            if self.executor(place)[1]:
-                name = self.executor(place)[0]
-                shares[name] = shares.get(name, 0.0) + self.slashing() * share
-        for place, _ in enumerate(self.team):
-            name, is_coprocessor = self.executor(place)
-            if is_coprocessor and name in guilty:
-                shares[name] = lost
-        for name, share in shares.items():
-            yield ("expected loss", "", name), share, known
-
-
-class _HeldClaim(_Claim):
-    """Commitments of one claim: what they posted is off the free collateral, and is given back."""
-
-    def slashing(self) -> float:
-        instance = self.recount.instance
-        return float(instance.claims.slashing[instance.commitments.claim[self.team[0]]])
-
-    def operator(self) -> str:
-        instance = self.recount.instance
-        name: str = instance.operators.ids[instance.commitments.operator[self.team[0]]]
-        return name
-
-    def executor(self, place: int) -> tuple[str, bool]:
-        instance = self.recount.instance
-        c = int(instance.commitments.coprocessor[self.team[place]])
-        return (self.operator(), False) if c < 0 else (instance.coprocessors.ids[c], True)
-
-    def work(self, place: int) -> list[float]:
-        found: list[float] = self.recount.instance.commitments.work[self.team[place]].tolist()
-        return found
-
-    def collateral(self, place: int) -> tuple[float, bool]:
-        if not self.done[place] or self.ends[place] is False:
-            return 0.0, True
-        amount = float(self.recount.instance.commitments.collateral[self.team[place]])
-        return -amount, self.ends[place] is not None
-
-    def chances(self, places: list[int], needed: int) -> tuple[float, list[float]]:
-        return self.recount.teams.part_chances([self.team[place] for place in places], needed, held=True)
 
 
 def _accounts(here: Recount) -> dict[Key, Account]:
