@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from functools import cache
 
-import numpy as np
 import pytest
 
 import bondwork
@@ -158,12 +157,3 @@ def test_commitments_of_one_claim_are_slashed_once(quorum):
     given = document(task={"replicas": 2, "quorum": quorum}, later=[LATER], commitments=held)
     free = {1: 1 - 0.5 * 0.25, 2: 0.5 * 0.75}[quorum]
     assert solved(given).objective == pytest.approx(8 * free, rel=1e-9)
-
-
-def test_rounds_of_teams_say_that_they_have_no_certificate():
-    plan = solved(
-        document(offer("a", 0.5), offer("b", 0.5), task={"replicas": 2}, later=[LATER]), certificate="full"
-    )
-    assert plan.certificate is None
-    assert any("teams" in note for note in plan.provenance.notes)
-    assert np.isfinite(plan.bound)

@@ -7,7 +7,7 @@ failed. So no policy earns more than
     what is earned whatever is chosen  +  sum of y * room
     +  sum over nodes and tasks of the largest of (probability * worth - what its taking costs from here on)
 
-A task is decided at one node, so that the best policy of a task alone is its best offer there. Everything is
+A task is decided at one node, so that the best policy of a task alone is its best team there. Everything is
 added up in whole numbers of one common unit, and rounded up once.
 """
 
@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from fractions import Fraction
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from bondwork.plan.certificate import BadCertificate
@@ -27,7 +26,7 @@ from bondwork.plan.recount_horizon_rooms import FORFEITABLE, NOTHING, Limit, Nod
 from bondwork.uncertainty.horizon import ENDED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from bondwork.plan.certificate import Entry
     from bondwork.problem.instance import Instance
@@ -64,17 +63,6 @@ class HorizonBound:
         self._terms = 0
         self.choices = {point: Choices(self.rooms, point, self.spend) for point in self.recounts}
 
-    @cached_property
-    def has_teams(self) -> bool:
-        """Whether a task may be given to several at a decision point, or is held by several."""
-        held = self.instance.commitments.claim.tolist()
-        return len(set(held)) < len(held) or any(
-            len(team) > 1
-            for choices in self.choices.values()
-            for places in choices.of_task.values()
-            for team in choices.recount.teams.possible([choices.offers[place] for place in places])
-        )
-
     def bound(self, entries: Sequence[Entry]) -> Fraction | None:
         """No policy earns more than this; ``None`` where a required task has nobody who could do it.
 
@@ -97,8 +85,6 @@ class HorizonBound:
 
     def _evaluate(self, entries: Sequence[Entry], *, earning: bool) -> Fraction | None:
         self._terms = 0
-        if self.has_teams:
-            raise Uncheckable("the bound of teams, or of several commitments of a task, in later periods")
         if any(self.choices[self.tree.period[node]].lacks_somebody(node) for node in self.tree.nodes):
             return None
         prices = self._prices(entries)
@@ -151,7 +137,7 @@ class _Scales:
         for point, nodes in tree.of_point.items() if earning else ():
             choices = bound.choices[point]
             for realisation in {tree.realisation[node] for node in nodes}:
-                bound.spend(_NET_TERMS * len(choices.offers))
+                bound.spend(_NET_TERMS * len(choices.teams))
                 net = choices.net_rewards(realisation)
                 self._net[point, realisation] = net
                 denominators.update(each.denominator for each in net)
@@ -160,8 +146,12 @@ class _Scales:
             for limit in limits:
                 for above in bound.rooms.points[point][limit.begin :]:
                     for realisation in {tree.realisation[node] for node in tree.of_point[above]}:
-                        amounts = bound.choices[above].amounts(limit, realisation)
+                        choices = bound.choices[above]
+                        amounts = choices.amounts(limit, realisation)
                         denominators.update(each.denominator for each in amounts.values())
+                        if limit.word == "expected":
+                            several = (place for place in amounts if len(choices.teams[place]) > 1)
+                            denominators.update(choices.unit_of_losses(p, realisation) for p in several)
         self.amounts = math.lcm(*denominators)
         weights = {y.denominator for limits in prices.values() for at in limits.values() for y in at.values()}
         weights.update(Fraction(tree.probability[node]).denominator for node in tree.nodes)
@@ -176,29 +166,29 @@ class _Scales:
         return number.numerator * (self.amounts // number.denominator)
 
     def amounts_of(self, choices: Choices, limit: Limit, realisation: int) -> dict[int, int]:
-        """What offers take of a limit, in its unit."""
+        """What teams take of a limit, in its unit."""
         key = choices.point, limit, realisation
         if key not in self._taken:
             amounts = choices.amounts(limit, realisation)
             self._taken[key] = {place: self.amount(each) for place, each in amounts.items()}
         return self._taken[key]
 
-    def net(self, point: int, realisation: int, offers: int) -> list[int]:
+    def net(self, point: int, realisation: int, teams: int) -> list[int]:
         """Net rewards in the unit of amounts; nothing where nobody earns."""
         if not self.earning:
-            return [0] * offers
+            return [0] * teams
         return [self.amount(each) for each in self._net[point, realisation]]
 
 
 class _Worths:
-    """What each offer is worth at each node, less the price of what it takes."""
+    """What each team is worth at each node, less the price of what it takes."""
 
     def __init__(self, bound: HorizonBound, scales: _Scales) -> None:
         self.bound = bound
         self.tree = bound.tree
         self.scales = scales
         self._net: dict[tuple[int, int], list[int]] = {}
-        #: Of nodes whose offers pay for something.
+        #: Of nodes whose teams pay for something.
         self._priced: dict[int, list[int]] = {}
 
     def charge(self, point: int, limit: Limit, at: dict[int, int]) -> None:
@@ -209,11 +199,10 @@ class _Worths:
 
     def _charge(self, above: int, position: int, point: int, limit: Limit, at: dict[int, int]) -> None:
         choices, path = self.bound.choices[above], self.tree.path
-        takers = choices.takers(limit)
-        offers, rooms = choices.offers, self.bound.rooms
-        held = [
-            place for place in takers if limit.word == "window" or rooms.is_held(above, offers[place], point)
-        ]
+        held: list[int] = []
+        others: list[int] = []
+        for place in choices.takers(limit):
+            (held if self._is_held(choices, limit, place, point) else others).append(place)
         sums: dict[int, int] = defaultdict(int)
         for node, y in at.items():
             sums[path[node][position]] += y
@@ -221,19 +210,66 @@ class _Worths:
             self.bound.spend(len(held) * len(sums))
             for node, y in sums.items():
                 self._take(node, above, limit, held, y)
-        if limit.word not in FORFEITABLE:
-            return
-        still = set(held)
-        for place in (each for each in takers if each not in still):
-            offer, p = offers[place], choices.recount.p[offers[place]]
-            seen = self.tree.seen_at(rooms.points[point], above, offer, held=False)
-            self.bound.spend(len(at))
+        for place in others if limit.word in FORFEITABLE or limit.word == "expected" else ():
+            if limit.word == "expected":
+                self._charge_parts(choices, position, point, limit, place, at)
+                continue
             lost: dict[int, int] = defaultdict(int)
-            for node, y in at.items():
-                if not self.tree.succeeds(node, seen, p):
-                    lost[path[node][position]] += y
+            for node, ends in self._ends(choices, point, place, at):
+                if self._counts(choices, limit, place, ends):
+                    lost[path[node][position]] += at[node]
             for node, y in lost.items():
                 self._take(node, above, limit, [place], y)
+
+    def _is_held(self, choices: Choices, limit: Limit, place: int, point: int) -> bool:
+        """Whether all that a limit is about of a team is held at a point, or counts as if it were."""
+        if limit.word == "window":
+            return True
+        team = choices.teams[place]
+        if len(team) > 1 and limit.word not in ("stake", "expected"):
+            team = (choices.member(limit, place),)
+        return all(self.bound.rooms.is_held(choices.point, offer, point) for offer in team)
+
+    def _ends(
+        self, choices: Choices, point: int, place: int, at: Iterable[int]
+    ) -> Iterator[tuple[int, list[bool | None]]]:
+        """How the members of a team have ended at nodes; ``None`` for those that are held."""
+        rooms, tree, team = self.bound.rooms, self.tree, choices.teams[place]
+        above, p = choices.point, choices.recount.p
+        held = [rooms.is_held(above, offer, point) for offer in team]
+        seen = [tree.seen_at(rooms.points[point], above, offer, held=False) for offer in team]
+        members = list(zip(team, held, seen, strict=True))
+        for node in at:
+            self.bound.spend(len(team))
+            yield (
+                node,
+                [None if still else tree.succeeds(node, where, p[offer]) for offer, still, where in members],
+            )
+
+    @staticmethod
+    def _counts(choices: Choices, limit: Limit, place: int, ends: list[bool | None]) -> bool:
+        """Whether collateral is lost, or stake exposed still."""
+        team, teams = choices.teams[place], choices.recount.teams
+        if limit.word == "collateral":
+            return not ends[team.index(choices.member(limit, place))]
+        return ends.count(True) < teams.quorum[teams.claim[team[0]]]
+
+    def _charge_parts(
+        self, choices: Choices, position: int, point: int, limit: Limit, place: int, at: dict[int, int]
+    ) -> None:
+        """Let a team of which some are released pay for what the rest is expected to lose."""
+        if not any(self.bound.rooms.is_held(choices.point, offer, point) for offer in choices.teams[place]):
+            return
+        known: dict[tuple[bool | None, ...], Fraction] = {}
+        for node, ends in self._ends(choices, point, place, at):
+            key = tuple(ends)
+            if key not in known:
+                known[key] = choices.still_lost(limit, place, ends)
+            if known[key]:
+                above = self.tree.path[node][position]
+                slashing = Fraction(choices.slashing(place, self.tree.realisation[above]))
+                taken = self.scales.amount(slashing * known[key])
+                self._of(above, choices.point)[place] -= at[node] * taken
 
     def _take(self, node: int, point: int, limit: Limit, places: list[int], y: int) -> None:
         worth = self._of(node, point)
@@ -244,7 +280,7 @@ class _Worths:
 
     def _of(self, node: int, point: int) -> list[int]:
         if node not in self._priced:
-            self.bound.spend(2 * len(self.bound.choices[point].offers))
+            self.bound.spend(2 * len(self.bound.choices[point].teams))
             chance = self.scales.weight(Fraction(self.tree.probability[node]))
             self._priced[node] = [chance * each for each in self._net_of(point, self.tree.realisation[node])]
         return self._priced[node]
@@ -252,7 +288,7 @@ class _Worths:
     def _net_of(self, point: int, realisation: int) -> list[int]:
         key = point, realisation
         if key not in self._net:
-            self._net[key] = self.scales.net(point, realisation, len(self.bound.choices[point].offers))
+            self._net[key] = self.scales.net(point, realisation, len(self.bound.choices[point].teams))
         return self._net[key]
 
     def total(self) -> int:
@@ -276,7 +312,7 @@ class _Worths:
 
 
 def _best(choices: Choices, worth: list[int], out: frozenset[int]) -> int:
-    """Sum over tasks of what the best offer is worth; at least nothing where the task may be left."""
+    """Sum over tasks of what the best team is worth; at least nothing where the task may be left."""
     total = 0
     for task, places in choices.of_task.items():
         fitting = (

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bondwork.plan.certificate import BadCertificate
-from bondwork.plan.recount_exact import ledger
+from bondwork.plan.recount_exact import blame_of, ledger, success_of
 from bondwork.plan.recount_grid import SHARE, slack_of_losses, slack_of_sum
 from bondwork.uncertainty.horizon import ENDED
 
@@ -194,7 +194,7 @@ class NodeRooms:
 
     def room(self, limit: Limit, point: int, node: int) -> Fraction:
         """What a limit leaves beside the commitments at a node of a point, with the tolerance of rows."""
-        moves = limit.word in FORFEITABLE
+        moves = limit.word in FORFEITABLE or (limit.word == "expected" and self._several_held)
         key = limit, point, self.outcomes(point, node) if moves else ()
         if key not in self._known:
             self._known[key] = self._room(limit, point, node)
@@ -209,6 +209,9 @@ class NodeRooms:
             return max(ledger(bound, self.instance.decimals) - held, NOTHING)
         now = self.recounts[point].instance.now
         release_at: list[float] = self.instance.commitments.release_at.tolist()
+        if limit.word == "expected":
+            losses = self._held_losses(limit, point, node)
+            return max(Fraction(bound) - sum(losses, NOTHING), NOTHING) + self._slack(limit, point, losses)
         committed = self._committed(limit)
         taken = sum((a for k, a in committed if point == ROOT or release_at[k] > now), NOTHING)
         return max(Fraction(bound) - taken, NOTHING) + self._slack(limit, point, [a for _, a in committed])
@@ -219,7 +222,10 @@ class NodeRooms:
         most = max(abs(Fraction(bound)), sum(held, NOTHING))
         on_path = [(self.recounts[each].instance.offers, each) for each in self.points[point]]
         if limit.word == "expected":
-            if any(self.tree.varies(each) for each in self.points[point]):
+            several = self._several_held or any(
+                bool(np.any(self.recounts[each].instance.tasks.replicas > 1)) for each in self.points[point]
+            )
+            if several or any(self.tree.varies(each) for each in self.points[point]):
                 return most * SHARE
             kept = self.instance.commitments
             claims = [self.recounts[each].instance.claims.slashing[offers.claim] for offers, each in on_path]
@@ -299,37 +305,74 @@ class NodeRooms:
             case _:
                 return instance.risk[int(limit.detail)].budget
 
+    def scope(self, limit: Limit) -> str:
+        """Whose losses a limit is about; its word where it is not about losses."""
+        return self.instance.risk[int(limit.detail)].scope if limit.word == "expected" else limit.word
+
+    @cached_property
+    def _several_held(self) -> bool:
+        """Whether a claim has several commitments."""
+        held: list[int] = self.instance.commitments.claim.tolist()
+        return len(set(held)) < len(held)
+
+    def _held_losses(self, limit: Limit, point: int, node: int) -> list[Fraction]:
+        """What commitments that are held are expected to lose, claim by claim, in a limit's sense."""
+        instance, held, teams = self.instance, self.instance.commitments, self.recounts[ROOT].teams
+        now, good = self.recounts[point].instance.now, self.outcomes(point, node)
+        release_at: list[float] = held.release_at.tolist()
+        scope, found = self.scope(limit), []
+        for team in teams.held():
+            rest = [k for k in team if point == ROOT or release_at[k] > now]
+            missing = teams.held_quorum(team) - sum(good[k] for k in team)
+            if not 0 < missing <= len(rest):
+                continue
+            slashing = Fraction(float(instance.claims.slashing[held.claim[team[0]]]))
+            success, blame = self._part_chances(rest, missing)
+            if scope == "coprocessor":
+                mine = [k for k in team if held.coprocessor[k] == limit.owner]
+                if all(k in rest or good[k] for k in mine):
+                    shares = zip(rest, blame, strict=True)
+                    found.append(slashing * sum((each for k, each in shares if k in mine), NOTHING))
+                    continue
+            elif scope == "operator" and held.operator[team[0]] != limit.owner:
+                continue
+            found.append(slashing * (1 - success))
+        return found
+
+    def _part_chances(self, rest: list[int], missing: int) -> tuple[Fraction, list[Fraction]]:
+        """How often so many of some commitments succeed, and how often they do not and each fails."""
+        teams, executor = self.recounts[ROOT].teams, self.instance.commitments.coprocessor
+        if len(rest) > 1 and (teams.tied or len({int(executor[k]) for k in rest}) < len(rest)):
+            success, blame = teams.part_chances(rest, missing, held=True)
+            return Fraction(success), [Fraction(each) for each in blame]
+        p = [Fraction(teams.held_p[k]) for k in rest]
+        return success_of(p, missing), blame_of(p, missing)
+
     def _committed(self, limit: Limit) -> list[tuple[int, Fraction]]:
-        """What each commitment that is about a limit takes of it while it is held."""
-        instance, held = self.instance, self.instance.commitments
+        """What each commitment that is about a capacity takes of it while it is held."""
+        held = self.instance.commitments
         found = []
         for k in range(len(held)):
             c, v = int(held.coprocessor[k]), int(held.operator[k])
-            if limit.word in ("capacity", "own_capacity"):
-                if limit.owner == (c if limit.word == "capacity" else v) and (limit.word == "capacity") == (
-                    c >= 0
-                ):
-                    found.append((k, Fraction(float(held.work[k, int(limit.detail)]))))
-                continue
-            scope = instance.risk[int(limit.detail)].scope
-            if scope == "network" or limit.owner == (v if scope == "operator" else c):
-                slashing = Fraction(float(instance.claims.slashing[held.claim[k]]))
-                found.append((k, slashing * (1 - Fraction(float(held.success_probability[k])))))
+            if limit.owner == (c if limit.word == "capacity" else v) and (limit.word == "capacity") == (
+                c >= 0
+            ):
+                found.append((k, Fraction(float(held.work[k, int(limit.detail)]))))
         return found
 
     def _held_money(self, limit: Limit, point: int, node: int) -> list[Fraction]:
         """What commitments hold of a stake, and what less of a collateral as they returned it."""
         instance, held = self.instance, self.instance.commitments
-        found = []
-        for k, succeeded in enumerate(self.outcomes(point, node)):
-            whose = held.coprocessor[k] if limit.word == "collateral" else held.operator[k]
-            if limit.owner != int(whose):
-                continue
-            if limit.word == "collateral":
-                if succeeded:
-                    found.append(-ledger(float(held.collateral[k]), instance.decimals))
-            elif not succeeded:
-                found.append(ledger(float(instance.claims.slashing[held.claim[k]]), instance.decimals))
+        good = self.outcomes(point, node)
+        if limit.word == "collateral":
+            back = [k for k, succeeded in enumerate(good) if succeeded and held.coprocessor[k] == limit.owner]
+            return [-ledger(float(held.collateral[k]), instance.decimals) for k in back]
+        teams, found = self.recounts[ROOT].teams, []
+        for team in teams.held():
+            is_mine = held.operator[team[0]] == limit.owner
+            if is_mine and sum(good[k] for k in team) < teams.held_quorum(team):
+                slashing = float(instance.claims.slashing[held.claim[team[0]]])
+                found.append(ledger(slashing, instance.decimals))
         return found
 
 
