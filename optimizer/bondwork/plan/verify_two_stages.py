@@ -222,8 +222,10 @@ class TwoStageCheck(PlanCheck):
             fresh = self.fresh.objective(first_stage)
             facts = (fresh.value, fresh.standard_error, FRESH_SCENARIOS)
             stated = (given.out_of_sample, given.standard_error, given.scenarios)
+            # what cancels has the rounding of its terms
+            size = max(abs(fresh.value), math.fsum(map(abs, first_stage)))
             for name, one, other in zip(_FRESH_FIELDS, stated, facts, strict=True):
-                if not _near(one, other, abs(fresh.value)):
+                if not _near(one, other, size):
                     self.doubt(f"evaluation.{name}", one, other, (("evaluation", name), other))
         else:
             self.check_anew(given)
