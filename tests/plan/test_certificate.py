@@ -450,3 +450,9 @@ def test_what_alone_is_the_worst_case_is_in_no_plan_and_in_no_bound():
     assert plan.certificate is not None
     assert plan.certificate.bound == pytest.approx(5.0, rel=1e-9)
     assert bondwork.verify(instance, plan)
+
+
+def test_a_knapsack_of_large_profits_and_no_price_is_worked_out():
+    """A warning would be an error here."""
+    profit, weight = np.array([3.0, 1e18]), np.array([[1.0], [1.0]])
+    assert most_of_knapsack(profit, weight, np.array([1.0]), np.array([0.0]), 100) == pytest.approx(1e18)

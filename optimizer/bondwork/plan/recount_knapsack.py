@@ -114,7 +114,8 @@ class _Search:
         for number, each in enumerate(tilted):
             each[number % len(price)] *= _TILTS[number // len(price)]
         self.prices: FloatArray = np.array([*(scale * price for scale in _SCALES), *tilted])
-        order = np.argsort(-profit / (_paid(price[None], weight.T)[0] + 1e-300), kind="stable")
+        with np.errstate(over="ignore"):  # what takes nothing comes first
+            order = np.argsort(-profit / (_paid(price[None], weight.T)[0] + 1e-300), kind="stable")
         self.profit, self.weight = profit[order], weight[order].T.copy()
         #: Profit beyond what is paid at each of the prices, and what all room costs. Shapes (P, n), (P,).
         self.gain = self.profit - _paid(self.prices, self.weight)
