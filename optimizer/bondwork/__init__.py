@@ -21,6 +21,8 @@ if TYPE_CHECKING:
         Solution,
         Strategy,
     )
+    from bondwork.desk.alternatives import Alternatives, find_alternatives
+    from bondwork.desk.given import plan_from
     from bondwork.plan.plan import Plan, load_plan
     from bondwork.plan.verify import Verification, verify
     from bondwork.planner.breaker import Breaker
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from bondwork.uncertainty.bootstrap import with_history
 
 _HOME = {
+    "Alternatives": "bondwork.desk.alternatives",
     "Breaker": "bondwork.planner.breaker",
     "Comparison": "bondwork.comparison.comparison",
     "Fault": "bondwork.problem.faults",
@@ -62,10 +65,12 @@ _HOME = {
     "build": "bondwork.solving",
     "compare": "bondwork.comparison.comparison",
     "compare_study": "bondwork.comparison.comparison",
+    "find_alternatives": "bondwork.desk.alternatives",
     "formulation_names": "bondwork.registry",
     "from_arrays": "bondwork.problem.from_arrays",
     "load": "bondwork.problem.reading",
     "load_plan": "bondwork.plan.plan",
+    "plan_from": "bondwork.desk.given",
     "report_comparison": "bondwork.report.comparison_report",
     "report_plan": "bondwork.report.plan_report",
     "report_tree": "bondwork.report.tree_report",
@@ -77,6 +82,7 @@ _HOME = {
 }
 
 __all__ = [
+    "Alternatives",
     "Breaker",
     "Comparison",
     "Fault",
@@ -99,10 +105,12 @@ __all__ = [
     "build",
     "compare",
     "compare_study",
+    "find_alternatives",
     "formulation_names",
     "from_arrays",
     "load",
     "load_plan",
+    "plan_from",
     "report_comparison",
     "report_plan",
     "report_tree",

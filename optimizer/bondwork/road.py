@@ -21,6 +21,7 @@ from bondwork.plan.plan import Timing
 from bondwork.plan.recall import recall
 from bondwork.plan.replicas import value_replicas
 from bondwork.problem.teams import enumerate_teams
+from bondwork.program.own_rows import with_own_rows
 from bondwork.risk.assessment import Assessment, assess
 from bondwork.risk.limits import (
     ceiling_of,
@@ -265,7 +266,8 @@ class Road:
             for number, measure in zip(numbers, program.measures, strict=True)
         )
         rows = [i for i in range(len(measures)) if i not in program.lazy]
-        return self.formulation.build(self.instance, measures, rows, program.teams, program.mean_risk)
+        moved = self.formulation.build(self.instance, measures, rows, program.teams, program.mean_risk)
+        return with_own_rows(moved, self.instance)
 
 
 def _candidate(
@@ -304,13 +306,14 @@ def draw_scenarios(instance: Instance, seed: int) -> RoundSample | None:
 def write_program(
     instance: Instance, formulation: Formulation, sample: RoundSample | None, risk_form: RiskForm
 ) -> Program:
-    """Write the program of a round down, its tail limits and its mean-risk objective included."""
+    """Write the program of a round down: tail limits, mean-risk objective and constraints included."""
     teams = enumerate_teams(instance)
     if sample is None:
-        return formulation.build(instance, teams=teams)
+        return with_own_rows(formulation.build(instance, teams=teams), instance)
     measures = permit_committed(tail_measures(instance, sample, teams))
     rows = [number for number, measure in enumerate(measures) if _in_rows(measure, risk_form)]
-    return formulation.build(instance, measures, rows, teams, _mean_risk(instance, sample, teams))
+    written = formulation.build(instance, measures, rows, teams, _mean_risk(instance, sample, teams))
+    return with_own_rows(written, instance)
 
 
 def _mean_risk(instance: Instance, sample: RoundSample, teams: Teams) -> tuple[float, Measure] | None:

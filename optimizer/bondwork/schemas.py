@@ -13,6 +13,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _CLASSES = {
     "round": ("bondwork.problem.schema", "Round"),
     "plan": ("bondwork.plan.plan", "Plan"),
+    "alternatives": ("bondwork.desk.alternatives", "Alternatives"),
     "program": ("bondwork.program.program_schema", "Program"),
     "solution": ("bondwork.program.program_solution", "ProgramSolution"),
     "roll": ("bondwork.rolling_report", "Rolled"),

@@ -14,6 +14,7 @@ from bondwork.base.tolerances import LARGEST_GAP
 from bondwork.contracts import Observer, Options
 from bondwork.observing import Silence, Told, interruptible
 from bondwork.plan.certifying import certify
+from bondwork.problem.constraints import fixed, with_constraints
 from bondwork.problem.faults import Fault, InvalidInput, Refusal, preview
 from bondwork.problem.instance import Instance
 from bondwork.problem.periods import is_staged
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from bondwork.contracts import Formulation
     from bondwork.plan.plan import Plan
+    from bondwork.problem.constraints import Given
     from bondwork.program.program import Program
     from bondwork.road import Decision
     from bondwork.two_stages import TwoStageDecision, TwoStageRoad
@@ -65,6 +67,9 @@ def solve(
     warm_start: Plan | None = None,
     allow_violations: bool = False,
     history: History | None = None,
+    constraints: Sequence[Given] = (),
+    fix: Sequence[str] = (),
+    forbid: Sequence[str] = (),
     value: bool = False,
     certificate: Literal["full", "none"] | None = None,
     observer: Observer | None = None,
@@ -105,6 +110,12 @@ def solve(
     history
         Outcomes of past rounds, or where to read them: scenarios are resampled from them instead of modelled;
         see `bondwork.with_history`. The same history is needed to verify the plan.
+    constraints
+        Linear conditions on what is chosen, beside those of the round and of the same form: see
+        docs/constraints.md. The plan holds them, and is checked with them.
+    fix, forbid
+        Ids of offers that are chosen whatever it costs, and that are not. An offer that is open to several
+        operators is chosen for one of them.
     value
         Work out WS, EEV, EVPI and VSS as well (`bondwork.program.stochastic_value`); for rounds with a second
         stage.
@@ -148,6 +159,9 @@ def solve(
     if not isinstance(instance, Instance):
         raise TypeError(f"solve takes an Instance, from bondwork.load; got {type(instance).__name__}")
     instance = _beside(instance, history)
+    asked_for = [*constraints, *fixed(instance, fix, forbid)]
+    if asked_for:
+        instance = with_constraints(instance, asked_for)
     seed = instance.uncertainty.seed if seed is None else seed
     _check_options(time_limit, mip_rel_gap, threads, seed, risk_form)
     options = Options(

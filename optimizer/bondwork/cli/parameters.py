@@ -61,6 +61,24 @@ HistoryOption = Annotated[
         help="Outcomes of past rounds, CSV or JSON: scenarios are resampled from them.", show_default=False
     ),
 ]
+FixOption = Annotated[
+    list[str] | None,
+    typer.Option("--fix", metavar="OFFER", help="Choose this offer, whatever it costs; repeatable."),
+]
+ForbidOption = Annotated[
+    list[str] | None,
+    typer.Option("--forbid", metavar="OFFER", help="Leave this offer out; repeatable."),
+]
+AlternativesOption = Annotated[
+    int | None,
+    typer.Option(
+        "--alternatives",
+        metavar="N",
+        min=1,
+        help="Find the N best plans, and what each costs beside the best.",
+        show_default=False,
+    ),
+]
 WarmStartOption = Annotated[
     Path | None,
     typer.Option("--warm-start", metavar="PLAN.json", help="Start from an earlier plan.", show_default=False),

@@ -26,6 +26,7 @@ from bondwork.plan.plan import (
     RiskValue,
     Timing,
 )
+from bondwork.problem.constraints import document_of
 from bondwork.problem.instance import NOBODY
 from bondwork.problem.teams import team_benefit, team_slashing, team_value, teams_of_offers
 from bondwork.problem.values import (
@@ -94,6 +95,7 @@ def build_plan(
         gap=None if objective is None or bound is None else gap(objective, bound),
         objective_standard_error=error,
         assignments=explain_choices(instance, program, solution, list_assignments(instance, teams, price)),
+        constraints=[document_of(each) for each in instance.constraints if each.beside],
         unassigned=[] if x is None else explain_unassigned(instance, program, x, if_it_fits=not_taken),
         replica_values=list(replica_values),
         operators=[] if x is None else list_shares(instance, teams),

@@ -110,10 +110,12 @@ class _Search:
         self.seconds = min(CONFLICT_SECONDS, max(options.time_limit, LEAST_SECONDS))
         self.ends = time.perf_counter() + self.seconds
         self.gave_up = False
-        #: Rows of the formulation's own hold always.
-        self.is_own = np.arange(len(core.row_upper)) >= len(core.limits)
-        self.is_task = np.append(core.limits.kind == LimitKind.TASK, self.is_own[self.is_own] & False)
-        looser = np.append(_is_looser(core), self.is_own[self.is_own])
+        further = np.arange(len(core.row_upper)) >= len(core.limits)
+        #: Rows of the formulation's own hold always; constraints of the round are named in conflicts.
+        self.is_own = further.copy()
+        self.is_own[[row for row, _ in core.names]] = False
+        self.is_task = np.append(core.limits.kind == LimitKind.TASK, further[further] & False)
+        looser = np.append(_is_looser(core), self.is_own[further])
         limiting = ((core.row_lower > -math.inf) | ~self.is_task) & ~looser
         tails = len(self.is_task) + np.arange(len(self.measures))
         self.items = np.concatenate([np.flatnonzero(limiting), tails])
@@ -123,7 +125,7 @@ class _Search:
         rows = len(self.is_task)
         if item >= rows:
             return self.measures[item - rows].label
-        name = self.core.limits.label(item)
+        name = self.core.label(item)
         return f"{name} required" if self.is_task[item] else name
 
     def restricted(self, items: IntArray) -> Program:

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 
 from bondwork.contracts import Status, Voucher  # noqa: TC001 - pydantic reads it when it makes the class
 from bondwork.problem.records import Record, Source, read_record
+from bondwork.problem.schema import Constraint  # noqa: TC001 - likewise
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -275,6 +276,9 @@ class Plan(PlanRecord):
     )
     assignments: list[Assignment] = []
     recourse: list[NodeDecision] = []
+    constraints: list[Constraint] = Field(
+        [], description="What was asked for beside the round: constraints, and offers fixed or forbidden."
+    )
     unassigned: list[Unassigned] = []
     replica_values: list[ReplicaValue] = []
     operators: list[OperatorShare] = []

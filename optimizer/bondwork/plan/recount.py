@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from bondwork.arrays import BoolArray
+    from bondwork.plan.recount_constraints import ConstraintRecount
     from bondwork.plan.recount_teams import Team
     from bondwork.problem.instance import Instance
 
@@ -39,6 +40,8 @@ Key = tuple[str, str | float, str]
 def label(key: Key) -> str:
     """Name of a limit as plans print it."""
     word, about, owner = key
+    if word == "constraint":
+        return f"constraint {about}"
     if isinstance(about, float):
         about = f"{about:.15g}"
     return f"{word} {about} of {owner}" if about else f"{word} of {owner}"
@@ -305,6 +308,14 @@ class Recount:
             for each in deadlines:
                 yield ("deadline", each, instance.coprocessors.ids[c]), Account(each - self.free_from[c])
         yield from self._expected_loss_limits()
+        yield from self.own.accounts()
+
+    @cached_property
+    def own(self) -> ConstraintRecount:
+        """What offers count in the round's constraints."""
+        from bondwork.plan.recount_constraints import ConstraintRecount  # it needs what stands here
+
+        return ConstraintRecount(self)
 
     def _expected_loss_limits(self) -> Iterator[tuple[Key, Account]]:
         tightest: dict[Key, float] = {}
@@ -359,7 +370,7 @@ class Recount:
         ]
         for offer, share in zip(team, blame, strict=True):
             used += self._uses_alone(offer, slashing * share)
-        return used
+        return used + self.own.uses(team)
 
     def _uses_alone(self, offer: int, loss: float) -> list[tuple[Key, float]]:
         """What an executor takes of its own limits; ``loss`` is that of the work given to it."""

@@ -108,6 +108,10 @@ def verify(
         from bondwork.uncertainty.bootstrap import with_history
 
         instance = with_history(instance, history)
+    if plan.constraints or any(each.beside for each in instance.constraints):
+        from bondwork.problem.constraints import with_constraints
+
+        instance = with_constraints(instance, plan.constraints)
     check = _check_of(instance, plan)
     check.needs_history()
     check.run()

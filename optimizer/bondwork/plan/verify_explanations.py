@@ -81,6 +81,8 @@ class ExplanationCheck:
         """Why explanations do not follow from a round and the prices of its limits."""
         if not one_stage:
             return "of a round with later stages"
+        if self.check.instance.constraints:
+            return "at the prices of constraints"
         if self.check.instance.objective.risk_weight > 0.0 or self.plan.loads:
             return "of choices whose worth depends on other choices"
         places = places_by_name(self.round)

@@ -1,6 +1,7 @@
 """A plan for a round that is said to have none: sought by `verify`, in bounded time, without a solver.
 
-Only required tasks count: leaving the others takes nothing of any limit. They are given away one by one, the
+Only required tasks count: leaving the others takes nothing of any limit. Constraints, of which that is not
+so, are looked at once all are given away. They are given away one by one, the
 one with the fewest teams left first, and taken back where nothing fits.
 """
 
@@ -93,7 +94,9 @@ class FeasibleSearch:
         found = []
         for team in self.round.teams.possible(offers):
             takes = [
-                (key, amount) for key, amount in self.round.uses(team) if key in self.accounts and amount
+                (key, amount)
+                for key, amount in self.round.uses(team)
+                if key in self.accounts and amount and key[0] != "constraint"
             ]
             found.append((team, takes))
             if len(found) >= MOST_TEAMS:
@@ -167,7 +170,7 @@ class FeasibleSearch:
     def _take_back(self, chosen: list[Team]) -> None:
         team = chosen.pop()
         for key, amount in self.round.uses(team):
-            if key in self.accounts:
+            if key in self.accounts and key[0] != "constraint":
                 self.used[key] -= amount
 
     def _holds(self, found: list[int]) -> bool:

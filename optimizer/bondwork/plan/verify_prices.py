@@ -71,7 +71,9 @@ class PriceCheck:
         """Gather everything that is wrong; whether the prices may be believed."""
         before = len(self.check.found)
         if self._check_names() and self.plan.prices:
-            if one_stage:
+            if self.check.instance.constraints:
+                self.check.unchecked.append("prices: beside those of constraints")
+            elif one_stage:
                 self._try_values()
             else:
                 self.check.unchecked.append("prices: of a round with later stages")

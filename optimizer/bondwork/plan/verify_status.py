@@ -67,6 +67,7 @@ class StatusCheck(Findings):
         open_tasks = set(range(len(self.instance.tasks))) - self.round.committed
         needed = any(self.instance.tasks.required[task] for task in open_tasks)
         needed |= any(period.tasks.required.any() for period in self.instance.periods)
+        needed |= any(each.excess() > 0.0 for each in self.round.accounts([]).values())
         if not needed:
             self.wrong(
                 "status", "infeasible", "a plan: no task is required, and doing nothing breaks no limit"

@@ -295,6 +295,43 @@ class RiskLimit:
 
 
 @dataclass(frozen=True, slots=True)
+class ConstraintTerm:
+    """What a constraint counts: of each chosen offer that fits, ``weight`` times an amount.
+
+    Attributes
+    ----------
+    task, operator, executor, offer
+        Ids of which an offer's must be one; ``None`` where any will do.
+    amount
+        ``count`` (1), a field of the offer, its claim's ``reward`` or ``slashing``, or ``work``.
+    resource
+        Of the work, else empty.
+    """
+
+    task: tuple[str, ...] | None
+    operator: tuple[str, ...] | None
+    executor: tuple[str, ...] | None
+    offer: tuple[str, ...] | None
+    amount: Literal["count", "bid", "collateral", "duration", "reward", "slashing", "work"]
+    resource: str
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """A linear condition of one's own on what is chosen.
+
+    ``beside`` says that it is no part of the round: it was asked for in a solve, and stands in the plan.
+    """
+
+    name: str
+    terms: tuple[ConstraintTerm, ...]
+    sense: Literal["<=", ">=", "=="]
+    bound: float
+    beside: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Objective:
     """Mean-risk objective (1 - weight) * E[net reward] - weight * CVaR_level[loss] (MODEL 5)."""
 
@@ -416,6 +453,7 @@ class Instance:
     objective: Objective = field(default_factory=Objective)
     uncertainty: Uncertainty = field(default_factory=Uncertainty)
     periods: tuple[Period, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
     sha256: str = ""
     read_seconds: float = field(default=0.0, compare=False)
 

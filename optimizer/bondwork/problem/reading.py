@@ -105,7 +105,9 @@ def _feed(digest: Any, value: Any) -> None:
         digest.update(np.ascontiguousarray(value).data)
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         for each in dataclasses.fields(value):
-            if each.name not in ("sha256", "read_seconds", "history"):
+            if each.name == "constraints" and not value.constraints:
+                continue  # rounds without any keep the digest that they had before there were any
+            if each.name not in ("sha256", "read_seconds", "history", "beside"):
                 digest.update(each.name.encode())
                 _feed(digest, getattr(value, each.name))
     elif isinstance(value, tuple) and value and not isinstance(value[0], str | int | float):

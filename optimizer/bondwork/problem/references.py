@@ -40,6 +40,11 @@ class References:
             of, place = _field(entry, "of"), (*path, "of")
             yield from _fault(place, of, "operator", self.operators.exists, "an operator")
             yield from _fault(place, of, "coprocessor", self.coprocessors.exists, "a coprocessor")
+        for path, entry in _left_out(sections.constraints):
+            for place, term in _list((*path, "terms"), _field(entry, "terms")):
+                yield from _faults(place, term, "task", self.tasks.exists, "a task")
+                yield from _faults(place, term, "operator", self.operators.exists, "an operator")
+                yield from _faults(place, term, "executor", self._is_executor, "a coprocessor or an operator")
         for path, entry in _left_out(sections.periods):
             yield from _fault(path, entry, "parent", periods.__contains__, "a period")
             yield from self._period(path, entry)
@@ -82,6 +87,15 @@ def _fault(path: _Path, entry: object, name: str, exists: _Exists, noun: str) ->
     id_ = _field(entry, name)
     if _is_id(id_) and not exists(id_):
         yield Fault(json_path((*path, name)), preview(id_), f"the id of {noun}")
+
+
+def _faults(path: _Path, entry: object, name: str, exists: _Exists, noun: str) -> Iterator[Fault]:
+    """The same of a field that may be an id or a list of them."""
+    given = _field(entry, name)
+    yield from _fault(path, entry, name, exists, noun)
+    for place, id_ in _list((*path, name), given):
+        if _is_id(id_) and not exists(id_):
+            yield Fault(json_path(place), preview(id_), f"the id of {noun}")
 
 
 def _field(entry: object, name: str) -> Any:

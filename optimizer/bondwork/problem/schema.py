@@ -275,6 +275,30 @@ Risk = Annotated[
 ]
 
 
+Ids = Annotated[Id | Annotated[list[Id], Field(min_length=1)], Field(union_mode="left_to_right")]
+
+
+class ConstraintTerm(Record):
+    """What a constraint counts: of every chosen offer that fits all that is given, an amount."""
+
+    task: Ids | None = Field(None, description="Only offers for this task, or for one of these; absent: all.")
+    operator: Ids | None = Field(None, description="Only offers for this operator.")
+    executor: Ids | None = Field(None, description="Only of this coprocessor, or operator by itself.")
+    offer: Ids | None = Field(None, description="Only offers of this id.")
+    amount: Literal["count", "bid", "collateral", "duration", "reward", "slashing"] = "count"
+    resource: Id | None = Field(None, description="Count the offer's work of this resource instead.")
+    weight: Number = Field(1.0, description="What the amount is multiplied by.")
+
+
+class Constraint(Record):
+    """A linear condition of one's own on what is chosen now; commitments do not count."""
+
+    name: Id
+    terms: list[ConstraintTerm] = Field(min_length=1)
+    sense: Literal["<=", ">=", "=="]
+    bound: Number
+
+
 class Objective(Record):
     """Mean-risk objective."""
 
@@ -369,6 +393,7 @@ class Round(Record):
     commitments: list[Commitment] = []
     terms: Terms = Terms()
     risk: list[Risk] = []
+    constraints: list[Constraint] = []
     objective: Objective = Objective()
     uncertainty: Uncertainty = Uncertainty()
     periods: list[Period] = []

@@ -113,6 +113,7 @@ class Sections:
     self_execution: Section[schema.SelfExecution]
     commitments: Section[schema.Commitment]
     risk: Section[Any]
+    constraints: Section[schema.Constraint]
     periods: Section[schema.Period]
 
     @classmethod
@@ -145,6 +146,7 @@ _LISTS = (
     "self_execution",
     "commitments",
     "risk",
+    "constraints",
     "periods",
 )
 

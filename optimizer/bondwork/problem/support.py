@@ -33,6 +33,23 @@ def unsupported(instance: Instance) -> list[str]:
         *_second_stage(instance),
         *_load_curves(instance),
         *_periods(instance),
+        *_constraints(instance),
+    ]
+
+
+def _constraints(instance: Instance) -> list[str]:
+    """Constraints are about what is chosen now: what they would mean to later decisions nobody has said."""
+    if not instance.constraints:
+        return []
+    names = [each.name for each in instance.constraints]
+    some = _some(names, np.arange(len(names)))
+    beside = [
+        *(["periods"] if is_staged(instance) else []),
+        *(["second-stage offers"] if has_rescues(instance) else []),
+    ]
+    return [
+        f"constraints beside {other}: they are about what is chosen now, not about what is later ({some})"
+        for other in beside
     ]
 
 

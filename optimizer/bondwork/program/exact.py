@@ -74,9 +74,9 @@ class ExactRows:
             budget_of[mine], self._committed[mine] = limits.budget[mine], limits.committed[mine]
             self._bound[mine] = np.maximum(limits.budget[mine], limits.committed[mine])
         size = np.where(np.isfinite(self._bound), np.abs(self._bound), 0.0)
-        # one executor is one
         # one executor is one; and where commitments exceed a limit, nothing more is nothing more
         self._exceeded: BoolArray = self._committed - budget_of > ROW * size
+        self._exceeded[len(limits) :] = False  # rows of one's own may have any bound, and no commitments
         strict = self.is_money | self.is_task | self._exceeded
         slack = np.where(strict, 0.0, ROW * size)
         self.limit: FloatArray = program.row_upper + slack

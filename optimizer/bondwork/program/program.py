@@ -58,6 +58,8 @@ class Program(Matrices):
         `load_error` at most.
     blocks
         What the rows beyond the limits are, as far as it is known: a proof of a bound needs it.
+    names
+        Rows of the round's constraints, and what plans call them.
     """
 
     columns: IntArray
@@ -68,6 +70,7 @@ class Program(Matrices):
     teams: Teams | None = None
     loads: tuple[LoadTerm, ...] = ()
     blocks: tuple[BlockRows, ...] = ()
+    names: tuple[tuple[int, str], ...] = ()
 
     def __post_init__(self) -> None:
         Matrices.__post_init__(self)  # a slotted dataclass is made anew, which breaks a bare super()
@@ -104,11 +107,14 @@ class Program(Matrices):
         if known and len(further):
             marks = _fingerprints(matrix[further], self.row_upper[further])
             kept[further] = [mark not in known for mark in marks]
+        kept[[row for row, _ in self.names]] = True
         return kept
 
     def label(self, row: int) -> str:
         """Name of a row over the choices: its limit's, or its number where it is the formulation's own."""
-        return self.limits.label(row) if row < len(self.limits) else f"row {row} of the formulation"
+        if row < len(self.limits):
+            return self.limits.label(row)
+        return dict(self.names).get(row, f"row {row} of the formulation")
 
     def without_auxiliaries(self) -> Program:
         """Return the choices, with the limits and the formulation's own rows; the measures stay, all lazy."""
@@ -116,6 +122,7 @@ class Program(Matrices):
         if n == len(self.columns) and len(self.limits) == len(self.row_lower):
             return self
         m = self.rows_of_choices
+        position = np.cumsum(m) - 1
         return Program(
             objective=self.objective[:n],
             offset=self.offset,
@@ -132,6 +139,7 @@ class Program(Matrices):
             mean_risk=self.mean_risk,
             teams=self.teams,
             loads=self.loads,
+            names=tuple((int(position[row]), name) for row, name in self.names),
         )
 
     @property
