@@ -58,6 +58,7 @@ SHAPES: dict[str, dict[str, str]] = {
         "commitments": "list commitment",
         "terms": "record terms",
         "risk": "list risk",
+        "constraints": "list constraint",
         "objective": "record objective",
         "uncertainty": "record uncertainty",
         "periods": "list period",
@@ -127,6 +128,13 @@ SHAPES: dict[str, dict[str, str]] = {
         "of": "word",
         "calibrate": "boolean",
     },
+    "constraint": {"name": "id!", "terms": "list! constraint_term", "sense": "word!", "bound": "number!"},
+    "constraint_term": {
+        **dict.fromkeys(("task", "operator", "executor", "offer"), "ids?"),
+        "amount": "word",
+        "resource": "id?",
+        "weight": "number",
+    },
     "objective": {"risk_weight": "probability", "risk_level": "level"},
     "uncertainty": {
         "dependence": "record dependence",
@@ -186,6 +194,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "boolean": (0, 1, "true", "", [], {}, 1.0),
     "text": (*_NO_STRING, Raw('"\\ud800"'), Raw('"a\\udc00b"')),
     "id": (*_NO_STRING, "", Raw('"\\ud800"')),
+    "ids": (0, 1.5, True, [], {}, {"id": "x"}, Raw("1" * 5_000), "", Raw('"\\ud800"'), [1], [""], [None]),
     "word": (*_NO_STRING, "", "nonsense", "NETWORK", Raw('"\\ud800"'), Raw('"\\u0000"')),
     "resources": (
         [],
@@ -315,6 +324,24 @@ def full_round() -> dict[str, Any]:
             {"measure": "worst_case", "budget": 90.0, "of": {"operator": "op-2"}, "calibrate": False},
             {"measure": "solvency", "probability": 0.05, "of": "coprocessor", "calibrate": False},
             {"measure": "ambiguous", "budget": 90.0, "radius": 0.5, "of": "network", "calibrate": False},
+        ],
+        "constraints": [
+            {
+                "name": "own",
+                "terms": [
+                    {
+                        "task": ["t-1", "t-2"],
+                        "operator": "op-1",
+                        "executor": "cp-1",
+                        "offer": "first",
+                        "amount": "bid",
+                        "weight": -2.5,
+                    },
+                    {"executor": ["op-1", "cp-2"], "resource": "compute"},
+                ],
+                "sense": "<=",
+                "bound": 40,
+            }
         ],
         "objective": {"risk_weight": 0.25, "risk_level": 0.9},
         "uncertainty": {
@@ -550,6 +577,11 @@ REFERENCES: tuple[Steps, ...] = (
     ("commitments", 0, "executor"),
     ("risk", 0, "of", "coprocessor"),
     ("risk", 3, "of", "operator"),
+    ("constraints", 0, "terms", 0, "task", 1),
+    ("constraints", 0, "terms", 0, "operator"),
+    ("constraints", 0, "terms", 0, "executor"),
+    ("constraints", 0, "terms", 0, "offer"),
+    ("constraints", 0, "terms", 1, "executor", 0),
     ("periods", 0, "tasks", 0, "operator"),
     ("periods", 0, "tasks", 1, "claims", 0, "operator"),
     ("periods", 0, "offers", 0, "task"),

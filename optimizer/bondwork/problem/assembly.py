@@ -10,7 +10,7 @@ from bondwork.market.load_curve import LoadIncentive
 from bondwork.problem import schema
 from bondwork.problem.checks import SUM_TOLERANCE, check_claim_form, check_outage, check_sum
 from bondwork.problem.columns import amounts_by_resource, or_unlimited, task_columns
-from bondwork.problem.constraints import Known, read_constraints
+from bondwork.problem.constraints import Known, offer_ids, read_constraints
 from bondwork.problem.faults import Fault, json_path, preview
 from bondwork.problem.instance import (
     NOBODY,
@@ -91,9 +91,8 @@ class Assembly:
         periods = PeriodReader(
             sections, self.operators, self.coprocessors, self.resources, outage, self.faults
         ).periods()
-        known = Known(
-            self.operators, self.coprocessors, self.tasks, self._offer_ids(offers.ids), self.resources
-        )
+        ids = offer_ids(sections)
+        known = Known(self.operators, self.coprocessors, self.tasks, ids, self.resources)
         constraints = read_constraints(sections.constraints, known, self.faults)
         self.faults += References(self.operators, self.coprocessors, self.tasks).faults(sections)
         if self.faults:
@@ -121,12 +120,6 @@ class Assembly:
             periods=periods,
             constraints=constraints,
         )
-
-    def _offer_ids(self, ids: Sequence[str]) -> frozenset[str] | None:
-        """Ids of all offers; ``None`` where some could not be read."""
-        lists: tuple[Section[Any], ...] = (self.sections.offers, self.sections.self_execution)
-        whole = not self.faults and all(each.is_list and not each.left_out for each in lists)
-        return frozenset(ids) if whole else None
 
     def _fault(self, path: str, found: str, expected: str) -> None:
         self.faults.append(Fault(path, found, expected))

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from bondwork.problem import schema
 from bondwork.problem.faults import Fault, InvalidInput, faults_of_schema, json_path, preview
 from bondwork.problem.instance import Constraint, ConstraintTerm
-from bondwork.problem.sections import Index, Section
+from bondwork.problem.offers import offer_id
+from bondwork.problem.sections import Index, Section, Sections
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,13 +26,40 @@ Given: TypeAlias = Mapping[str, Any] | schema.Constraint
 
 
 @dataclass(frozen=True, slots=True)
+class OfferIds:
+    """Ids of offers; of those that cannot be read, with what their ids would begin and end."""
+
+    ids: frozenset[str]
+    perhaps: tuple[tuple[str, str], ...] = ()
+    is_known: bool = True
+
+
+def offer_ids(sections: Sections) -> OfferIds:
+    """Ids of a document's offers, as far as they can be told."""
+    lists: tuple[Section[Any], ...] = (sections.offers, sections.self_execution)
+    ids = set(map(offer_id, sections.offers.entries))
+    ids |= {f"{own.task}/{own.operator}" for own in sections.self_execution.entries}
+    perhaps = []
+    for raw in [each for section in lists for _, each in section.left_out]:
+        entry = raw if isinstance(raw, dict) else {}
+        given = {name: value for name, value in entry.items() if isinstance(value, str)}
+        if "id" in given:
+            ids.add(given["id"])
+        else:
+            before = f"{given['task']}/" if "task" in given else ""
+            after = f"/{given['coprocessor']}" if "coprocessor" in given and "operator" not in entry else ""
+            perhaps.append((before, after))
+    return OfferIds(frozenset(ids), tuple(perhaps), all(each.is_list for each in lists))
+
+
+@dataclass(frozen=True, slots=True)
 class Known:
-    """What constraints may refer to; ``offers`` is ``None`` where that is not known."""
+    """What constraints may refer to."""
 
     operators: Index
     coprocessors: Index
     tasks: Index
-    offers: frozenset[str] | None
+    offers: OfferIds
     resources: tuple[str, ...]
 
     def is_executor(self, id_: str) -> bool:
@@ -40,7 +68,14 @@ class Known:
 
     def is_offer(self, id_: str) -> bool:
         """Whether there is an offer of this id."""
-        return self.offers is None or id_ in self.offers
+        return (
+            id_ in self.offers.ids
+            or not self.offers.is_known
+            or any(
+                id_.startswith(before) and id_.endswith(after) and "/" in id_
+                for before, after in self.offers.perhaps
+            )
+        )
 
 
 def read_constraints(
@@ -94,7 +129,7 @@ def with_constraints(instance: Instance, constraints: Iterable[Given]) -> Instan
         _index(instance.operators.ids, "an operator"),
         _index(instance.coprocessors.ids, "a coprocessor"),
         _index(instance.tasks.ids, "a task"),
-        frozenset(instance.offers.ids),
+        OfferIds(frozenset(instance.offers.ids)),
         instance.resources,
     )
     read = read_constraints(section, known, faults)
@@ -178,7 +213,7 @@ def _faults_of(term: schema.ConstraintTerm, base: tuple[int | str, ...], known: 
         for place, id_ in enumerate(_ids(given) or ()):
             if not exists(id_):
                 steps = (name,) if isinstance(given, str) else (name, place)
-                hint = _hint(id_, known.offers or ()) if name == "offer" else ""
+                hint = _hint(id_, known.offers.ids) if name == "offer" else ""
                 yield Fault(json_path((*base, *steps)), preview(id_), f"the id of {noun}{hint}")
     if term.resource is not None and term.resource not in known.resources:
         expected = f"a resource of the round{_hint(term.resource, known.resources)}"

@@ -83,14 +83,17 @@ def _delegated(columns: OfferColumns, claims: Claims, outage: FloatArray, faults
     )
 
 
+def offer_id(offer: schema.Offer) -> str:
+    """Id of an offer of a document, given or by default."""
+    if offer.id is not None:
+        return offer.id
+    pair = f"{offer.task}/{offer.coprocessor}"
+    return pair if offer.operator is None else f"{pair}/{offer.operator}"
+
+
 def _ids(section: Section[schema.Offer], taken: set[str], faults: list[Fault]) -> list[str]:
     """Ids of the offers, given or by default; ``taken`` are those of self-executions."""
-    ids = [
-        o.id
-        if o.id is not None
-        else (f"{o.task}/{o.coprocessor}" if o.operator is None else f"{o.task}/{o.coprocessor}/{o.operator}")
-        for o in section.entries
-    ]
+    ids = [offer_id(each) for each in section.entries]
     if len(set(ids)) != len(ids) or not taken.isdisjoint(ids):
         seen = set(taken)
         for number, each in enumerate(ids):
