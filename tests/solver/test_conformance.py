@@ -394,6 +394,11 @@ def test_every_wrong_option_is_told_at_once():
         ("mip_max_nodes", 2**31),
         ("time_limit", math.nan),
         ("mip_rel_gap", ""),
+        ("small_matrix_value", 1),
+        ("small_matrix_value", "1e-8"),
+        ("infinite_bound", 1e3),
+        ("infinite_cost", 1e15),
+        ("large_matrix_value", 1e6),
     ],
 )
 def test_a_number_that_highs_would_make_another_of_is_a_fault(name: str, given: Any):

@@ -95,3 +95,32 @@ def test_highs_is_always_told_a_number(monkeypatch: pytest.MonkeyPatch, cpus: in
 
 def test_cpus_that_may_be_used_are_counted():
     assert 1 <= threads.usable_cpus() <= (os.cpu_count() or 1)
+
+
+def test_parallel_simplex_comes_back_from_the_ray_of_what_presolve_found_infeasible():
+    """HiGHS 1.16 did not; in a process of its own, because nothing else could end it."""
+    program = """
+import numpy as np
+from scipy.sparse import csr_array
+from bondwork.contracts import Options
+from bondwork.observing import Silence
+from bondwork.program.matrices import Matrices
+from bondwork.solver.solving import solve_program
+
+rows = np.array([
+    [1.0, -3, 0, 0], [-3, 0, 0, 0], [-1, 0, 0, 0], [0, 1, -5, 0],
+    [0, -3, 1, 0], [-1, 0, 0, 0], [0, 5, 0, -5], [0, -3, 0, 0],
+])
+free = np.inf
+most = np.array([3.0, 2, 4, 2, 0, 4, -4, 0])
+least = np.array([-free, -free, 4, -free, 0, 4, -free, 0])
+cost, upper = np.array([-4.0, 4, 0, -0.75]), np.array([5, 20.5, 3, 3])
+given = Matrices(cost, 0.0, csr_array(rows), least, most, np.zeros(4), upper, np.zeros(4, dtype=bool))
+options = Options(highs={"parallel": "on", "simplex_strategy": 3})
+answer = solve_program(given, options, Silence())
+print(answer.status, answer.row_duals is not None)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=120.0
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "infeasible True\n", "")

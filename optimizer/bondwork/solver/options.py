@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     Value = bool | int | float | str
 
-#: Options of HiGHS that are not for callers: they would make an answer mean something else, or write where
-#: results are written.
+#: Options of HiGHS that are not for callers: they would make an answer mean something else (bounds that are
+#: taken for none, costs for infinite), or write where results are written.
 FORBIDDEN_OPTIONS = frozenset(
     {
         "objective_bound",
@@ -25,6 +25,9 @@ FORBIDDEN_OPTIONS = frozenset(
         "user_objective_scale",
         "user_bound_scale",
         "user_cost_scale",
+        "infinite_bound",
+        "infinite_cost",
+        "large_matrix_value",
         "output_flag",
         "log_to_console",
         "log_file",
@@ -47,6 +50,10 @@ FORBIDDEN_OPTIONS = frozenset(
 #: row of whole columns (HiGHS #3216): feasible programs are called infeasible, and best solutions are lost.
 #: A bit of ``presolve_rule_off`` leaves that rule out.
 ENUMERATION_RULE = 1 << 16
+
+#: Largest value of options that decide which numbers of a program HiGHS drops: what a caller's scale makes of
+#: the smallest numbers must stay. At ``small_matrix_value=1`` HiGHS 1.16 does not end.
+LARGEST_VALUES = {"small_matrix_value": 1e-9}
 
 _FORBIDDEN = "an option that changes neither the meaning of the answer nor where output goes"
 _EXPECTED = "an option of HiGHS and a value that it takes"
@@ -82,8 +89,13 @@ def set_options(
     for name, value in given.items():
         # HiGHS parses text for every type of option, but takes no whole number where it wants a fraction
         text = str(value).lower() if isinstance(value, bool) else str(value)
-        if name not in FORBIDDEN_OPTIONS and not _takes(highs, name, text):
+        if name in FORBIDDEN_OPTIONS:
+            continue
+        if not _takes(highs, name, text):
             faults.append(Fault(f"options.{name}", preview(value), _EXPECTED))
+        elif name in LARGEST_VALUES and float(text) > LARGEST_VALUES[name]:
+            expected = f"at most {LARGEST_VALUES[name]:g}: larger ones drop numbers of the program"
+            faults.append(Fault(f"options.{name}", preview(value), expected))
     if faults:
         raise InvalidInput(faults)
     _, threads = highs.getOptionValue("threads")

@@ -58,10 +58,22 @@ def run(highs: highspy.Highs) -> None:
         highs.run()
 
 
+#: What the proof of infeasibility is sought with: where presolve found a program infeasible HiGHS solves it
+#: once more, and its parallel dual simplex (``simplex_strategy=3``) may never come back from that (1.16).
+_PLAIN: dict[str, str | int] = {"solver": "simplex", "simplex_strategy": 1, "parallel": "off"}
+
+
 def dual_ray(highs: highspy.Highs) -> tuple[bool, object]:
     """Ask for the proof that a linear program is infeasible: whether there is one, and its numbers."""
-    with own_scheduler(highs):
-        _, has_ray, ray = highs.getDualRay()
+    before = {name: highs.getOptionValue(name)[1] for name in _PLAIN}
+    for name, value in _PLAIN.items():
+        highs.setOptionValue(name, value)
+    try:
+        with own_scheduler(highs):
+            _, has_ray, ray = highs.getDualRay()
+    finally:
+        for name, value in before.items():
+            highs.setOptionValue(name, value)
     return bool(has_ray), ray
 
 
