@@ -1,13 +1,20 @@
-"""Finding formulations and strategies by name, ours and other people's, through entry points."""
+"""Finding formulations, strategies, samplers and reductions by name, by entry points, ours and others'.
+
+A plug-in that cannot be imported is said so once, on standard error, and left out of every list; whoever asks
+for it by name is told why it is not there.
+"""
 
 from __future__ import annotations
 
+import difflib
+import sys
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
-from bondwork.problem.faults import Fault, InvalidInput, Refusal
+from bondwork.console import say
+from bondwork.problem.faults import Fault, InvalidInput, Refusal, preview
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +29,8 @@ _FORMULATIONS = "bondwork.formulations"
 _STRATEGIES = "bondwork.strategies"
 _SAMPLERS = "bondwork.samplers"
 _REDUCTIONS = "bondwork.reductions"
+_GROUPS = (_STRATEGIES, _FORMULATIONS, _SAMPLERS, _REDUCTIONS)
+_OURS = ("bondwork", "bondwork_models")
 _METHODS: dict[Input, str] = {"rounds": "solve", "programs": "solve_program"}
 
 
@@ -32,8 +41,9 @@ def formulation_names() -> list[str]:
 
 def strategy_names(takes: Input | None = None) -> list[str]:
     """Names of all installed strategies, sorted; with ``takes``, of those that decide such inputs."""
-    names = sorted(_installed(_STRATEGIES).names)
-    return names if takes is None else [name for name in names if takes in strategy_inputs(name)]
+    if takes is None:
+        return sorted(_installed(_STRATEGIES).names)
+    return [name for name, kind in _strategies().items() if hasattr(kind, _METHODS[takes])]
 
 
 def strategy_inputs(name: str) -> tuple[Input, ...]:
@@ -44,7 +54,10 @@ def strategy_inputs(name: str) -> tuple[Input, ...]:
     InvalidInput
         No strategy of that name is installed.
     """
-    kind = load_strategy(name)
+    return _inputs(load_strategy(name))
+
+
+def _inputs(kind: type[Any]) -> tuple[Input, ...]:
     return tuple(takes for takes, method in _METHODS.items() if hasattr(kind, method))
 
 
@@ -58,14 +71,24 @@ class Description:
 
 
 def describe_strategies() -> dict[str, Description]:
-    """Return what every installed strategy says of itself, by name."""
-    described = {}
-    for name in strategy_names():
-        kind = load_strategy(name)
-        described[name] = Description(
-            kind.summary, strategy_inputs(name), dict(getattr(kind, "settings", {}))
-        )
-    return described
+    """Return what every strategy that can be imported says of itself, by name."""
+    return {
+        name: Description(getattr(kind, "summary", ""), _inputs(kind), dict(getattr(kind, "settings", {})))
+        for name, kind in _strategies().items()
+    }
+
+
+def broken_plugins() -> dict[str, str]:
+    """Plug-ins of other packages that cannot be imported: why not, by group and name (``group:name``).
+
+    Imports every plug-in that is not part of bondwork, of all groups.
+    """
+    failed = {}
+    for group in _GROUPS:
+        for entry in sorted(_installed(group), key=lambda each: each.name):
+            if entry.module.partition(".")[0] not in _OURS and isinstance(loaded := _load(entry), Broken):
+                failed[f"{group}:{entry.name}"] = loaded.why
+    return failed
 
 
 def compared_strategies(takes: Input) -> list[str]:
@@ -86,7 +109,7 @@ def load_strategy(name: str) -> type[Any]:
     InvalidInput
         No strategy of that name is installed.
     """
-    return cast("type[Any]", _find(_STRATEGIES, "strategy", name).load())
+    return cast("type[Any]", _find(_STRATEGIES, "strategy", name))
 
 
 def find_formulation(name: str) -> Formulation:
@@ -97,7 +120,7 @@ def find_formulation(name: str) -> Formulation:
     InvalidInput
         No formulation of that name is installed.
     """
-    return cast("Formulation", _find(_FORMULATIONS, "formulation", name).load()())
+    return cast("Formulation", _find(_FORMULATIONS, "formulation", name)())
 
 
 def find_strategy(name: str) -> Strategy:
@@ -134,7 +157,7 @@ def find_sampler(name: str) -> Sampler:
     InvalidInput
         No sampler of that name is installed.
     """
-    return cast("Sampler", _find(_SAMPLERS, "method", name).load()())
+    return cast("Sampler", _find(_SAMPLERS, "method", name)())
 
 
 def find_reduction(name: str) -> Reduction:
@@ -145,7 +168,7 @@ def find_reduction(name: str) -> Reduction:
     InvalidInput
         No reduction of that name is installed.
     """
-    return cast("Reduction", _find(_REDUCTIONS, "method", name).load()())
+    return cast("Reduction", _find(_REDUCTIONS, "method", name)())
 
 
 def _make(name: str, takes: Input) -> Any:
@@ -157,17 +180,72 @@ def _make(name: str, takes: Input) -> Any:
     return kind()
 
 
-def _find(group: str, noun: str, name: str) -> EntryPoint:
+def sampler_fault(path: str, name: str, others: tuple[str, ...] = ()) -> Fault | None:
+    """Say what is wrong with the name of a sampler in a document; ``others`` are allowed as well."""
+    return None if name in others else _fault(_SAMPLERS, path, name, others)
+
+
+def _find(group: str, noun: str, name: str) -> Any:
+    fault = _fault(group, noun, name)
+    if fault is not None:
+        raise InvalidInput([fault])
+    return _load(_installed(group)[name])
+
+
+def _fault(group: str, path: str, name: str, others: tuple[str, ...] = ()) -> Fault | None:
+    """What is wrong with a name: nothing of it is installed, or what is cannot be imported."""
     found = _installed(group)
-    if name not in found.names:
-        raise InvalidInput([Fault(noun, f'"{name}"', f"one of {', '.join(sorted(found.names))}")])
-    return found[name]
+    if name in found.names:
+        loaded = _load(found[name])
+        if not isinstance(loaded, Broken):
+            return None
+        return Fault(path, f"{preview(name)}, a plug-in that cannot be imported ({loaded.why})", "another")
+    known = sorted({*found.names, *others})
+    close = difflib.get_close_matches(name[:100], known, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return Fault(path, preview(name), f"one of {', '.join(known)}{hint}")
+
+
+def _strategies() -> dict[str, type[Any]]:
+    """Classes of the strategies that can be imported, by name, sorted."""
+    loaded = {name: _load(_installed(_STRATEGIES)[name]) for name in strategy_names()}
+    return {name: kind for name, kind in loaded.items() if not isinstance(kind, Broken)}
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """Stands for a plug-in that cannot be imported, with the reason in one line."""
+
+    why: str
+
+
+@cache
+def _load(entry: EntryPoint) -> Any:
+    """Import a plug-in, once. Whatever it raises is told on standard error, and is nobody else's trouble."""
+    try:
+        return entry.load()
+    except (Exception, SystemExit) as error:  # a module that ends the process ends itself only
+        said = str(error).strip().splitlines()
+        why = f"{type(error).__name__}: {said[0]}" if said else type(error).__name__
+        if sys.stderr is not None:
+            say(f"{entry.group}: {entry.name} ({entry.value}) is left out: {why}")
+        return Broken(why)
 
 
 def plugin_modules() -> list[str]:
-    """Modules of all strategies and of the formulation ``highs``: what a process that solves will import."""
-    chosen = [*entry_points(group=_STRATEGIES), *entry_points(group=_FORMULATIONS, name="highs")]
-    return sorted({each.module for each in chosen})
+    """Modules of our strategies and of the formulation ``highs``: what a process that solves will import.
+
+    Those of other packages are imported where they are asked for: one that is broken must not end the process
+    that all others are forked from.
+    """
+    chosen = [*_installed(_STRATEGIES), *_installed(_FORMULATIONS).select(name="highs")]
+    return sorted({each.module for each in chosen if each.module.partition(".")[0] in _OURS})
+
+
+def look_again() -> None:
+    """Forget what was found: for packages that were installed while this process runs."""
+    _installed.cache_clear()
+    _load.cache_clear()
 
 
 @cache

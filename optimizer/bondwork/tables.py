@@ -300,8 +300,10 @@ def print_verdict(verdict: Verification, sense: str | None = None) -> None:
     print_line(out, f"{'verified' if verdict else 'rejected'}{objective}{proven}")
 
 
-def print_strategies(described: Mapping[str, Description], formulations: Sequence[str]) -> None:
-    """Show the installed strategies, what they take and their settings, and the formulations."""
+def print_strategies(
+    described: Mapping[str, Description], formulations: Sequence[str], broken: Mapping[str, str]
+) -> None:
+    """Show installed strategies, what they take and their settings, formulations, and broken plug-ins."""
     table = make_table("strategy", "takes", "what it does", text=3)
     for name, each in described.items():
         table.add_row(name, ", ".join(each.takes), each.summary)
@@ -310,3 +312,5 @@ def print_strategies(described: Mapping[str, Description], formulations: Sequenc
     out = text_console(sys.stdout)
     out.print(table, width=min(out.width, 160))  # sentences may be broken
     print_line(out, f"formulations: {', '.join(formulations)}")
+    for name, why in broken.items():
+        print_line(out, f"cannot be imported: {name}: {why}")

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import bondwork
-from bondwork import registry
 from bondwork.problem.faults import InvalidInput, Refusal
 from bondwork.uncertainty import (
     OutcomeHistory,
@@ -22,8 +20,7 @@ from bondwork.uncertainty import (
     tree_wasserstein,
     uniforms,
 )
-from bondwork.uncertainty import points as points_module
-from bondwork.uncertainty import reduction as reduction_module
+from plugins import installed
 
 
 def spec(**stage) -> dict:
@@ -160,6 +157,12 @@ def test_a_description_has_the_moments_of_the_tree() -> None:
     json.dumps(describe_tree(tree), allow_nan=False)
 
 
+METHODS = """
+from types import SimpleNamespace
+
+import numpy as np
+
+
 class Halves:
     summary = "always a half"
 
@@ -172,24 +175,12 @@ class First:
 
     def select(self, cost, mass, *, size, allowed):
         return np.arange(size)
+"""
 
 
-def test_other_peoples_methods_come_in_by_the_same_door(monkeypatch) -> None:
-    found = {"bondwork.samplers": {"halves": Halves}, "bondwork.reductions": {"first": First}}
-    ours = registry._find
-
-    def find(group, noun, name):
-        return (
-            SimpleNamespace(load=lambda: found[group][name])
-            if name in found.get(group, {})
-            else ours(group, noun, name)
-        )
-
-    monkeypatch.setattr(registry, "_find", find)
-    try:
+def test_other_peoples_methods_come_in_by_the_same_door(tmp_path, monkeypatch) -> None:
+    entries = {"bondwork.samplers:halves": "Halves", "bondwork.reductions:first": "First"}
+    with installed(tmp_path, monkeypatch, "methods_of_others", METHODS, entries):
         assert uniforms("halves", 3, 2, seed=0).tolist() == [[0.5, 0.5]] * 3
         assert make_tree(spec(), method="halves").values[1][:, 0].tolist() == [0.5] * 3
         assert reduce_scenarios([0.0, 1.0, 5.0], size=2, method="first").kept.tolist() == [0, 1]
-    finally:
-        points_module._sampler.cache_clear()
-        reduction_module._heuristic.cache_clear()

@@ -32,12 +32,12 @@ def schema(
 
 @app.command()
 def strategies(as_json: JsonOption = False) -> None:
-    """List the installed strategies with what they take and their settings, and the formulations."""
-    from bondwork.registry import describe_strategies, formulation_names
+    """List the installed strategies with what they take and their settings, formulations, broken plug-ins."""
+    from bondwork.registry import broken_plugins, describe_strategies, formulation_names
 
-    described = describe_strategies()
+    described, broken = describe_strategies(), broken_plugins()
     if as_json:
         listed = {name: dataclasses.asdict(each) for name, each in described.items()}
-        print_json({"strategies": listed, "formulations": formulation_names()})
+        print_json({"strategies": listed, "formulations": formulation_names(), "broken": broken})
     else:
-        tables.print_strategies(described, formulation_names())
+        tables.print_strategies(described, formulation_names(), broken)

@@ -31,6 +31,7 @@ from bondwork.problem.offers import OfferColumns, assemble_offers
 from bondwork.problem.periods import PeriodReader, resources_of_periods
 from bondwork.problem.references import References
 from bondwork.problem.sections import Index, Section, Sections
+from bondwork.registry import sampler_fault
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -316,6 +317,10 @@ class Assembly:
                 f"common + coprocessor = {dependence.common + dependence.coprocessor:g}",
                 "shares of variance that add up to at most 1",
             )
+        if uncertainty.sampling not in schema.SAMPLING:  # reading what is installed takes 10 ms
+            path = json_path(("uncertainty", "sampling"))
+            fault = sampler_fault(path, uncertainty.sampling, others=("bootstrap",))
+            self.faults += [] if fault is None else [fault]
         return Uncertainty(
             dependence.common,
             dependence.coprocessor,

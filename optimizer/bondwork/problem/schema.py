@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic import BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
 
 from bondwork.problem.schema_types import (
     LARGEST,
@@ -314,11 +314,28 @@ class Dependence(Record):
     coprocessor: Probability = 0.0
 
 
+#: Ways to sample that need no plug-in.
+SAMPLING = ("monte_carlo", "antithetic", "latin_hypercube", "sobol", "bootstrap")
+
+# which plug-ins there are is no matter of the form: names are looked up where arrays are made
+SamplingName = Annotated[
+    Id,
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": list(SAMPLING), "type": "string"},
+                {"description": "Name of an installed plug-in.", "minLength": 1, "type": "string"},
+            ]
+        }
+    ),
+]
+
+
 class Uncertainty(Record):
     """How outcomes depend on each other and how they are sampled."""
 
     dependence: Dependence = Dependence()
-    sampling: Literal["monte_carlo", "antithetic", "latin_hypercube", "sobol", "bootstrap"] = "sobol"
+    sampling: SamplingName = "sobol"
     scenarios: Whole = Field(1024, ge=1, le=10_000_000)
     seed: Whole = Field(0, ge=0, lt=2**64)
 
