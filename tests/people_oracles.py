@@ -11,6 +11,7 @@ import math
 from typing import Any
 
 import horizon_oracle
+from people_rounds import counted_whole
 from two_stage_oracle import SLACK, CommittedOracle
 
 Document = dict[str, Any]
@@ -24,8 +25,10 @@ class Unanswered(Exception):
 
 
 def _is_plain_money(document: Document) -> bool:
-    """Whether the oracles' slack is nothing to the amounts."""
+    """Whether the oracles' slack is nothing to amounts, and the ledger counts these as they are written."""
     parts = [document, *document.get("periods", [])]
+    if not all(counted_whole(document | part) for part in parts):
+        return False
     amounts = [
         abs(float(each.get(name, 0)))
         for part in parts
