@@ -357,3 +357,17 @@ def test_stages_without_columns(first: int, second: int, integer: bool) -> None:
     assert [len(each) for each in decision.nodes] == [first, second, second]
     assert recount(program, decision.nodes).objective == pytest.approx(first + second - 1.0)
     assert decision.bound == pytest.approx(first + second - 1.0)
+
+
+def test_a_scenario_of_small_amounts_is_decided_beside_one_of_large():
+    """One scenario counts in ten thousandths, the other in hundreds of millions: neither is left as it is."""
+    first = NodeTemplate.make(0, ["x"], cost=-1.0, upper=1e-7)
+    later = NodeTemplate.make(1, ["y", "z"], cost=[4.45e-5, 0.0], upper=[300.0, 3e7])
+    program = StochasticProgram.from_changes(
+        "wide", "max", [first, later], parent=[-1, 0, 0], template=[0, 1, 1],
+        conditional=[1.0, 0.5, 0.5], changes=[{}, {}, {("cost", 0): -3e-9, ("cost", 1): -8e8}],
+    )  # fmt: skip
+    solution = solve_stochastic(program, Options(mip_rel_gap=0.0), strategy="l-shaped", all_nodes=True)
+    assert solution.status == "optimal"
+    assert solution.objective == pytest.approx(0.5 * 4.45e-5 * 300, rel=1e-9)
+    assert solution.gap == pytest.approx(0.0, abs=1e-9)

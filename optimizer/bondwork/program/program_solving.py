@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from bondwork.base.clock import Clock
-from bondwork.base.tolerances import PROGRAM_ROW, ROW
+from bondwork.base.tolerances import PROGRAM_ROW, ROW, SUM
 from bondwork.contracts import Options, ProgramDecision, Progress
 from bondwork.plan.plan import Provenance, Timing
 from bondwork.problem.faults import Refusal, Unverified
@@ -256,6 +256,11 @@ def carry_out(
             note = f"no time was left to mend a decision that breaks {counted.violations[0].what}"
             decision = dataclasses.replace(decision, root=None, notes=(*decision.notes, note))
             values = counted = None
+    if values is not None and counted is not None and _falls_short(program, decision, counted, options):
+        values, counted = _completed(program, values, counted, options, observer, ends)
+        if _falls_short(program, decision, counted, options):
+            note = "what was called optimal falls short of its own bound"
+            decision = dataclasses.replace(decision, status="locally_solved", notes=(*decision.notes, note))
     timing = Timing(build=decision.build, solve=seconds - decision.build, verify=time.perf_counter() - start)
     solution = _solution(program, decision, counted, options, timing, how)
     if values is not None and counted is not None:
@@ -269,6 +274,39 @@ def carry_out(
         if counted.violations:
             raise UnverifiedSolution(solution)
     return solution
+
+
+def _falls_short(
+    program: StochasticProgram, decision: ProgramDecision, counted: Recount, options: Options
+) -> bool:
+    """Whether a decision that is called optimal earns less than its own bound, beyond gap and rounding.
+
+    Costs of one scenario may be below the tolerance of a solver that looks at another's: such a node is left
+    as it is, though something could be earned there.
+    """
+    if decision.status != "optimal" or not math.isfinite(decision.bound):
+        return False
+    objective = counted.objective if program.sense == "max" else -counted.objective
+    largest = max(abs(objective), abs(decision.bound))
+    room = (options.mip_rel_gap + PROGRAM_ROW) * largest + SUM * counted.size
+    return decision.bound - objective > room
+
+
+def _completed(
+    program: StochasticProgram,
+    values: Sequence[FloatArray],
+    counted: Recount,
+    options: Options,
+    observer: Observer,
+    ends: float,
+) -> tuple[Sequence[FloatArray], Recount]:
+    """Decide again what follows the root, all nodes together, and keep the better of both."""
+    again = _recourse(program, values[0], options, observer, max(ends, time.perf_counter()))
+    better = None if again is None else recount(program, again)
+    if again is None or better is None or better.violations:
+        return values, counted
+    sign = 1.0 if program.sense == "max" else -1.0
+    return (again, better) if sign * better.objective > sign * counted.objective else (values, counted)
 
 
 def _within(options: Options, seconds: float) -> Options:
