@@ -89,6 +89,17 @@ def test_common_scenarios_tell_small_differences():
     assert found.high - found.low < 0.2  # though each mean by itself is known to 8 only
 
 
+def test_batches_of_other_scenarios_are_not_paired():
+    def measured(*batches: float) -> OutOfSample:
+        return OutOfSample(float(np.mean(batches)), 1.0, 0.0, 0.0, batches)
+
+    rows = (
+        row(0, "a", 1.0, out_of_sample=measured(1.0, 2.0, 3.0)),
+        row(0, "b", 1.0, out_of_sample=measured(1.0, 2.0)),
+    )
+    assert [each.round for each in differences(rows)] == [None, None]
+
+
 def test_profiles():
     a, b = profiles(ROWS, target=0.01)
     # r0: a never gets within 1% of 100, b does after 2 s; r1: only a; r2: b is 4 times faster

@@ -253,9 +253,10 @@ def _by_round(name: str, reference: str, pairs: list[tuple[Row, Row]], confidenc
     """Differences on common fresh scenarios, round by round, from the batches of all replications."""
     batches: dict[str, list[FloatArray]] = {}
     for one, other in pairs:
-        if one.out_of_sample is not None and other.out_of_sample is not None:
-            difference = np.subtract(one.out_of_sample.batches, other.out_of_sample.batches)
-            batches.setdefault(one.round, []).append(difference)
+        mine, theirs = one.out_of_sample, other.out_of_sample
+        # other numbers of batches are of other scenarios: nothing is common to them
+        if mine is not None and theirs is not None and len(mine.batches) == len(theirs.batches):
+            batches.setdefault(one.round, []).append(np.subtract(mine.batches, theirs.batches))
     return [
         _difference(name, reference, round_, "out_of_sample", np.concatenate(each), confidence)
         for round_, each in batches.items()
