@@ -40,6 +40,9 @@ CertificateOption = Annotated[
 TimeLimitOption = Annotated[
     float, typer.Option(min=0.0, help="Seconds for all of it, reading included.", show_default="none")
 ]
+DecisionLimitOption = Annotated[
+    float, typer.Option("--time-limit", min=0.0, help="Seconds for each decision.", show_default="none")
+]
 GapOption = Annotated[float, typer.Option(min=0.0, help="Stop at this relative gap.")]
 ThreadsOption = Annotated[int, typer.Option(min=0, help="Threads of HiGHS; 0: one for every two CPUs.")]
 SeedOption = Annotated[

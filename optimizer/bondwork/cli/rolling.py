@@ -9,6 +9,7 @@ from bondwork import console
 from bondwork.cli.app import app
 from bondwork.cli.documents import load_round
 from bondwork.cli.parameters import (
+    DecisionLimitOption,
     FormulationOption,
     GapOption,
     HighsOption,
@@ -18,7 +19,6 @@ from bondwork.cli.parameters import (
     SeedOption,
     StrategyOption,
     ThreadsOption,
-    TimeLimitOption,
     highs_options,
 )
 
@@ -32,7 +32,7 @@ def roll(
     output: OutOption = None,
     strategy: StrategyOption = "auto",
     formulation: FormulationOption = "highs",
-    time_limit: TimeLimitOption = float("inf"),
+    time_limit: DecisionLimitOption = float("inf"),
     mip_rel_gap: GapOption = 1e-4,
     threads: ThreadsOption = 0,
     seed: SeedOption = None,
@@ -41,7 +41,7 @@ def roll(
 ) -> None:
     """Carry a round through its later periods: decide, draw what happens, decide again; with the ledger.
 
-    The time limit is for each decision. --seed decides what happens.
+    --seed decides what happens.
     """
     from bondwork.rolling import roll as roll_round
     from bondwork.tables_horizon import print_rolled
