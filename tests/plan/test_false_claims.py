@@ -214,7 +214,10 @@ def test_a_conflict_is_proven_where_the_certificate_is_about_its_limits():
         assert verdict.refuted
         assert not any("not proven" in each for each in verdict.unchecked)
     plan = document_of("crowded") | {"bound": 1.0}
-    assert [each.what for each in bondwork.verify(instance_of("crowded"), plan).violations] == ["bound"]
+    assert [each.what for each in bondwork.verify(instance_of("crowded"), plan).violations] == [
+        "certificate",
+        "bound",
+    ]
     plan = document_of("crowded") | {"certificate": None}
     assert any("not proven" in each for each in bondwork.verify(instance_of("crowded"), plan).unchecked)
 

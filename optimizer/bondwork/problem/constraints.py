@@ -39,17 +39,19 @@ def offer_ids(sections: Sections) -> OfferIds:
     lists: tuple[Section[Any], ...] = (sections.offers, sections.self_execution)
     ids = set(map(offer_id, sections.offers.entries))
     ids |= {f"{own.task}/{own.operator}" for own in sections.self_execution.entries}
-    perhaps = []
+    perhaps, told = [], all(each.is_list for each in lists)
     for raw in [each for section in lists for _, each in section.left_out]:
         entry = raw if isinstance(raw, dict) else {}
         given = {name: value for name, value in entry.items() if isinstance(value, str)}
-        if "id" in given:
+        if "id" in given and given["id"].isprintable():
             ids.add(given["id"])
-        else:
+        elif "id" not in entry and ("task" in entry or "coprocessor" in entry):
             before = f"{given['task']}/" if "task" in given else ""
             after = f"/{given['coprocessor']}" if "coprocessor" in given and "operator" not in entry else ""
             perhaps.append((before, after))
-    return OfferIds(frozenset(ids), tuple(perhaps), all(each.is_list for each in lists))
+        else:
+            told = False  # it may be any
+    return OfferIds(frozenset(ids), tuple(perhaps), told)
 
 
 @dataclass(frozen=True, slots=True)
