@@ -166,9 +166,8 @@ def run_python(text: str, folder: Path, where: str, expected: int, *, alone: boo
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("error")
-        warnings.simplefilter(
-            "ignore", ResourceWarning
-        )  # raised where a file is let go, which no program sees
+        # raised where a file is let go, which no program sees
+        warnings.simplefilter("ignore", ResourceWarning)
         try:
             exec(compile(text, where, "exec"), {"__name__": "document"})
         except Exception:

@@ -2,6 +2,7 @@
 
 What is here
 ------------
+`definitions.md`  what features mean together
 `records`   a round's JSON document as plain records in exact fractions
 `laws`      probabilities of outcomes: closed forms, or tables that are handed over as data
 `rooms`     what holds at one node: collateral, stake, capacity, time, expected losses

@@ -34,8 +34,7 @@ def test_the_best_plan_is_the_one_of_enumeration(first: int) -> None:
 
 @pytest.mark.parametrize("strategy", ["auto", "greedy", "relaxation", "lagrangian", "second-price"])
 def test_every_strategy_keeps_constraints_or_refuses(strategy: str) -> None:
-    if strategy not in bondwork.strategy_names():
-        pytest.skip(f"no strategy {strategy}")
+    assert strategy in bondwork.strategy_names()
     decided = 0
     for seed in range(100, 115):
         document = make_round(seed)
