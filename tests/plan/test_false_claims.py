@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import bondwork
+from hand_made import make_round, offer
 from plan_kinds import KINDS, instance_of, plan_of
 
 if TYPE_CHECKING:
@@ -113,6 +114,80 @@ def test_an_explanation_without_prices_is_not_recomputed():
     assert any(each.startswith("explanations: there are no prices") for each in verdict.unchecked)
 
 
+@pytest.mark.parametrize("kind", ["market", "tails", "mean risk", "lagrangian"])
+def test_a_limit_that_is_listed_twice_among_those_in_the_way(kind: str):
+    named = [n for n, each in enumerate(plan_of(kind).unassigned) if each.limits]
+    assert named
+    for n in named:
+
+        def change(plan: Plan, n: int = n) -> None:
+            plan["unassigned"][n]["limits"].append(plan["unassigned"][n]["limits"][0])
+
+        task = plan_of(kind).unassigned[n].task
+        assert any(each.startswith(f"limits of {task}") for each in refusals(kind, change))
+
+
+def full_at_once() -> Plan:
+    """A round with a second stage in which a task has no room now."""
+    return make_round(
+        coprocessors=[{"id": "a", "capacity": {"gpu": 1}}, {"id": "b"}],
+        tasks=[
+            {"id": name, "operator": "op", "reward": reward, "slashing": 9, "work": {"gpu": 1}}
+            for name, reward in (("t", 30), ("u", 20))
+        ],
+        offers=[
+            offer("t", "a", 4, success_probability=0.9),
+            offer("u", "a", 4, success_probability=0.9),
+            offer("t", "b", 6, success_probability=0.95, stage=2),
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    "limits", [["capacity gpu of a"] * 2, ["capacity gpu of a", "collateral of a"], ["stake of op"], ["x"]]
+)
+def test_limits_in_the_way_of_a_first_stage(limits: list[str]):
+    instance = bondwork.load(full_at_once())
+    plan = json.loads(bondwork.solve(instance).to_json())
+    assert plan["unassigned"] == [{"task": "t", "reason": "no_room", "limits": ["capacity gpu of a"]}]
+    assert bondwork.verify(instance, plan)
+    plan["unassigned"][0]["limits"] = limits
+    assert [each.what for each in bondwork.verify(instance, plan).violations] == ["limits of t"]
+
+
+@pytest.mark.parametrize("name", ["node", "failed"])
+def test_outcomes_by_another_name_or_with_a_failure_twice(name: str):
+    def change(plan: Plan) -> None:
+        node = next(each for each in plan["recourse"] if each["failed"])
+        node[name] = "nothing failed" if name == "node" else node["failed"] * 2
+
+    assert any("recourse[" in each for each in refusals("two stages", change))
+
+
+def test_a_further_executor_by_another_name():
+    assert plan_of("replicated").replica_values
+
+    def other(plan: Plan) -> None:
+        plan["replica_values"][0]["executor"] = "somebody"
+
+    assert any("executor" in each for each in refusals("replicated", other))
+    # not to say it is no false claim
+    assert not refusals("replicated", set_("replica_values", value=[]))
+
+
+@pytest.mark.parametrize("word", ["branch_and_bound", "knapsack", "linear_relaxation", "strategy"])
+def test_nobody_vouches_for_what_is_proven(word: str):
+    for kind in ("replicated", "lagrangian"):
+        assert plan_of(kind).certificate.vouched_by is None
+        found = refusals(kind, set_("certificate", "vouched_by", value=word))
+        assert [each.split(":")[0] for each in found] == ["certificate.vouched_by"]
+
+
+@pytest.mark.parametrize("kind", ["crowded", "impossible"])
+def test_prices_from_a_relaxation_that_has_no_solution(kind: str):
+    assert any("prices_from" in each for each in refusals(kind, set_("prices_from", value="lp_relaxation")))
+
+
 @pytest.mark.parametrize("kind", ["two stages", "periods"])
 @pytest.mark.parametrize(
     ("what", "change"),
@@ -137,7 +212,7 @@ def test_values_of_the_model_that_contradict_each_other_or_the_plan(
 
 def test_optima_of_other_problems_are_left_unchecked():
     verdict = bondwork.verify(instance_of("two stages"), plan_of("two stages"))
-    assert any("ws, ev, eev" in each for each in verdict.unchecked)
+    assert any("ws, ws_bound, ev, eev" in each for each in verdict.unchecked)
     assert any("evaluation.out_of_sample" in each for each in verdict.unchecked)
 
 
@@ -180,6 +255,51 @@ def test_an_evaluation_where_nothing_is_evaluated():
 )
 def test_a_conflict_that_is_none(kind: str, change: Callable[[Plan], None]):
     assert any("conflict" in each for each in refusals(kind, change))
+
+
+@pytest.mark.parametrize("kind", ["crowded", "impossible"])
+def test_a_conflict_that_is_minimal_and_said_not_to_be(kind: str):
+    found = refusals(kind, conflict(minimal=False))
+    assert [each.split(":")[0] for each in found] == ["conflict.minimal"]
+
+
+def wide(tasks: int, room: int) -> Plan:
+    """Required tasks of work 1, and two who could do each of them: one has some room, the other none."""
+    names = [f"t{k}" for k in range(tasks)]
+    return make_round(
+        coprocessors=[{"id": "a", "capacity": {"gpu": room}}, {"id": "b", "capacity": {"gpu": 0}}],
+        tasks=[
+            {"id": name, "operator": "op", "reward": 9, "required": True, "work": {"gpu": 1}}
+            for name in names
+        ],
+        offers=[offer(name, who, 1) for name in names for who in ("a", "b")],
+    )
+
+
+@pytest.mark.parametrize(("tasks", "room"), [(1, 0), (2, 1), (3, 1), (4, 2), (5, 4)])
+def test_minimal_is_what_trying_every_subset_says(tasks: int, room: int):
+    """With both capacities as many tasks conflict as there is room for, and one more; others are too many."""
+    instance = bondwork.load(wide(tasks, room))
+    plan = json.loads(bondwork.solve(instance).to_json())
+    both = ["capacity gpu of a", "capacity gpu of b"]
+    for count in range(room + 1, tasks + 1):
+        limits = [f"task t{k} required" for k in range(count)] + both
+        for proof in (plan["certificate"], None):
+            for minimal in (False, True):
+                told = {"limits": limits, "minimal": minimal, "least": {}}
+                verdict = bondwork.verify(instance, plan | {"conflict": told, "certificate": proof})
+                wrong = [each.what for each in verdict.violations]
+                assert wrong == ([] if minimal == (count == room + 1) else ["conflict.minimal"])
+                assert "conflict: minimal" not in verdict.unchecked
+
+
+def test_whether_a_long_conflict_is_minimal_is_left_unchecked():
+    instance = bondwork.load(wide(14, 13))
+    plan = json.loads(bondwork.solve(instance).to_json())
+    for minimal in (False, True):
+        plan["conflict"]["minimal"] = minimal
+        verdict = bondwork.verify(instance, plan)
+        assert verdict and "conflict: minimal" in verdict.unchecked
 
 
 @pytest.mark.parametrize("later", ["second stage", "periods"])

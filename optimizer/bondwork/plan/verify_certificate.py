@@ -107,7 +107,12 @@ def _check(check: PlanCheck, given: Certificate) -> None:
 def _compare(check: PlanCheck, given: Certificate, proven: float) -> None:
     """The plan's bound beside the proven one: what is better than that, somebody vouches for."""
     stated = check.plan.bound
-    if stated is None or stated >= proven - SUM * max(abs(stated), abs(proven)):
+    if stated is None or proven - stated <= SUM * max(abs(stated), abs(proven)):
+        if given.vouched_by:
+            right = (("certificate", "vouched_by"), None)
+            check.doubt(
+                "certificate.vouched_by", given.vouched_by, "null: the multipliers prove it all", right
+            )
         return
     if not given.vouched_by:
         check.wrong("certificate.vouched_by", None, f"who vouches for a bound of {stated:.12g}", _NONE)

@@ -6,6 +6,7 @@ Without a solver nobody can say that they cannot: a plan is sought that meets th
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -49,6 +50,8 @@ def check_conflict(check: StatusCheck, *, one_stage: bool) -> None:
             check.doubt("conflict", f"{len(given.limits)} limits", expected, *_NOTHING)
         else:
             check.unchecked.append("conflict: whether its limits can hold together")
+            check.unchecked += [f"conflict.least of {name}" for name in given.least]
+            check.unchecked.append("conflict: minimal")
 
 
 def _are_limits(check: StatusCheck, given: Conflict) -> bool:
@@ -87,18 +90,31 @@ def _check_together(check: StatusCheck, given: Conflict) -> None:
     """Look for plans that meet the limits, and all but one of them."""
     limits = set(given.limits)
     if not _is_proven(check, limits):
-        found = _meeting(check, limits)
+        search = FeasibleSearch(check.round, only=limits, choices=_CHOICES, seconds=_SECONDS)
+        found = search.run()
         if found is not None:
             expected = f"limits that cannot hold together: they do with {_said(check, found)}"
             check.doubt("conflict", f"{len(limits)} limits", expected, *_NOTHING)
             return
-        check.unchecked.append("conflict: not proven, and no plan was found that meets its limits")
+        if not search.saw_all:
+            check.unchecked.append("conflict: not proven, and no plan was found that meets its limits")
     _check_least(check, given)
-    if not given.minimal:
-        return
-    few = len(limits) <= _MOST_LEFT_OUT
-    if not few or any(_meeting(check, limits - {name}) is None for name in limits):
+    _check_minimal(check, given)
+
+
+def _check_minimal(check: StatusCheck, given: Conflict) -> None:
+    """Look whether the limits could hold with any one of them left out, and whether that is what is said."""
+    few = given.limits[:_MOST_LEFT_OUT]
+    holds = [_can_hold(check, set(given.limits) - {name}) for name in few]
+    if False in holds:
+        if given.minimal:
+            expected = f"false: without {few[holds.index(False)]} the others cannot hold either"
+            check.doubt("conflict.minimal", "true", expected, (("conflict", "minimal"), False))
+    elif None in holds or len(few) < len(given.limits):
         check.unchecked.append("conflict: minimal")
+    elif not given.minimal:
+        expected = "true: whichever is left out, the others can hold"
+        check.doubt("conflict.minimal", "false", expected, (("conflict", "minimal"), True))
 
 
 def _check_least(check: StatusCheck, given: Conflict) -> None:
@@ -143,8 +159,16 @@ def _is_proven(check: StatusCheck, limits: Collection[str]) -> bool:
         return False
 
 
-def _meeting(check: StatusCheck, limits: Collection[str]) -> list[int] | None:
-    return FeasibleSearch(check.round, only=limits, choices=_CHOICES, seconds=_SECONDS).run()
+def _can_hold(check: StatusCheck, limits: Collection[str]) -> bool | None:
+    """Whether a plan meets some limits; ``None`` where that is not known in bounded time."""
+    search = FeasibleSearch(check.round, only=limits, choices=_CHOICES, seconds=_SECONDS)
+    if search.run() is not None:
+        return True
+    # a name may be that of several limits, of which those who looked for a conflict meant one
+    names = Counter(map(label, search.accounts))
+    names.update(f"{limit.measure} of {member}" for limit, member in search.tails)
+    told_apart = all(names[name] <= 1 for name in limits)
+    return False if told_apart and (search.saw_all or _is_proven(check, limits)) else None
 
 
 def _said(check: StatusCheck, found: list[int], most: int = 5) -> str:

@@ -67,6 +67,8 @@ class FeasibleSearch:
         ]
         self.losses = TailRecount(recount, []) if self.tails else None
         self.tried, self.most = 0, choices
+        #: Whether `run` looked at every choice that required tasks leave: nothing found is a proof then.
+        self.saw_all = not any(key[0] == "constraint" for key in self.accounts)
         self.ends = time.perf_counter() + seconds
 
     def _counts(self, name: str) -> bool:
@@ -100,6 +102,7 @@ class FeasibleSearch:
             ]
             found.append((team, takes))
             if len(found) >= MOST_TEAMS:
+                self.saw_all = False
                 break
 
         def weight(each: tuple[Team, list[tuple[Key, float]]]) -> float:
@@ -139,7 +142,9 @@ class FeasibleSearch:
                 depth = len(waiting) - 1
                 while len(chosen) > depth:
                     self._take_back(chosen)
-                if place >= len(teams[task]) or self._is_over():
+                over = self._is_over()
+                self.saw_all &= not over
+                if place >= len(teams[task]) or over:
                     waiting.pop()
                     continue
                 waiting[-1] = (teams, task, place + 1)
@@ -177,15 +182,22 @@ class FeasibleSearch:
         """Whether a choice keeps every limit, checked as a plan is."""
         self.tried += 1
         accounts = self.round.accounts(found)
-        if any(accounts[key].excess() > accounts[key].tolerance() for key in self.accounts):
-            return False
+        for each in map(accounts.__getitem__, self.accounts):
+            if (over := each.excess()) > each.tolerance():
+                return self._fails(over, each.permitted(), each.total())
         for limit, member in self.tails:
             ceiling = ceiling_of(limit)
             # what commitments alone lose makes nothing infeasible
             most = max(ceiling, self.tail_value(limit, member, []))
-            if self.tail_value(limit, member, found) > most + ROW * abs(most):
-                return False
+            value = self.tail_value(limit, member, found)
+            if value > most + ROW * abs(most):
+                return self._fails(value - most, value, most)
         return True
+
+    def _fails(self, over: float, *sizes: float) -> bool:
+        """Note whether a limit is exceeded by a hair, which proves nothing to who reckons otherwise."""
+        self.saw_all &= over > _SLACK * max(map(abs, sizes))
+        return False
 
     def tail_value(self, limit: RiskLimit, member: str, found: list[int]) -> float:
         """What a limit on the tail measures of a choice, kept or not."""

@@ -350,7 +350,7 @@ class PlanCheck(StatusCheck):
     def check_replica_values(self) -> None:
         """Check what the best further executor of each task with replicas would add."""
         best: dict[str, dict[str, list[float]]] = {}
-        size = {}
+        size, who = {}, {}
         for team in self.round.teams.group(self.chosen):
             task = self.round.task[team[0]]
             if self.instance.tasks.replicas[task] > 1:
@@ -359,6 +359,7 @@ class PlanCheck(StatusCheck):
                 for offer in self.round.newcomers(team):
                     id_ = self.instance.offers.ids[offer]
                     best.setdefault(name, {})[id_] = self.round.newcomer_terms(team, offer)
+                    who[name, id_] = self.round.executor_id(offer)
         given = [each.task for each in self.plan.replica_values]
         nothing: tuple[Place, object] = (("replica_values",), [])
         if not given and best:
@@ -374,6 +375,10 @@ class PlanCheck(StatusCheck):
                 found = f"{each.offer} beside {each.executors}"
                 self.doubt(what, found, f"one more beside {size[each.task]}", nothing)
                 continue
+            executor = who[each.task, each.offer]
+            if each.executor != executor:
+                place = ("replica_values", number, "executor")
+                self.doubt(f"{what}: executor", each.executor, executor, (place, executor))
             terms = worth[each.offer]
             place = ("replica_values", number, "value_of_one_more")
             self.check_told(what, place, each.value_of_one_more, terms)

@@ -70,7 +70,7 @@ class PriceCheck:
     def run(self, *, one_stage: bool) -> bool:
         """Gather everything that is wrong; whether the prices may be believed."""
         before = len(self.check.found)
-        if self._check_names() and self.plan.prices:
+        if self._check_names() and self.plan.prices_from is not None:
             if self.check.instance.constraints:
                 self.check.unchecked.append("prices: beside those of constraints")
             elif one_stage:
@@ -105,6 +105,8 @@ class PriceCheck:
                 self.check.doubt(what, f"{count} prices", f"at most {most}", *self.nothing)
         if plan.prices_from is None and plan.prices:
             self.check.doubt("prices_from", None, "where the prices come from", *self.nothing)
+        if plan.prices_from is not None and plan.solution == "none":
+            self.check.doubt("prices_from", plan.prices_from, "null, as solution is none", *self.nothing)
         return len(self.check.found) == before
 
     def entries(self) -> list[tuple[str, Entry]]:

@@ -34,7 +34,19 @@ def all_unexplained(left: Iterable[str]) -> tuple[Place, object]:
     return ("unassigned",), [{"task": name, "reason": "unexplained"} for name in left]
 
 
-class ReasonCheck(Findings):
+class LimitsInTheWay(Findings):
+    """Checks which limits are said to leave no room for a task."""
+
+    def check_named(self, number: int, given: Unassigned, surely: set[str], perhaps: set[str]) -> None:
+        """Check that all are named that surely do so, none that surely does not, and each once."""
+        what, named = f"limits of {given.task}", sorted(given.limits)
+        if len(set(named)) < len(named):
+            self.doubt(what, named, "each limit once", *unexplained(number))
+        elif not surely <= set(named) <= perhaps:
+            self.doubt(what, named, sorted(surely), *unexplained(number))
+
+
+class ReasonCheck(LimitsInTheWay):
     """Checks ``unassigned`` of a plan, and the next best of each choice.
 
     Choosing a team is worth the sum of its terms: what the plan's objective would gain by it. Within
@@ -175,9 +187,7 @@ class ReasonCheck(Findings):
         for team, worth in worths.items():
             if not worth.costs:
                 perhaps |= self._blocking(team)[1]
-        if not surely <= set(given.limits) <= perhaps:
-            what, named = f"limits of {given.task}", sorted(set(given.limits))
-            self.doubt(what, named, sorted(surely), *unexplained(number))
+        self.check_named(number, given, surely, perhaps)
 
     def _worth(self, team: Team) -> Worth:
         """What choosing a team would earn, and below which size that is nothing."""

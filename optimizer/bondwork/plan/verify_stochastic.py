@@ -70,7 +70,7 @@ class StochasticCheck:
             self._order("ws", "rp", self.gap)
         if value["vss"] is not None:
             self._order("rp", "eev", self.gap)
-        told = [name for name in ("ws", "ev", "eev") if value[name] is not None]
+        told = [name for name in ("ws", "ws_bound", "ev", "eev") if value[name] is not None]
         if told:
             self.check.unchecked.append(f"stochastic: {', '.join(told)}, optima of other problems")
 

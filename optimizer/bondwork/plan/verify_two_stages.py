@@ -16,7 +16,7 @@ from bondwork.plan.recount_rescues import Outcome, RescueRecount, tail_value
 from bondwork.plan.verify_certificate import ceilings_of_plan
 from bondwork.plan.verify_feasible import WithoutRescues
 from bondwork.plan.verify_plan import PlanCheck, unmeasured
-from bondwork.plan.verify_reasons import Worth, all_unexplained, unexplained
+from bondwork.plan.verify_reasons import LimitsInTheWay, Worth, all_unexplained, unexplained
 from bondwork.plan.verify_status import asked_gap
 from bondwork.risk.assessment import FRESH_SCENARIOS
 
@@ -38,7 +38,7 @@ FAR = 10.0
 _FRESH_FIELDS = ("out_of_sample", "standard_error", "scenarios")
 
 
-class TwoStageCheck(PlanCheck):
+class TwoStageCheck(PlanCheck, LimitsInTheWay):
     """Checks what a plan does at once as in a round of one stage, and what it does when failures are seen.
 
     Parameters
@@ -112,9 +112,14 @@ class TwoStageCheck(PlanCheck):
             frozenset(held.get(name, -1) for name in given.failed_commitments),
         )
         chance = expected.get(seen)
-        if chance is None or seen in self.outcomes or given.stage != 1 or given.period is not None:
+        twice = any(len(set(each)) < len(each) for each in (given.failed, given.failed_commitments))
+        odd = twice or given.stage != 1 or given.period is not None
+        if chance is None or seen in self.outcomes or odd:
             self.wrong(where, self._names(seen), "each outcome that can be seen, once")
             return
+        if given.node != self._names(seen):
+            name = self._names(seen)
+            self.doubt(f"{where}.node", given.node, name, (("recourse", place, "node"), name))
         if abs(given.probability - chance) > SUM_TOLERANCE:
             right = (("recourse", place, "probability"), chance)
             self.wrong(f"{where}.probability", given.probability, chance, right)
@@ -245,7 +250,8 @@ class TwoStageCheck(PlanCheck):
             return
         if value is None or error is None:
             return
-        self.unchecked.append("evaluation.out_of_sample: decided anew on fresh scenarios")
+        fields = "out_of_sample, standard_error, scenarios"
+        self.unchecked.append(f"evaluation.{fields}: decided anew on fresh scenarios")
         if not self.rescues.is_exact or self.objective is None:
             return
         terms = [(outcome.probability, self._gain_terms(outcome)) for outcome in self.outcomes.values()]
@@ -285,13 +291,16 @@ class TwoStageCheck(PlanCheck):
             if given.reason == "unexplained":
                 self.unchecked.append(f"reason of {given.task}")
                 continue
-            reasons = self._reasons(offers.get(left[given.task], []), accounts)
+            mine = offers.get(left[given.task], [])
+            reasons = self._reasons(mine, accounts)
             if given.reason not in reasons:
                 what, expected = f"reason of {given.task}", " or ".join(sorted(reasons))
                 self.doubt(what, given.reason, expected, *unexplained(number))
-            elif (given.reason == "no_room") != bool(given.limits):
+            elif given.reason == "no_room":
+                self.check_named(number, given, *self._in_the_way(mine, accounts))
+            elif given.limits:
                 what = f"limits of {given.task}"
-                self.doubt(what, given.limits, "some for no_room, none else", *unexplained(number))
+                self.doubt(what, given.limits, "none for this reason", *unexplained(number))
 
     def _reasons(self, offers: list[int], accounts: dict[Key, Account]) -> set[str]:
         """Reasons that may be given for a task; several where rounding decides."""
@@ -300,31 +309,43 @@ class TwoStageCheck(PlanCheck):
         found: set[str] = set()
         surely = False
         for offer in offers:
-            terms = self.round.net_terms((offer,), {offer: self.round.bid[offer]})
-            terms.append(self.rescues.cost[self.round.task[offer]])
-            worth = Worth(math.fsum(terms), WORTH_NOISE * math.fsum(map(abs, terms)))
+            worth = self._worth(offer)
             if worth.costs:
                 found.add("not_worth_it")
                 continue
             surely |= worth.surely_something
-            found |= self._room(offer, accounts)
+            blocking, perhaps = self._blocking(offer, accounts)
+            found |= {"no_room"} if blocking else {"kept_for_later"} | ({"no_room"} if perhaps else set())
             if not worth.surely_something:
                 # to say that nothing is worth it is true as well
                 found |= {"worth_nothing", "not_worth_it"}
         return found - {"not_worth_it", "worth_nothing"} if surely else found
 
-    def _room(self, offer: int, accounts: dict[Key, Account]) -> set[str]:
-        found = {"kept_for_later"}
+    def _worth(self, offer: int) -> Worth:
+        terms = self.round.net_terms((offer,), {offer: self.round.bid[offer]})
+        terms.append(self.rescues.cost[self.round.task[offer]])
+        return Worth(math.fsum(terms), WORTH_NOISE * math.fsum(map(abs, terms)))
+
+    def _in_the_way(self, offers: list[int], accounts: dict[Key, Account]) -> tuple[set[str], set[str]]:
+        """Limits that surely leave no room for offers that pay, and those that do so within rounding."""
+        worth = {offer: self._worth(offer) for offer in offers}
+        even = [offer for offer in offers if not worth[offer].costs]
+        paying = [offer for offer in even if worth[offer].surely_something] or even
+        surely = set[str]().union(*(self._blocking(offer, accounts)[0] for offer in paying))
+        return surely, set[str]().union(*(self._blocking(offer, accounts)[1] for offer in even))
+
+    def _blocking(self, offer: int, accounts: dict[Key, Account]) -> tuple[set[str], set[str]]:
+        surely, perhaps = set[str](), set[str]()
         for key, amount in self.round.uses((offer,)):
             if key not in accounts or key[0] == "expected loss" or amount <= 0.0:
                 continue
             account = accounts[key]
             over, margin = account.excess(amount), account.tolerance(amount)
             if over > -margin:
-                found.add("no_room")
+                perhaps.add(label(key))
             if over > margin:
-                return {"no_room"}
-        return found
+                surely.add(label(key))
+        return surely, perhaps
 
     def check_risk(self) -> None:
         """Check every limit on losses, after the rescues."""
