@@ -6,6 +6,8 @@ import copy
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import bondwork
 from bondwork.plan.recount import Account
@@ -69,3 +71,17 @@ def test_a_plan_that_posts_a_unit_too_much_is_refused():
     assert bondwork.solve(tight, mip_rel_gap=0.0).objective == 5.0
     found = bondwork.verify(tight, plan)
     assert any("collateral of cp" in str(each) for each in found.violations)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    decimals=st.sampled_from([None, 0, 2, 18]),
+    bound=st.sampled_from([0.0, 0.3, 1.0, 10.0, 1e18]),
+    terms=st.lists(st.sampled_from([0.1, 0.2, 0.3, 1.0, 5.0, 1e-7, 3e17]), max_size=4),
+    held=st.lists(st.sampled_from([0.1, 1.0, 4e17]), max_size=2),
+    amount=st.sampled_from([1e-12, 1e-9, 0.1, 0.2, 0.3, 1.0, 1e17, 4e17]),
+)
+def test_doubles_say_no_more_than_what_is_exact(decimals, bound, terms, held, amount):
+    account = Account(bound, terms, held, decimals=decimals)
+    over, margin = account.excess(amount), account.tolerance(amount)
+    assert account.exceeded_by(amount) == (over > margin, over > -margin)

@@ -14,7 +14,7 @@ from bondwork.program.filling import Filling
 from bondwork.program.settling import DROWNS
 
 if TYPE_CHECKING:
-    from bondwork.arrays import FloatArray
+    from bondwork.arrays import FloatArray, IntArray
     from bondwork.contracts import Solution
     from bondwork.plan.plan import Reason
     from bondwork.problem.instance import Instance
@@ -46,19 +46,16 @@ def explain_unassigned(
     left = ~is_committed(instance)
     left[task_of[x > 0.5]] = False
     offered = np.bincount(task_of, minlength=len(left)) > 0
-    paying: dict[int, list[int]] = {}
-    break_even: set[int] = set()
-    for column in np.flatnonzero(left[task_of] & worth.candidates()).tolist():
-        gain, noise = worth.of(column)
-        if gain > noise:
-            paying.setdefault(int(task_of[column]), []).append(column)
-        elif gain >= -noise:
-            break_even.add(int(task_of[column]))
+    looked_at = np.flatnonzero(left[task_of] & worth.candidates())
+    gain, noise = worth.of(looked_at)
+    pays = looked_at[gain > noise]
+    in_the_way = _in_the_way(filling, pays, task_of[pays])
+    break_even = set(task_of[looked_at[(gain >= -noise) & (gain <= noise)]].tolist())
     result = []
     for task in np.flatnonzero(left).tolist():
         name = instance.tasks.ids[task]
-        if task in paying:
-            labels = _in_the_way(filling, paying[task])
+        if task in in_the_way:
+            labels = in_the_way[task]
             reason: Reason = if_it_fits if labels is None else "no_room"
             result.append(Unassigned(task=name, reason=reason, limits=labels or []))
             continue
@@ -67,20 +64,26 @@ def explain_unassigned(
     return result
 
 
-def _in_the_way(filling: Filling, columns: list[int]) -> list[str] | None:
-    """Names of the limits that leave no room for choices; ``None`` where one of them fits."""
-    full: set[int] = set()
-    measures: list[str] = []
-    for column in columns:
-        rows = filling.rows_without_room(column).tolist()
-        # tail limits are asked only where the others leave room: each question looks at every scenario
-        broken = [] if rows else filling.measures_without_room(column)
-        if not rows and not broken:
-            return None
-        full.update(rows)
-        measures += broken
-    labels = [filling.program.label(row) for row in sorted(full)]
-    return list(dict.fromkeys(labels + measures))
+def _in_the_way(filling: Filling, columns: IntArray, task_of: IntArray) -> dict[int, list[str] | None]:
+    """Names of the limits that leave no room for choices, by task; ``None`` where one of its choices fits."""
+    if not len(columns):
+        return {}
+    rows = filling.rows_without_room_of(columns)
+    # tail limits are asked only where the others leave room: each question looks at every scenario
+    measures = [
+        [] if full else filling.measures_without_room(column)
+        for column, full in zip(columns.tolist(), rows, strict=True)
+    ]
+    found: dict[int, list[str] | None] = {}
+    order = np.argsort(task_of, kind="stable")
+    tasks, first = np.unique(task_of[order], return_index=True)
+    for task, part in zip(tasks.tolist(), np.split(order, first[1:]), strict=True):
+        mine = part.tolist()
+        labels = [filling.program.label(row) for row in sorted({row for each in mine for row in rows[each]})]
+        labels += [label for each in mine for label in measures[each]]
+        fits = any(not rows[each] and not measures[each] for each in mine)
+        found[task] = None if fits else list(dict.fromkeys(labels))
+    return found
 
 
 def price_limits(program: Program, solution: Solution) -> list[Price]:

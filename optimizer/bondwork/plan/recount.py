@@ -47,6 +47,9 @@ def label(key: Key) -> str:
     return f"{word} {about} of {owner}" if about else f"{word} of {owner}"
 
 
+#: Share of its terms by which a sum of a few doubles may be wrong, and far more.
+ROUGHLY = 1e-12
+
 #: Digits for any amount of a round in units of any ledger.
 _ANY_SIZE = Context(prec=400)
 
@@ -64,10 +67,14 @@ def counted(amount: float, decimals: int) -> float:
 
 
 class _Sums(NamedTuple):
-    """Sums of an account, of so many terms: excess (in units where it is money), and what rounding may do."""
+    """Sums of an account, of so many terms: excess (in units where it is money), and what rounding may do.
+
+    ``roughly`` is the excess in doubles.
+    """
 
     terms: tuple[int, int]
     over: float
+    roughly: float
     largest: float
     strict: bool
 
@@ -113,6 +120,21 @@ class Account:
         sums = self._sums()
         return 0.0 if sums.strict else ROW * max(sums.largest, *map(abs, more), 0.0)
 
+    def exceeded_by(self, amount: float) -> tuple[bool, bool]:
+        """Return whether one more term exceeds what may be taken, surely and within rounding.
+
+        Doubles say so where they can; thousands of offers are asked about.
+        """
+        sums = self._sums()
+        over = sums.roughly + amount
+        doubt = ROUGHLY * (abs(sums.roughly) + abs(amount) + sums.largest)
+        if self.decimals is not None:
+            doubt += 10.0**-self.decimals
+        margin = 0.0 if sums.strict else ROW * max(sums.largest, abs(amount))
+        if abs(over) <= margin + doubt:
+            over, margin = self.excess(amount), self.tolerance(amount)
+        return over > margin, over > -margin
+
     def _sums(self) -> _Sums:
         """What is asked again and again; reckoned anew where terms have come."""
         count = len(self.terms), len(self.held)
@@ -121,12 +143,14 @@ class Account:
         if self.decimals is not None:
             held = sum(map(self._units, self.held))
             taken = sum(map(self._units, self.terms)) + held
-            self._known = _Sums(count, taken - max(self._units(self.bound), held), 0.0, strict=True)
+            over_units = taken - max(self._units(self.bound), held)
+            roughly = float(Fraction(over_units, 10**self.decimals))
+            self._known = _Sums(count, over_units, roughly, 0.0, strict=True)
             return self._known
         exceeded = self.committed() > self.bound
         over = math.fsum(self.terms if exceeded else [*self.terms, *self.held, -self.bound])
         largest = max(map(abs, (self.permitted(), *self.terms, *self.held)))
-        self._known = _Sums(count, over, largest, self.overcommitment()[0])
+        self._known = _Sums(count, over, over, largest, self.overcommitment()[0])
         return self._known
 
     def _units(self, amount: float) -> int:

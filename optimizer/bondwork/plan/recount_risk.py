@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -100,6 +100,18 @@ class Reading:
         return self.out_of_sample <= self.ceiling + STANDARD_ERRORS * error + 1e-9 * abs(self.ceiling)
 
 
+class _Worst(NamedTuple):
+    """The worst scenarios of a choice: how many, the mean loss in them, and how often each offer fails there.
+
+    ``inside`` has the shape (S,).
+    """
+
+    inside: BoolArray
+    mean: float
+    hits: list[int]
+    size: int
+
+
 class TailRecount:
     """Losses of a choice in every scenario, member by member.
 
@@ -116,6 +128,7 @@ class TailRecount:
         self.chosen = sorted(chosen)
         self._committed: dict[tuple[RiskLimit, str], float] = {}
         self._chosen_losses: dict[tuple[str, str], FloatArray] = {}
+        self._worst: dict[tuple[str, str, float], _Worst] = {}
         self.teams = recount.teams.group(chosen)
         instance = recount.instance
         self.sample = recount.teams.sample
@@ -179,13 +192,41 @@ class TailRecount:
         """In-sample value of another choice of offers."""
         return self._value(self.sample, self.positions, self.round.teams.group(chosen), limit, member)
 
-    def with_one_more(self, limit: RiskLimit, member: str, team: Team) -> float | None:
-        """In-sample value with one more team chosen; ``None`` where nothing of it is the member's."""
+    def with_one_more(self, limit: RiskLimit, member: str, team: Team, above: float) -> float | None:
+        """In-sample value with one more team chosen; ``None`` where nothing of it is the member's.
+
+        Where that is beyond ``above``, any number between the two will do.
+        """
         if not any(self._belongs(offer, limit.scope, member) for offer in team):
             return None
         if limit.measure in ("ambiguous", "solvency"):
             return self._value(self.sample, self.positions, [*self.teams, team], limit, member)
+        if limit.measure == "cvar":
+            least = self._least_cvar(limit, member, team)
+            if least > above:
+                return least
         return _measured(self._sample_losses(limit.scope, member, team), limit)
+
+    def _least_cvar(self, limit: RiskLimit, member: str, team: Team) -> float:
+        """What the CVaR is at least with one more team: its mean over the scenarios that are worst without.
+
+        Of thousands that are tried most are too many already there, and nothing need be sorted anew.
+        """
+        key = limit.scope, member, limit.level
+        if key not in self._worst:
+            losses = self._sample_losses(limit.scope, member, None)
+            whole = max(math.ceil((1.0 - limit.level) * len(losses) * (1.0 - 1e-9)), 1)
+            inside = np.zeros(len(losses), dtype=bool)
+            inside[np.argsort(-losses, kind="stable")[:whole]] = True
+            hits = np.cumsum(np.append(0, inside[self.sample.offers.scenario]))[self.sample.offers.start]
+            self._worst[key] = _Worst(inside, float(losses[inside].mean()), np.diff(hits).tolist(), whole)
+        worst = self._worst[key]
+        if len(team) == 1:  # of a quorum of one, as no other has teams of one
+            more = self.round.slashing[team[0]] * worst.hits[team[0]]
+        else:
+            teams = self._team_failures(self.sample, self.positions, [team], limit.scope, member)
+            more = math.fsum(s * np.count_nonzero(worst.inside & fallen) for s, fallen in teams)
+        return (worst.mean + more / worst.size) * (1.0 - 1e-9)
 
     def _sample_losses(self, scope: str, member: str, added: Team | None) -> FloatArray:
         """Losses in the sample, with one more team: many are tried, so those of the plan are summed once."""

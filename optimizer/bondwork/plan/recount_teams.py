@@ -50,6 +50,10 @@ def chance_of(p: Sequence[float], needed: int) -> float:
 
 def fall_together(sample: OutcomeSample, places: Sequence[int], needed: int) -> BoolArray:
     """Scenarios in which fewer than ``needed`` of some pieces of work succeed. Shape (S,), bool."""
+    if len(places) == needed == 1:
+        alone: BoolArray = np.zeros(sample.scenarios, dtype=bool)
+        alone[sample.failures(places[0])] = True
+        return alone
     working = np.full(sample.scenarios, len(places))
     for place in places:
         working[sample.failures(place)] -= 1

@@ -217,10 +217,10 @@ class ReasonCheck(LimitsInTheWay):
             account = self.accounts.get(key)
             if account is None or amount <= 0.0:
                 continue
-            over, margin = account.excess(amount), account.tolerance(amount)
-            if over > -margin:
+            exceeded, nearly = account.exceeded_by(amount)
+            if nearly:
                 perhaps.add(label(key))
-            if over > margin:
+            if exceeded:
                 surely.add(label(key))
         if surely or self.tails is None:
             return surely, perhaps
@@ -240,9 +240,9 @@ class ReasonCheck(LimitsInTheWay):
                 given = next(stated, None)
                 if limit.measure == "expected" or self.tails is None or given is None:
                     continue
-                value = self.tails.with_one_more(limit, member, team)
                 ceiling = given.budget if given.calibrated is None else given.calibrated
                 ceiling = max(ceiling, self.tails.committed(limit, member))
+                value = self.tails.with_one_more(limit, member, team, (1.0 + 2.0 * PROGRAM_ROW) * ceiling)
                 if value is not None:
                     margin = PROGRAM_ROW * max(abs(ceiling), abs(value))
                     yield f"{limit.measure} of {member}", value - ceiling, margin

@@ -14,7 +14,7 @@ from bondwork.base.tolerances import WORTH_NOISE
 from bondwork.problem.teams import team_size, teams_of_single_offers
 
 if TYPE_CHECKING:
-    from bondwork.arrays import BoolArray, FloatArray
+    from bondwork.arrays import BoolArray, FloatArray, IntArray
     from bondwork.problem.instance import Instance
     from bondwork.program.filling import Filling
 
@@ -49,15 +49,17 @@ class WorthOfChoices:
             found[core.matrix.indices[row]] = True
         return found
 
-    def of(self, column: int) -> tuple[float, float]:
-        """What a choice would earn, and the size up to which that is nothing."""
+    def of(self, columns: IntArray) -> tuple[FloatArray, FloatArray]:
+        """What each of some choices, by itself, would earn, and the size up to which that is nothing."""
         filling = self._filling
-        gain, size = float(filling.program.objective[column]), float(self._size[column])
-        for before, after in filling.load_moves(column):
-            gain += after - before
-            size += abs(before) + abs(after)
-        if filling.program.mean_risk is not None and filling.risk is not None:
-            rise = filling.program.mean_risk[0] * filling.risk.rise(column)
-            gain -= rise
-            size += abs(rise) + self._risk_now
+        gain, size = filling.program.objective[columns], self._size[columns]
+        if filling.program.loads or filling.risk is not None:
+            for number, column in enumerate(columns.tolist()):
+                for before, after in filling.load_moves(column):
+                    gain[number] += after - before
+                    size[number] += abs(before) + abs(after)
+                if filling.program.mean_risk is not None and filling.risk is not None:
+                    rise = filling.program.mean_risk[0] * filling.risk.rise(column)
+                    gain[number] -= rise
+                    size[number] += abs(rise) + self._risk_now
         return gain, WORTH_NOISE * size

@@ -11,7 +11,7 @@ from bondwork.program.exact import DOUBT, ExactRows
 from bondwork.risk.running import RunningMeasure, running_measures
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from bondwork.arrays import BoolArray, FloatArray, IntArray
     from bondwork.program.program import Program
@@ -36,6 +36,7 @@ class Filling:
         self.risk = None if program.mean_risk is None else RunningMeasure(program.mean_risk[1], self.x)
         self._load_of_row = {term.row: term for term in program.loads}
         self._columns = program.matrix.tocsc()
+        self._rows: IntArray = self._columns.indices.astype(np.int64)
         self.activity = program.matrix @ self.x
         self._exact = ExactRows(program)
         # below this a sum of doubles surely fits
@@ -46,16 +47,33 @@ class Filling:
     def rows_without_room(self, column: int) -> IntArray:
         """Rows that choosing ``column`` would break."""
         start, end = self._columns.indptr[column], self._columns.indptr[column + 1]
-        rows, values = self._columns.indices[start:end], self._columns.data[start:end]
+        rows: IntArray = self._rows[start:end]
+        full: IntArray = rows[self._is_full(rows, self._columns.data[start:end], [column] * len(rows))]
+        return full
+
+    def rows_without_room_of(self, columns: IntArray) -> list[list[int]]:
+        """Rows that choosing each of some columns, by itself, would break; in one look at all of them."""
+        found: list[list[int]] = [[] for _ in range(len(columns))]
+        count = np.diff(self._columns.indptr)[columns]
+        owner = np.repeat(np.arange(len(columns)), count)
+        entries = np.arange(len(owner)) + np.repeat(
+            self._columns.indptr[columns] - np.cumsum(count) + count, count
+        )
+        rows: IntArray = self._rows[entries]
+        full = self._is_full(rows, self._columns.data[entries], columns[owner])
+        for number, row in zip(owner[full].tolist(), rows[full].tolist(), strict=True):
+            found[number].append(row)
+        return found
+
+    def _is_full(self, rows: IntArray, values: FloatArray, columns: Sequence[int] | IntArray) -> BoolArray:
+        """Which rows have no room for a coefficient of a column each: doubles decide wherever they can."""
         after = self.activity[rows] + values
-        near = (after > self._roomy[rows]) & (values > 0.0)
-        if near.any():
-            for k in np.flatnonzero(near).tolist():
-                near[k] = not self._has_room(int(rows[k]), column, float(after[k]))
+        full: BoolArray = (after > self._roomy[rows]) & (values > 0.0)
+        for k in np.flatnonzero(full).tolist() if full.any() else ():
+            full[k] = not self._has_room(int(rows[k]), int(columns[k]), float(after[k]))
         if self._lowers:
             lower = self.program.row_lower[rows]
-            near |= (values < 0.0) & (after < lower - ROW * np.abs(lower))
-        full: IntArray = rows[near]
+            full |= (values < 0.0) & (after < lower - ROW * np.abs(lower))
         return full
 
     def _has_room(self, row: int, column: int, after: float) -> bool:

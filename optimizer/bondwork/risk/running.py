@@ -9,8 +9,14 @@ import numpy as np
 from bondwork.risk.measure import REACH_TOLERANCE
 
 if TYPE_CHECKING:
-    from bondwork.arrays import FloatArray
+    from bondwork.arrays import BoolArray, FloatArray
     from bondwork.risk.measure import Measure
+
+#: Failures looked at in the time that one scenario takes when a single choice is tried.
+TRIAL = 30
+
+#: Share of the size of a cut, and of its limit, by which a choice beyond it surely breaks the limit as well.
+SURELY = 4.0 * REACH_TOLERANCE
 
 
 class RunningMeasure:
@@ -31,6 +37,11 @@ class RunningMeasure:
         self._losses = measure.loss.of(x)
         self._number = {int(column): k for k, column in enumerate(measure.loss.columns)}
         self._value = measure.value(x)
+        self._barred: BoolArray | None = None
+        self._refused = 0
+        self._last: tuple[int, float, FloatArray] | None = None
+        # a cut looks at every failure of the scope, one trial at every scenario, which it sorts
+        self._patience = 1 + len(measure.loss.sample.scenario) // (TRIAL * len(self._losses))
 
     @property
     def value(self) -> float:
@@ -42,9 +53,30 @@ class RunningMeasure:
         return self._value <= self._ceiling
 
     def fits(self, column: int) -> bool:
-        """Whether the limit would hold with one more choice; a choice outside the scope always fits."""
+        """Whether the limit would hold with one more choice; a choice outside the scope always fits.
+
+        Of many that are asked about most do not fit, and a cut at what was chosen bars them all at once: for
+        good, as no further choice lowers a loss.
+        """
         number = self._number.get(column)
-        return number is None or self._with(column, number)[0] <= self._ceiling
+        if number is None:
+            return True
+        if self._barred is not None and self._barred[column]:
+            return False
+        fits = self._with(column, number)[0] <= self._ceiling
+        if not fits and self.measure.convex:
+            self._refused += 1
+            if self._refused >= self._patience:
+                self._refused, self._barred = 0, self._surely_over()
+        return fits
+
+    def _surely_over(self) -> BoolArray:
+        """Choices that a cut at what is chosen now bars. Shape (n,)."""
+        cut = self.measure.cut(self._x)
+        terms = cut.normal * self._x
+        size = abs(self.measure.ceiling) + abs(cut.upper) + float(np.abs(terms).sum())
+        over: BoolArray = float(terms.sum()) + cut.normal > cut.upper + SURELY * size
+        return over
 
     def rise(self, column: int) -> float:
         """By how much the value would rise with one more choice."""
@@ -57,8 +89,15 @@ class RunningMeasure:
         self._x[column] = 1.0
         if number is not None:
             self._value, self._losses = self._with(column, number)
+            self._last = None
 
     def _with(self, column: int, number: int) -> tuple[float, FloatArray]:
+        """Value and losses with one more choice; who has asked whether it fits may add it next."""
+        if self._last is None or self._last[0] != column:
+            self._last = column, *self._tried(column, number)
+        return self._last[1:]
+
+    def _tried(self, column: int, number: int) -> tuple[float, FloatArray]:
         losses = self._losses.copy()
         losses[self.measure.loss.sample.failures(number)] += self.measure.loss.weight[number]
         if self.measure.is_of_losses:
