@@ -7,7 +7,9 @@ honours ``NO_COLOR``.
 from __future__ import annotations
 
 import errno
+import io
 import os
+import select
 import signal
 import sys
 import threading
@@ -35,14 +37,68 @@ class Truncated(Exception):
 
 
 def prepare_streams() -> None:
-    """Let no character of an id stop the output, whatever the terminal's encoding."""
-    if sys.stdout is None:  # closed by whoever started us: they do not want it
-        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open to the end
-    if sys.stderr is None:
-        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    """Let no character of an id stop the output, whatever the terminal's encoding, and no stream be missing.
+
+    What whoever started us has closed they do not want, and say nothing through. It is opened again, on
+    nothing, at its own number: else the next file that is opened gets the number, a result for instance, and
+    what compiled code and our own processes write to the stream ends up in it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, _open_nothing(number))
+    if sys.stdout is sys.__stdout__ and sys.stdout is not None:
+        sys.stdout = _reopen(sys.stdout, must_arrive=True)
+    if sys.stderr is sys.__stderr__ and sys.stderr is not None:
+        sys.stderr = _reopen(sys.stderr, must_arrive=False)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+class _Patient(io.FileIO):
+    """A standard stream that waits for a reader who is slow, where whoever started us made it not wait.
+
+    Messages need not arrive: a full disk, or a reader of them who has left, takes no result and no exit code
+    away.
+    """
+
+    def __init__(self, number: int, *, must_arrive: bool) -> None:
+        super().__init__(number, "w", closefd=False)
+        self._must_arrive = must_arrive
+
+    def write(self, data: Any) -> int:
+        try:
+            while (written := super().write(data)) is None:
+                select.select([], [self], [])
+        except OSError:
+            if self._must_arrive:
+                raise
+            return memoryview(data).nbytes
+        return written
+
+
+def _reopen(stream: TextIO, *, must_arrive: bool) -> TextIO:
+    """Return the same stream, patient."""
+    stream.flush()
+    raw = _Patient(stream.fileno(), must_arrive=must_arrive)
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw),
+        encoding=stream.encoding,
+        line_buffering=not must_arrive or stream.isatty(),
+    )
+
+
+def _open_nothing(number: int) -> TextIO:
+    """Open a standard stream on nothing, for our own processes too, at its own number where that is free."""
+    opened = os.open(os.devnull, os.O_RDONLY if number == 0 else os.O_WRONLY)
+    try:
+        os.fstat(number)
+    except OSError:
+        os.dup2(opened, number)
+        os.close(opened)
+        opened = number
+    os.set_inheritable(opened, True)
+    return open(opened, "r" if number == 0 else "w", encoding="utf-8", closefd=False)
 
 
 def hand_out(text: str) -> None:

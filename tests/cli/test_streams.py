@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -93,12 +94,77 @@ def test_whoever_reads_the_output_may_leave(tmp_path):
         assert process.returncode == 0
 
 
-def test_standard_output_that_is_closed():
+@pytest.mark.parametrize("closed", ["<&-", "2>&-", "<&- >&- 2>&-"])
+def test_standard_streams_that_are_closed(tmp_path, closed):
+    out = tmp_path / "plan.json"
     done = subprocess.run(
-        ["sh", "-c", f"{sys.executable} -m bondwork solve {THREE_TASKS} --json >&-"],
+        ["sh", "-c", f"exec {sys.executable} -m bondwork solve {THREE_TASKS} --json -o {out} {closed}"],
         capture_output=True, check=False,
     )  # fmt: skip
-    assert b"Traceback" not in done.stderr
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert json.loads(out.read_text())["objective"] == pytest.approx(11.7)
+    if ">&-" not in closed.replace("2>&-", ""):
+        assert done.stdout == out.read_bytes()
+
+
+def test_what_reads_a_standard_input_that_is_closed_finds_nothing_in_it():
+    for arguments, code, told in (("solve -", 2, b"found the end"), ("stream", 0, b"")):
+        done = subprocess.run(
+            ["sh", "-c", f"exec {sys.executable} -m bondwork {arguments} <&-"],
+            capture_output=True, check=False,
+        )  # fmt: skip
+        assert (done.returncode, done.stdout) == (code, b"")
+        assert told in done.stderr
+        assert b"Traceback" not in done.stderr
+
+
+def test_processes_of_ours_work_without_a_standard_error(tmp_path):
+    line = f"compare {THREE_TASKS} --strategy greedy --strategy extensive --scenarios 0 --jobs 2 --json"
+    done = subprocess.run(
+        ["sh", "-c", f"exec {sys.executable} -m bondwork {line} 2>&-"], capture_output=True, check=False
+    )
+    assert done.returncode == 0
+    assert len(json.loads(done.stdout)["rows"]) == 2
+
+
+def test_a_stream_that_was_closed_takes_no_file_of_ours():
+    """Compiled code writes to the numbers: 1 must not be the next file that is opened."""
+    script = (
+        "import os, sys; from bondwork import console; console.prepare_streams(); "
+        "[os.fstat(number) for number in range(3)]; sys.exit(os.open(os.devnull, os.O_RDONLY))"
+    )
+    done = subprocess.run(
+        ["sh", "-c", f"exec {sys.executable} -c '{script}' <&- >&- 2>&-"], capture_output=True, check=False
+    )
+    assert done.returncode >= 3
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_messages_that_cannot_be_written_take_no_result_and_no_exit_code_away(tmp_path):
+    broken = written(tmp_path / "broken.json", {"format": "bondwork.round/1"})
+    tree = tmp_path / "tree.json"
+    bond("tree", "make", THREE_TASKS, "--scenarios", 8, "-o", tree)
+    for arguments, code in ((("tree", "reduce", tree, "--size", 2), 0), (("check", broken), 2)):
+        line = " ".join(map(str, (sys.executable, "-m", "bondwork", *arguments)))
+        full = subprocess.run(["sh", "-c", f"exec {line} 2>/dev/full"], capture_output=True, check=False)
+        assert full.returncode == code
+        if code == 0:
+            assert json.loads(full.stdout)["format"] == "bondwork.tree/1"
+    both = subprocess.run(["sh", "-c", f"exec {line} --json >/dev/full 2>&1"], check=False)
+    assert both.returncode == 2
+
+
+def test_a_reader_who_is_slow_gets_all_of_it():
+    """Whoever started us may have made the pipe one that does not wait."""
+    ours, theirs = os.pipe()
+    os.set_blocking(theirs, False)
+    line = [*COMMAND, "generate", "--tasks", "1000", "--offers", "9"]  # far more than a pipe holds
+    with subprocess.Popen(line, stdout=theirs) as process:
+        os.close(theirs)
+        with os.fdopen(ours, "rb") as reader:
+            text = reader.read()
+    assert process.returncode == 0
+    assert len(json.loads(text)["tasks"]) == 1000
 
 
 STRANGE = [
