@@ -1,4 +1,8 @@
-"""An MPS file as arrays, read by HiGHS: it reads numbers exactly, and knows the objective's constant."""
+"""An MPS file as arrays, read by HiGHS: it reads numbers exactly, and knows the objective's constant.
+
+Without scipy: in the processes that read such files Pyomo is loaded, and lets nobody import scipy without
+all of its statistics, which takes a second.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +10,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse import csc_array
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from scipy.sparse import csr_array
-
-    from bondwork.arrays import BoolArray, FloatArray
+    from bondwork.arrays import BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReadProgram:
-    """A program as its file states it: rows ``row_lower <= matrix @ x <= row_upper`` among them.
+    """A program as its file states it: rows ``row_lower <= A @ x <= row_upper`` among them.
 
     Attributes
     ----------
@@ -26,6 +27,8 @@ class ReadProgram:
         Names.
     is_minimised
         Whether the objective ``offset + cost @ x`` is.
+    start, index, value
+        The matrix row by row: row ``r`` has ``value[start[r] : start[r + 1]]`` in the columns ``index[...]``.
     """
 
     columns: list[str]
@@ -33,7 +36,9 @@ class ReadProgram:
     is_minimised: bool
     cost: FloatArray
     offset: float
-    matrix: csr_array
+    start: IntArray
+    index: IntArray
+    value: FloatArray
     row_lower: FloatArray
     row_upper: FloatArray
     lower: FloatArray
@@ -56,10 +61,12 @@ def read_mps(path: Path) -> ReadProgram:
         raise ValueError(f"HiGHS cannot read {path}")
     lp = highs.getLp()
     entries = lp.a_matrix_
-    matrix = csc_array(
-        (np.array(entries.value_), np.array(entries.index_), np.array(entries.start_)),
-        shape=(lp.num_row_, lp.num_col_),
-    )
+    # HiGHS has it column by column: in the order of the rows, each row's columns stay in theirs
+    row_of = np.array(entries.index_, dtype=np.int64)
+    column_start: IntArray = np.array(entries.start_, dtype=np.int64)
+    column_of = np.repeat(np.arange(lp.num_col_), column_start[1:] - column_start[:-1])
+    by_row = np.argsort(row_of, kind="stable")
+    start = np.concatenate([[0], np.cumsum(np.bincount(row_of, minlength=lp.num_row_))])
     kinds = [int(kind) for kind in lp.integrality_] or [0] * lp.num_col_
     return ReadProgram(
         list(lp.col_names_),
@@ -67,7 +74,9 @@ def read_mps(path: Path) -> ReadProgram:
         int(lp.sense_) == 1,
         np.array(lp.col_cost_),
         float(lp.offset_),
-        matrix.tocsr(),
+        start,
+        column_of[by_row],
+        np.array(entries.value_, dtype=np.float64)[by_row],
         np.array(lp.row_lower_),
         np.array(lp.row_upper_),
         np.array(lp.col_lower_),

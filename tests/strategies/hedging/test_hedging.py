@@ -206,6 +206,17 @@ def test_importing_hedging_imports_no_mpi():
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
+def test_processes_of_a_run_load_only_what_they_need():
+    """With Pyomo loaded, scipy brings all of its statistics: a second of each rank."""
+    script = (
+        "import sys, bondwork.strategies.hedging.guard\n"
+        "assert 'numpy' not in sys.modules\n"
+        "import bondwork.strategies.hedging.cylinders, bondwork.strategies.hedging.reading\n"
+        "assert 'pyomo' in sys.modules and 'scipy' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 @pytest.mark.parametrize(
     "settings",
     [{"ranks": "4"}, {"ranks": "2"}, {"bundle": "0"}, {"rho": "high"}, {"launcher": "rsh"}, {"x": "1"}],

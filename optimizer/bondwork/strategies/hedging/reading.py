@@ -38,11 +38,10 @@ def read_mps_and_create_pyomo_model(mps_path: str) -> Any:
         column = pyo.Var(domain=pyo.Integers if integer else pyo.Reals, bounds=(_limit(lower), _limit(upper)))
         model.add_component(name, column)
         columns.append(column)
-    by_row = read.matrix
     rows = zip(read.rows, read.row_lower, read.row_upper, strict=True)
     for number, (name, lower, upper) in enumerate(rows):
-        span = slice(by_row.indptr[number], by_row.indptr[number + 1])
-        body = _sum(by_row.data[span], [columns[k] for k in by_row.indices[span]])
+        span = slice(read.start[number], read.start[number + 1])
+        body = _sum(read.value[span], [columns[k] for k in read.index[span]])
         expression = body == lower if lower == upper else (_limit(lower), body, _limit(upper))
         model.add_component(name, pyo.Constraint(expr=expression))
     priced = np.flatnonzero(read.cost)
