@@ -477,3 +477,27 @@ def test_a_first_stage_by_itself_has_a_plan_that_keeps_limits(document: dict[str
         assert not any("repaired" in note for note in plan.provenance.notes)
         if plan.bound is not None:
             assert plan.bound >= best - 1e-6
+
+
+@pytest.mark.parametrize(("whole", "little"), [(100, 0.00011), (10**6, 0.9), (10**18, 128), (10**18, 1)])
+def test_next_to_a_large_amount_a_small_one_counts_in_both_stages_and_on_fresh_scenarios(
+    whole: int, little: float
+) -> None:
+    # nowhere do both fit: one task now, 3.4; the other one later, 4, or the failed one again, 5
+    tasks = [{"id": a, "operator": "op", "reward": 5, "slashing": 1} for a in ("t", "u")]
+    offers: list[dict[str, Any]] = []
+    for task, collateral in (("t", whole), ("u", little)):
+        one = {"task": task, "bid": 1, "collateral": collateral}
+        offers.append(one | {"coprocessor": "now", "success_probability": 0.9})
+        offers.append(
+            one | {"id": f"late-{task}", "coprocessor": "late", "stage": 2, "success_probability": 1}
+        )
+    coprocessors = [{"id": c, "free_collateral": whole} for c in ("now", "late")]
+    document = toy(tasks=tasks, offers=offers, coprocessors=coprocessors)
+    for strategy in ("extensive", "l-shaped"):
+        plan = solved(document, strategy=strategy)
+        assert plan.status == "optimal"
+        assert plan.objective == pytest.approx(3.4 + 0.9 * 4 + 0.1 * 5, rel=1e-9)
+        assert plan.evaluation is not None and plan.evaluation.out_of_sample is not None
+        assert plan.evaluation.out_of_sample == pytest.approx(7.5, abs=0.06)
+        assert not [note for note in plan.provenance.notes if "does not verify" in note]

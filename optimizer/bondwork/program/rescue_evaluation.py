@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import time
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from bondwork.plan.plan import Evaluation
 from bondwork.program.recourse import decide_second_stage, expected_gain
 from bondwork.program.redelegation import observe, redelegate
 from bondwork.program.rescue_assessment import fresh_objective, in_sample_objective
+from bondwork.program.rescue_money import covers_of, with_further_covers, without_excess
+from bondwork.program.staged_money import MOST_ROUNDS
 from bondwork.risk.assessment import FRESH_SCENARIOS, fresh_seed
 
 if TYPE_CHECKING:
     from bondwork.arrays import FloatArray
     from bondwork.contracts import Observer, Options
     from bondwork.program.contingency import FreshRecourse
+    from bondwork.program.recourse import SecondStage
     from bondwork.program.redelegation import Redelegation
 
 #: Fresh scenarios on which a plan is measured where the second stage is decided anew on each.
@@ -70,8 +77,8 @@ def evaluate_rescues(
         method="monte_carlo",
         among=first.columns[: first.choices][x[: first.choices] > 0.5],
     )
-    anew = redelegate(settled.instance, first, outcomes, settled.rescues)
-    again = decide_second_stage(anew, x, options, observer)
+    anew = redelegate(settled.instance, first, outcomes, settled.rescues, covers=settled.covers)
+    again = _decided_anew(anew, x, options, observer)
     if again.rescued is None or observer.should_stop():
         none = Evaluation(in_sample=objective, out_of_sample=None, standard_error=None, scenarios=count)
         return none, []
@@ -89,3 +96,23 @@ def evaluate_rescues(
         return found, []
     note = f"{again.unfinished} of {len(outcomes)} fresh outcomes were not solved to the end: the value on "
     return found, [note + "fresh scenarios is on the safe side"]
+
+
+def _decided_anew(model: Redelegation, x: FloatArray, options: Options, observer: Observer) -> SecondStage:
+    """The best second stage of every outcome, collateral and stake to the last unit."""
+    ends = time.perf_counter() + options.time_limit
+    for _ in range(MOST_ROUNDS):
+        left = dataclasses.replace(options, time_limit=max(ends - time.perf_counter(), 0.0))
+        found = decide_second_stage(model, x, left, observer)
+        if found.rescued is None:
+            return found
+        covers = covers_of(model, x, list(found.rescued))
+        if not covers:
+            return found
+        if time.perf_counter() >= ends:
+            break
+        model = with_further_covers(model, covers)
+    assert found.rescued is not None
+    kept = without_excess(model, x, found.rescued)
+    given_up = int(np.any(kept != found.rescued, axis=1).sum())
+    return dataclasses.replace(found, rescued=kept, unfinished=max(found.unfinished, given_up))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bondwork.base.tolerances import PROGRAM_ROW
+from bondwork.program.close_amounts import spread
 from bondwork.program.scaling import column_units, in_units, scale
 from bondwork.solver.answer import Answer, read_answer
 from bondwork.solver.apart import is_large, solve_apart
@@ -84,10 +85,11 @@ def solve_program(
     if not relaxed:
         program = with_whole_bounds(program)
     deadline = time.perf_counter() + options.time_limit
+    sharp = np.zeros(len(program.row_upper), dtype=np.int64) if relaxed else spread(program)
+    asked = dataclasses.replace(asked, sharp=sharp if sharp.any() else None)
     answer = _solve_from(program, deadline, options, observer, asked)
-    sharp = np.zeros(len(program.row_upper), dtype=np.int64)
     while not relaxed and (loose := _loose_rows(program, answer) & (sharp < SHARPEST)).any():
-        sharp += np.where(loose, SHARPER, 0)
+        sharp = np.where(loose, np.minimum(sharp + SHARPER, SHARPEST), sharp)
         better = _sharper(program, sharp, deadline, options, observer, answer, asked)
         if better is answer:
             break
