@@ -7,15 +7,18 @@ rounds are decided by trying everything, with amounts as a ledger counts them.
 from __future__ import annotations
 
 import itertools
+import json
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import bondwork
+from bondwork.problem.limits import LimitKind
 from rounds_strategy import examples
 
 Document = dict[str, Any]
@@ -30,7 +33,7 @@ ROW = Fraction(1, 10**9)
 #: What an objective of doubles may differ by from the exact one, as a share of the sizes of its terms.
 NOISE = Fraction(2, 10**9)
 
-PLAIN = st.sampled_from([0.0, 1.0, 2.0, 3.0, 5.0, 8.0, 10.0, 20.0, 0.1, 0.2, 0.3, 0.7])
+PLAIN = st.sampled_from([0.0, 1.0, 2.0, 3.0, 5.0, 8.0, 10.0, 20.0, 0.1, 0.2, 0.3, 0.7, 0.1234567])
 CHAIN = st.sampled_from([0.0, 1.0, 400.0, 900.0, 1e-9, 5e17, 1e18, 2e18, 1e18 + 4096])
 MIXED = st.builds(
     lambda base, power: float(f"{base}e{power}"),
@@ -113,7 +116,7 @@ def fits(document: Document, chosen: list[tuple[Document, Document]]) -> bool:
             posted = sum(units(offer["collateral"], decimals) for _, offer in mine)
             if posted > units(c["free_collateral"], decimals):
                 return False
-        if "capacity" in c:
+        if c.get("capacity"):
             work = [Fraction(task["work"]["gpu"]) for task, _ in mine]
             room = Fraction(c["capacity"]["gpu"])
             if sum(work) - room > ROW * max([room, *work]):
@@ -195,6 +198,24 @@ def test_formulations_agree_on_hostile_magnitudes(document: Document):
             assert abs(Fraction(plan.objective or 0.0) - best.value) <= best.noise
 
 
+@pytest.mark.parametrize("formulation", ["highs", "cvxpy", "pyomo"])
+@examples(0.2)
+@given(document=hostile_rounds())
+def test_built_rows_say_of_money_what_the_ledger_says(formulation: str, document: Document):
+    """Whoever hands the matrices to another solver, or adds up their texts, solves the same round."""
+    program = bondwork.build(bondwork.load(document), formulation)
+    money = np.flatnonzero(np.isin(program.limits.kind, [LimitKind.COLLATERAL, LimitKind.STAKE]))
+    rows = [[Fraction(_decimal(each)) for each in row] for row in program.matrix.toarray()[money]]
+    room = [Fraction(_decimal(each)) for each in program.row_upper[money]]
+    tasks = {task["id"]: task for task in document["tasks"]}
+    pairs = [(tasks[offer["task"]], offer) for offer in (document["offers"][k] for k in program.columns)]
+    plenty = document | {"coprocessors": [each | {"capacity": {}} for each in document["coprocessors"]]}
+    for size in range(min(len(pairs), 4) + 1):
+        for some in itertools.combinations(range(len(pairs)), size):
+            kept = all(sum(row[k] for k in some) <= left for row, left in zip(rows, room, strict=True))
+            assert kept == fits(plenty, [pairs[k] for k in some])
+
+
 def with_later(first: Any, second: Any, free: Any, *, stage: bool) -> Document:
     """Two tasks for one coprocessor; the second offer comes later, or a rescue of a third task does."""
     tasks = [{"id": t, "operator": "op", "reward": 5, "slashing": 1} for t in "abc"]
@@ -241,6 +262,30 @@ def test_later_stages_count_as_the_first_does(
     assert plan.objective == pytest.approx(best, rel=1e-9)
     assert plan.bound is not None
     assert plan.bound >= best - 1e-9
+
+
+@pytest.mark.parametrize("stage", [True, False])
+@examples(0.3)
+@given(
+    amounts=st.lists(
+        st.sampled_from([0.1234567, 0.5, 1.5, 2.5, 0.15, 1e-7, 3, "0.30000049"]), min_size=3, max_size=3
+    ),
+    decimals=st.sampled_from([0, 1, 6]),
+)
+def test_amounts_finer_than_the_ledger_are_what_they_are_counted_as(
+    amounts: list[Any], decimals: int, stage: bool
+):
+    counted = [str(Decimal(units(float(each), decimals)).scaleb(-decimals)) for each in amounts]
+    found = set()
+    for first, second, free in (amounts, counted):
+        document = with_later(first, second, free, stage=stage) | {"decimals": decimals}
+        instance = bondwork.load(document)
+        for strategy in ("extensive", "l-shaped"):
+            plan = bondwork.solve(instance, strategy=strategy, mip_rel_gap=0.0)
+            assert plan.status == "optimal" and plan.objective is not None
+            assert bondwork.verify(instance, json.loads(plan.to_json()))
+            found.add(round(plan.objective, 9))
+    assert len(found) == 1
 
 
 @pytest.mark.parametrize("strategy", ["extensive", "l-shaped"])

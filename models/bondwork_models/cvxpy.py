@@ -12,7 +12,7 @@ from scipy.sparse import coo_array, csr_array, vstack
 from bondwork.problem.instance import NOBODY
 from bondwork.problem.limits import LimitKind, enumerate_limits
 from bondwork.problem.teams import enumerate_teams, member_slashing, team_slashing, team_value
-from bondwork.problem.values import is_committed
+from bondwork.problem.values import at_stake, is_committed, posted
 from bondwork.program.loads import Pieces, start_value, work_of_rows
 from bondwork_models._compiled import BOTH, LOWER, UPPER, Beside, program_of
 from bondwork_models._cvxpy_parts import Parts
@@ -150,7 +150,7 @@ def _problem(
     # The task and the operator are the team's, of which some limits take; the rest take of each member.
     of_task = _incidence(claims.task[teams.claim], len(tasks))
     of_operator = _incidence(claims.operator[teams.claim], len(instance.operators))
-    slashing = claims.slashing[teams.claim]
+    slashing, collateral = at_stake(instance)[teams.claim], posted(instance)[member]
     expected_loss = team_slashing(instance, teams)
     executing = np.where(offers.is_self[member], offers.operator[member], NOBODY)
     executed_by = _incidence(executing, len(instance.operators))
@@ -170,7 +170,7 @@ def _problem(
         LimitKind.OPERATOR_CAPACITY: lambda v, k, _: (
             _each(executed_by, work)[k * len(instance.operators) + v] @ joined
         ),
-        LimitKind.COLLATERAL: lambda c, _, __: _times(of_coprocessor, offers.collateral[member])[c] @ joined,
+        LimitKind.COLLATERAL: lambda c, _, __: _times(of_coprocessor, collateral)[c] @ joined,
         LimitKind.STAKE: lambda v, _, __: _times(of_operator, slashing)[v],
         LimitKind.DEADLINE: lambda c, _, latest: _times(due(c, latest), offers.duration[member]) @ joined,
         LimitKind.EXPECTED_LOSS_NETWORK: lambda _, i, __: csr_array(np.tile(expected_loss, (len(i), 1))),

@@ -10,7 +10,7 @@ from scipy.sparse import coo_array
 from bondwork.problem.instance import NOBODY
 from bondwork.problem.limits import LimitKind, enumerate_limits
 from bondwork.problem.teams import enumerate_teams, member_slashing, team_slashing, team_value
-from bondwork.problem.values import is_committed
+from bondwork.problem.values import at_stake, is_committed, posted
 from bondwork.program.blocks import with_loads, with_mean_risk, with_measures
 from bondwork.program.loads import load_terms
 from bondwork.program.program import Program
@@ -117,9 +117,8 @@ def _entries(instance: Instance, limits: Limits, teams: Teams) -> Iterator[Entri
     for kind, owner in ((LimitKind.CAPACITY, coprocessor), (LimitKind.OPERATOR_CAPACITY, executing)):
         for resource, rows in _by_detail(limits, kind):
             yield _owned(limits, rows, column_of, owner, offers.work[member, resource])
-    posted = offers.collateral[member]
-    yield _owned(limits, limits.of_kind(LimitKind.COLLATERAL), column_of, coprocessor, posted)
-    slashing = claims.slashing[teams.claim]
+    collateral, slashing = posted(instance)[member], at_stake(instance)[teams.claim]
+    yield _owned(limits, limits.of_kind(LimitKind.COLLATERAL), column_of, coprocessor, collateral)
     yield _owned(limits, limits.of_kind(LimitKind.STAKE), column, operator, slashing)
     deadline = instance.tasks.deadline[offers.task[member]]
     yield _due(limits, column_of, coprocessor, deadline, offers.duration[member])

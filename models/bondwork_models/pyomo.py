@@ -16,7 +16,7 @@ from scipy.sparse import coo_array
 
 from bondwork.problem.limits import LimitKind, enumerate_limits
 from bondwork.problem.teams import enumerate_teams, member_slashing, team_slashing, team_value
-from bondwork.problem.values import is_committed
+from bondwork.problem.values import at_stake, is_committed, posted
 from bondwork.program.loads import Pieces, start_value, work_of_rows
 from bondwork_models._compiled import Beside, program_of
 from bondwork_models._pyomo_parts import Parts
@@ -205,8 +205,8 @@ def _model(instance: Instance, limits: Limits, teams: Teams, beside: Beside) -> 
     executors = total(None, task)
     delegated = [summed(used, coprocessor) for used in work.T]
     executed = [summed(np.where(is_self, used, 0.0), executing) for used in work.T]
-    posted = summed(offers.collateral[member], coprocessor)
-    exposed = total(claims.slashing[teams.claim], operator)
+    collateral = summed(posted(instance)[member], coprocessor)
+    exposed = total(at_stake(instance)[teams.claim], operator)
     busy = summed(offers.duration[member], coprocessor, tasks.deadline[offers.task[member]])
     lost = total(expected_loss, np.zeros_like(operator))
     lost_by = total(expected_loss, operator)
@@ -215,7 +215,7 @@ def _model(instance: Instance, limits: Limits, teams: Teams, beside: Beside) -> 
         LimitKind.TASK: executors,
         LimitKind.CAPACITY: lambda c, k: delegated[k](c),
         LimitKind.OPERATOR_CAPACITY: lambda v, k: executed[k](v),
-        LimitKind.COLLATERAL: posted,
+        LimitKind.COLLATERAL: collateral,
         LimitKind.STAKE: exposed,
         LimitKind.DEADLINE: busy,
         LimitKind.EXPECTED_LOSS_NETWORK: lambda _: lost(0),

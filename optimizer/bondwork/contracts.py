@@ -192,6 +192,9 @@ class Formulation(Protocol):
         numbers are ``in_rows``, and of the load incentives in the objective
         (`bondwork.program.loads.load_terms`), in any order. With ``mean_risk``, weight and measure, the
         objective is (1 - weight) times what it was, less weight times the measure.
+
+        What offers take of collateral and stake is `bondwork.problem.values.posted` and ``at_stake``: amounts
+        as a ledger counts them, as the bounds of the limits are. All else is as stated.
         """
         ...
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 
+import bondwork
 from bondwork.problem.instance import NOBODY, Instance
 from bondwork.problem.limits import LimitKind, Limits, enumerate_limits
 from bondwork_models.cvxpy import CvxpyFormulation
@@ -20,6 +22,11 @@ if TYPE_CHECKING:
 
 FORMULATIONS = [HighsFormulation, CvxpyFormulation, PyomoFormulation]
 each_formulation = pytest.mark.parametrize("formulation", FORMULATIONS)
+
+
+def counted(amount: float, decimals: int) -> float:
+    """An amount's shortest text, rounded half to even to so many digits."""
+    return float(Fraction(round(Fraction(repr(float(amount))) * 10**decimals), 10**decimals))
 
 
 def taken(instance: Instance, limits: Limits, row: int, offer: int) -> float:
@@ -38,9 +45,10 @@ def taken(instance: Instance, limits: Limits, row: int, offer: int) -> float:
         case LimitKind.OPERATOR_CAPACITY:
             return offers.work[offer, detail] if is_self and operator == owner else 0.0
         case LimitKind.COLLATERAL:
-            return offers.collateral[offer] if not is_self and coprocessor == owner else 0.0
+            posted = counted(offers.collateral[offer], instance.decimals)
+            return posted if not is_self and coprocessor == owner else 0.0
         case LimitKind.STAKE:
-            return slashing if operator == owner else 0.0
+            return counted(slashing, instance.decimals) if operator == owner else 0.0
         case LimitKind.DEADLINE:
             in_time = instance.tasks.deadline[task] <= limits.deadline[row]
             return offers.duration[offer] if not is_self and coprocessor == owner and in_time else 0.0
@@ -153,3 +161,30 @@ def test_small_round_by_hand(formulation: type[Formulation]) -> None:
         ],
     )
     assert program.offset == -2.5
+
+
+@each_formulation
+def test_money_is_written_as_the_ledger_counts_it(formulation: type[Formulation]) -> None:
+    """0.15 is nothing at no decimals, 1.5 is 2 and 2.5 is 2: whoever solves the matrices solves our round."""
+    instance = bondwork.load(
+        {
+            "format": "bondwork.round/1",
+            "decimals": 0,
+            "operators": [{"id": "op", "stake": 4.5}],
+            "coprocessors": [{"id": "cp", "free_collateral": 3.7}],
+            "tasks": [
+                {"id": each, "operator": "op", "reward": 9, "slashing": slashing}
+                for each, slashing in (("a", 1.5), ("b", 2.5), ("c", 0.15))
+            ],
+            "offers": [
+                {"task": each, "coprocessor": "cp", "bid": 1, "collateral": posted, "success_probability": 1}
+                for each, posted in (("a", 0.15), ("b", 1.5), ("c", 2.5))
+            ],
+        }
+    )
+    program = formulation().build(instance)
+    rows = {program.limits.label(row): row for row in range(len(program.limits))}
+    matrix = program.matrix.toarray()
+    assert matrix[rows["collateral of cp"]].tolist() == [0.0, 2.0, 2.0]
+    assert matrix[rows["stake of op"]].tolist() == [2.0, 2.0, 0.0]
+    assert program.row_upper[[rows["collateral of cp"], rows["stake of op"]]].tolist() == [4.0, 4.0]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array, vstack
 
 import bondwork
-from bondwork.base.money import all_in_units, in_units
+from bondwork.base.money import all_in_units, amount_of, as_counted, in_units
 from bondwork.contracts import Options
 from bondwork.observing import Silence
 from bondwork.program.exact import ExactRows, for_solver
@@ -70,6 +70,28 @@ def chosen(*places: int, of: int) -> np.ndarray[Any, Any]:
 def test_an_amount_is_its_shortest_text_rounded_half_to_even(amount: float, decimals: int, units: int):
     assert in_units(amount, decimals) == units
     assert all_in_units(np.array([amount, 0.0, amount]), decimals) == [units, 0, units]
+
+
+def near_halves(decimals: int) -> st.SearchStrategy[float]:
+    """Amounts at, just above and just below what lies between two units."""
+    half = st.integers(0, 10**17).map(lambda units: float(f"{units}5e-{decimals + 1}"))
+    towards = st.sampled_from([-np.inf, np.inf])
+    return half | st.builds(lambda each, to: float(np.nextafter(each, to)), half, towards)
+
+
+@given(data=st.data(), decimals=st.sampled_from([0, 1, 2, 6, 8, 16, 17, 18, 22, 23, 30, 77]))
+def test_all_amounts_are_counted_at_once_as_one_by_one(data: st.DataObject, decimals: int):
+    people = st.builds(
+        lambda units, power: float(f"{units}e{power}"), st.integers(0, 9999), st.integers(-9, 18)
+    )
+    any_size = st.floats(-1e60, 1e60) | st.sampled_from([0.0, -0.0, 1e18, 5e-324, 0.1 + 0.2, -0.3])
+    drawn = st.lists(people | near_halves(decimals) | any_size, min_size=1)
+    amounts = np.array(data.draw(drawn))
+    found = as_counted(amounts, decimals)
+    assert found.tolist() == [amount_of(in_units(each, decimals), decimals) for each in amounts.tolist()]
+    assert all_in_units(found, decimals) == all_in_units(amounts, decimals)
+    endless = as_counted(np.append(amounts, [np.inf, -np.inf]), decimals)
+    assert endless.tolist() == [*found.tolist(), np.inf, -np.inf]
 
 
 @pytest.mark.parametrize(

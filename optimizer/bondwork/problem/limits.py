@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bondwork.arrays import freeze_fields, sum_by_owner
-from bondwork.base.money import all_in_units, in_units
+from bondwork.base.money import all_in_units, amount_of, as_counted, in_units
 from bondwork.problem.instance import NOBODY
 from bondwork.problem.teams import held_teams, member_slashing, team_slashing
 from bondwork.problem.values import is_committed, is_eligible
@@ -56,7 +56,7 @@ class Limits:
         that they hold is off ``free_collateral`` already, and so is the time of serial coprocessors.
     lower, upper
         Shape (M,). Bounds of the row, what commitments hold already taken off: nothing is left, and no less,
-        where they exceed the limit.
+        where they exceed the limit. Money as a ledger counts it.
     """
 
     instance: Instance
@@ -78,7 +78,7 @@ class Limits:
     def exceeded(self) -> IntArray:
         """Rows whose limit the commitments alone exceed, ascending; money as a ledger counts it."""
         over = exceeds(self.committed, self.budget)
-        instance, taken = self.instance, self._units_at_stake()
+        instance, taken = self.instance, _units_at_stake(self.instance)
         for row in self.of_kind(LimitKind.STAKE).tolist():
             if int(self.owner[row]) in taken:
                 stake = in_units(float(self.budget[row]), instance.decimals)
@@ -86,15 +86,6 @@ class Limits:
         for row in self.of_kind(LimitKind.COLLATERAL).tolist():
             over[row] = self.budget[row] < 0.0 and in_units(float(self.budget[row]), instance.decimals) < 0
         return np.flatnonzero(over)
-
-    def _units_at_stake(self) -> dict[int, int]:
-        """What commitments expose, by operator, in the ledger's units; of a task once."""
-        claims, held = self.instance.claims, np.unique(self.instance.commitments.claim)
-        units = all_in_units(claims.slashing[held], self.instance.decimals)
-        taken: dict[int, int] = {}
-        for operator, amount in zip(claims.operator[held].tolist(), units, strict=True):
-            taken[operator] = taken.get(operator, 0) + amount
-        return taken
 
     def of_kind(self, kind: LimitKind) -> IntArray:
         """Row numbers of one kind, ascending."""
@@ -164,6 +155,7 @@ def _part(
     detail: IntArray | int = NOBODY,
     deadline: FloatArray | float = np.nan,
     lower: FloatArray | float = -np.inf,
+    upper: FloatArray | None = None,
 ) -> _Part:
     size = len(owner)
     budget = np.asarray(budget, dtype=np.float64)
@@ -176,7 +168,7 @@ def _part(
         budget,
         committed,
         np.broadcast_to(np.asarray(lower, dtype=np.float64), size),
-        left_of(budget, committed),
+        left_of(budget, committed) if upper is None else upper,
     )
 
 
@@ -221,14 +213,31 @@ def _collateral_limits(instance: Instance) -> _Part:
         if limit.measure == "solvency":  # it replaces the collateral budget (MODEL 5)
             limited[slice(None) if limit.member is None else limit.member] = False
     owner = np.flatnonzero(limited)
-    return _part(LimitKind.COLLATERAL, owner, instance.coprocessors.free_collateral[owner])
+    free = instance.coprocessors.free_collateral[owner]
+    left = np.maximum(as_counted(free, instance.decimals), 0.0)
+    return _part(LimitKind.COLLATERAL, owner, free, upper=left)
 
 
 def _stake_limits(instance: Instance) -> _Part:
     claims, held = instance.claims, np.unique(instance.commitments.claim)  # a task is slashed once
     exposed = sum_by_owner(claims.operator[held], claims.slashing[held], len(instance.operators))
     owner = np.flatnonzero(np.isfinite(instance.operators.stake))
-    return _part(LimitKind.STAKE, owner, instance.operators.stake[owner], exposed[owner])
+    stake, decimals, taken = instance.operators.stake[owner], instance.decimals, _units_at_stake(instance)
+    left = as_counted(stake, decimals)
+    for place in np.flatnonzero(np.isin(owner, list(taken))).tolist():
+        units = in_units(float(stake[place]), decimals) - taken[int(owner[place])]
+        left[place] = amount_of(max(units, 0), decimals)
+    return _part(LimitKind.STAKE, owner, stake, exposed[owner], upper=left)
+
+
+def _units_at_stake(instance: Instance) -> dict[int, int]:
+    """What commitments expose, by operator, in the ledger's units; of a task once."""
+    claims, held = instance.claims, np.unique(instance.commitments.claim)
+    units = all_in_units(claims.slashing[held], instance.decimals)
+    taken: dict[int, int] = {}
+    for operator, amount in zip(claims.operator[held].tolist(), units, strict=True):
+        taken[operator] = taken.get(operator, 0) + amount
+    return taken
 
 
 def _deadline_limits(instance: Instance) -> _Part:

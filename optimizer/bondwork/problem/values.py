@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bondwork.base.money import as_counted
+
 if TYPE_CHECKING:
     from bondwork.arrays import BoolArray, FloatArray, IntArray
     from bondwork.problem.instance import Instance
@@ -47,6 +49,33 @@ def _returned(instance: Instance) -> FloatArray:
     failure = 1.0 - offers.success_probability
     returned: FloatArray = terms.operator * terms.collateral_rate * offers.collateral * failure
     return returned
+
+
+def posted(instance: Instance) -> FloatArray:
+    """Collateral of each offer as a ledger counts it, in collateral units. Shape (O,).
+
+    Examples
+    --------
+    >>> import bondwork
+    >>> from bondwork.problem.values import at_stake, posted
+    >>> instance = bondwork.load({
+    ...     "format": "bondwork.round/1",
+    ...     "decimals": 2,
+    ...     "operators": [{"id": "op-1"}],
+    ...     "coprocessors": [{"id": "cp-1"}],
+    ...     "tasks": [{"id": "t-1", "operator": "op-1", "reward": 8, "slashing": 16.005}],
+    ...     "offers": [{"task": "t-1", "coprocessor": "cp-1", "bid": 2, "collateral": 0.125,
+    ...                 "success_probability": 0.875}],
+    ... })
+    >>> posted(instance).tolist(), at_stake(instance).tolist()
+    ([0.12], [16.0])
+    """
+    return as_counted(instance.offers.collateral, instance.decimals)
+
+
+def at_stake(instance: Instance) -> FloatArray:
+    """Slashing of each claim as a ledger counts it, in currency. Shape (L,)."""
+    return as_counted(instance.claims.slashing, instance.decimals)
 
 
 def expected_slashing(instance: Instance) -> FloatArray:

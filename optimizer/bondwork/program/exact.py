@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from decimal import Context, Decimal
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bondwork.base.money import all_in_units, in_units
+from bondwork.base.money import all_in_units, amount_of, in_units
 from bondwork.base.tolerances import ROW
 from bondwork.problem.instance import NOBODY
 from bondwork.problem.limits import LimitKind
@@ -35,8 +34,6 @@ HAIR = 1e-12
 
 #: Bits of the whole numbers that stand for the coefficients of a row that is no money.
 BITS = 44
-
-_EXACT = Context(prec=500)
 
 
 class ExactRows:
@@ -178,7 +175,7 @@ class ExactRows:
 
     def amount(self, units: int) -> float:
         """Units as an amount."""
-        return float(Decimal(units).scaleb(-self._decimals, _EXACT))
+        return amount_of(units, self._decimals)
 
     def _coefficients(self, row: int, columns: IntArray | Sequence[int]) -> FloatArray:
         matrix = self.program.matrix
@@ -214,20 +211,16 @@ class ExactRows:
 def for_solver(program: Program) -> Program:
     """Return a program as a solver should see it: rows as wide as what is exactly allowed, and a hair wider.
 
-    Money stands in it as the ledger counts it; a choice that breaks a row by itself is out. What a solver
-    then lets pass within its own tolerance is cut off by `bondwork.program.cutting.CuttingPlanes`.
+    A choice that breaks a row by itself is out. What a solver then lets pass within its own tolerance is cut
+    off by `bondwork.program.cutting.CuttingPlanes`.
     """
     core = program.without_auxiliaries()
     exact = ExactRows(core)
     own = np.flatnonzero(program.rows_of_choices)
     row_upper, upper = program.row_upper.copy(), program.upper.copy()
     row_upper[own] = exact.limit
-    data = program.matrix.data.copy()
     for position in np.flatnonzero(exact.is_money & np.isfinite(core.row_upper)).tolist():
-        row = int(own[position])
-        span = slice(program.matrix.indptr[row], program.matrix.indptr[row + 1])
-        _round_money(exact, position, data[span], core.matrix.indices[_span(core, position)].astype(np.int64))
-        row_upper[row] = exact.amount(exact.room(position)) * (1.0 + HAIR)
+        row_upper[own[position]] = exact.amount(exact.room(position)) * (1.0 + HAIR)
     rows = np.repeat(np.arange(len(core.row_upper)), np.diff(core.matrix.indptr))
     most = exact.limit[rows]
     only_adds = np.ones(len(core.row_upper), dtype=bool)
@@ -239,19 +232,4 @@ def for_solver(program: Program) -> Program:
         over[entry] = not exact.holds(int(rows[entry]), [int(core.matrix.indices[entry])])
     barred = core.matrix.indices[over]
     upper[barred[program.lower[barred] == 0.0]] = 0.0
-    matrix = program.matrix.copy()
-    matrix.data = data
-    return dataclasses.replace(program, matrix=matrix, row_upper=row_upper, upper=upper)
-
-
-def _span(program: Program, row: int) -> slice:
-    return slice(program.matrix.indptr[row], program.matrix.indptr[row + 1])
-
-
-def _round_money(exact: ExactRows, row: int, values: FloatArray, columns: IntArray) -> None:
-    """Round amounts, in place, that have more digits than the ledger."""
-    units = values / exact.amount(1)
-    off = np.abs(units - np.rint(units)) > 1e-14 * np.abs(units)
-    places = np.flatnonzero(off & (np.abs(units) < 2.0**52))
-    if len(places):
-        values[places] = [exact.amount(each) for each in exact.units(row, columns[places])]
+    return dataclasses.replace(program, row_upper=row_upper, upper=upper)

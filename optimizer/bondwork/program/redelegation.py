@@ -27,12 +27,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_array
 
-from bondwork.base.money import as_counted
 from bondwork.base.tolerances import STAGED_ROW
 from bondwork.problem.instance import NOBODY, Objective
 from bondwork.problem.limits import LimitKind
 from bondwork.problem.rescues import find_rescues, limits_losses
-from bondwork.problem.values import is_eligible
+from bondwork.problem.values import at_stake, is_eligible, posted
 from bondwork.program.exact import for_solver
 from bondwork.program.horizon_entries import FORFEITABLE
 from bondwork.program.linking import Linking
@@ -405,8 +404,7 @@ def _add_limit_rows(
     money: dict[int, int] = {}
     offers, limits = instance.offers, first.limits
     late = rescues.offers[np.concatenate([over, up])]
-    collateral = as_counted(offers.collateral[late], instance.decimals)
-    new_stake = as_counted(instance.claims.slashing[offers.claim[late]], instance.decimals)
+    collateral, new_stake = posted(instance)[late], at_stake(instance)[offers.claim[late]]
     new_stake[: len(over)] = 0.0
     for row in range(len(limits)):
         kind, owner = int(limits.kind[row]), int(limits.owner[row])
