@@ -92,6 +92,7 @@ def test_all_amounts_are_counted_at_once_as_one_by_one(data: st.DataObject, deci
     assert all_in_units(found, decimals) == all_in_units(amounts, decimals)
     endless = as_counted(np.append(amounts, [np.inf, -np.inf]), decimals)
     assert endless.tolist() == [*found.tolist(), np.inf, -np.inf]
+    assert not np.shares_memory(as_counted(amounts, decimals), amounts)  # who changes it changes no round
 
 
 @pytest.mark.parametrize(

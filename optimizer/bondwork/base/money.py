@@ -72,12 +72,11 @@ def as_counted(amounts: FloatArray, decimals: int) -> FloatArray:
     size = np.abs(amounts)
     # The text of a double has 17 digits at most: none of them lies behind the last of the ledger's here.
     small = (size < float(f"1e{16 - decimals}")) & (size > 0.0)
-    if not small.any():
-        return amounts
     if small.all():
         return _rounded(amounts, decimals)
     counted = amounts.copy()
-    counted[small] = _rounded(amounts[small], decimals)
+    if small.any():
+        counted[small] = _rounded(amounts[small], decimals)
     return counted
 
 
