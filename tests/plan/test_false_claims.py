@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -372,3 +373,73 @@ def test_a_seed_that_is_none_is_a_fault_of_the_plan(seed: Any):
     plan["provenance"]["seed"] = seed
     with pytest.raises(bondwork.InvalidInput, match=r"provenance\.seed"):
         bondwork.verify(instance_of("tails"), plan)
+
+
+def test_prices_of_a_relaxation_whose_rounding_found_no_plan_are_no_false_claim():
+    """Three tasks of work 2 go into two rooms of 3 by halves only."""
+    task = {"operator": "op", "reward": 9, "required": True, "work": {"gpu": 2}}
+    document = make_round(
+        coprocessors=[{"id": who, "capacity": {"gpu": 3}} for who in "ab"],
+        tasks=[task | {"id": name} for name in "tuv"],
+        offers=[offer(name, who, 1) for name in "tuv" for who in "ab"],
+    )
+    instance = bondwork.load(document)
+    plan = bondwork.solve(instance, strategy="relaxation")
+    assert (plan.status, plan.prices_from) == ("locally_infeasible", "lp_relaxation")
+    assert not any("commentary" in each for each in plan.provenance.notes)
+    assert bondwork.verify(instance, plan)
+
+
+@pytest.mark.parametrize("factor", [1.01, 0.99, 1.0 + 1e-6, 0.0, 2.0])
+@pytest.mark.parametrize("kind", ["market", "prover market"])
+def test_a_price_that_the_certificate_does_not_carry(kind: str, factor: float):
+    """Without an explanation that is reckoned at it, too; nor may one be left out."""
+    rounds = Path(bondwork.__file__).parents[2] / "data" / "rounds"
+    instance = instance_of("market") if kind == "market" else bondwork.load(rounds / "prover-market.json")
+    document = json.loads(bondwork.solve(instance).to_json())
+    for each in document["assignments"]:
+        each["explanation"] = None
+    assert bondwork.verify(instance, document) and document["prices"]
+    for n, _ in enumerate(document["prices"]):
+        false = copy.deepcopy(document)
+        if factor:
+            false["prices"][n]["price"] *= factor
+        else:
+            del false["prices"][n]
+        found = [each.what for each in bondwork.verify(instance, false).violations]
+        assert found == ["prices"]
+
+
+def priced_tasks() -> Plan:
+    """A required task that costs something, and one that earns."""
+    return make_round(
+        tasks=[
+            {"id": "dear", "operator": "op", "reward": 1, "required": True},
+            {"id": "fine", "operator": "op", "reward": 9, "required": True},
+        ],
+        offers=[offer("dear", "cp", 4), offer("fine", "cp", 1)],
+    )
+
+
+@pytest.mark.parametrize("price", [-3.03, -1.0, 3.0, 0.0, None, "left out"])
+def test_the_price_of_a_required_task(price: Any):
+    instance = bondwork.load(priced_tasks())
+    plan = json.loads(bondwork.solve(instance).to_json())
+    assert plan["prices"] == [{"limit": "task dear", "price": -3.0}]
+    assert bondwork.verify(instance, plan)
+    plan["prices"][0]["price"] = price
+    if price == "left out":
+        plan["prices"] = []
+    assert [each.what for each in bondwork.verify(instance, plan).violations] == ["price of task dear"]
+    for each in plan["assignments"]:
+        each["explanation"] = None
+    verdict = bondwork.verify(instance, plan)
+    told = "prices: that other required tasks have none" if price == "left out" else "price of task dear"
+    assert told in verdict.unchecked or [each.what for each in verdict.violations] == [told]
+
+
+def test_a_price_of_a_task_that_nobody_must_do():
+    def change(plan: Plan) -> None:
+        plan["prices"].append({"limit": "task t-2", "price": -1.0})
+
+    assert any("price of task t-2" in each for each in refusals("market", change))
