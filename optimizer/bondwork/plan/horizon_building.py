@@ -65,7 +65,7 @@ def build_horizon_plan(
     if objective is not None and bound is not None:
         bound = max(bound, objective)
     teams = teams_of_offers(instance, chosen[0] if chosen else np.zeros(0, dtype=np.int64))
-    tree = made.tree
+    tree, failures = made.tree, _Failures(made, chosen)
     notes = [_told(made), *solution.provenance.notes]
     # a strategy that proves a bound and decides nothing has not solved the round
     bare = solution.status == "optimal" and not chosen
@@ -79,7 +79,7 @@ def build_horizon_plan(
         gap=None if objective is None or bound is None else gap(objective, bound),
         assignments=list_assignments(instance, teams),
         recourse=[
-            _node_decision(made, node, chosen)
+            _node_decision(made, node, chosen, failures)
             for node in range(len(chosen))
             if int(tree.period[node]) not in (THIS_ROUND, ENDED)
         ],
@@ -140,9 +140,11 @@ def _terms(made: HorizonProgram, chosen: Sequence[IntArray]) -> list[float]:
     return found
 
 
-def _node_decision(made: HorizonProgram, node: int, chosen: Sequence[IntArray]) -> NodeDecision:
+def _node_decision(
+    made: HorizonProgram, node: int, chosen: Sequence[IntArray], failures: _Failures
+) -> NodeDecision:
     decided = rounds_of(made, node)
-    failed, commitments = _failures(made, node, chosen)
+    failed, commitments = failures.on_entering(node)
     return NodeDecision(
         node=made.tree.names[node],
         stage=int(made.tree.tree.stage[node]),
@@ -154,43 +156,53 @@ def _node_decision(made: HorizonProgram, node: int, chosen: Sequence[IntArray]) 
     )
 
 
-def _failures(made: HorizonProgram, node: int, chosen: Sequence[IntArray]) -> tuple[list[str], list[str]]:
-    """Tasks that were chosen on the way, and commitments, that are seen to fail on entering a node."""
-    tree, horizon = made.tree, made.tree.horizon
-    seen = tree.seen[int(tree.period[node])]
-    above: dict[int, int] = {}
-    at = int(tree.tree.parent[node])
-    while at >= 0:
-        above[int(tree.period[at])] = at
-        at = int(tree.tree.parent[at])
-    tasks, commitments = dict[tuple[int, int], str](), []
-    for k in np.flatnonzero(~seen.outcomes[tree.realisation[node]]).tolist():
-        point, item = int(seen.point[k]), int(seen.item[k])
-        if seen.is_commitment[k]:
-            commitments.append(horizon.instance.commitments.ids[item])
-        elif item in chosen[above[point]]:
-            decided = horizon.rounds[point]
-            claims = decided.offers.claim[chosen[above[point]]]
-            team = chosen[above[point]][claims == decided.offers.claim[item]]
-            task = int(decided.offers.task[item])
-            spare = len(team) - int(decided.tasks.quorum[task])
-            now = _count_failed(made, node, point, team)
-            before = _count_failed(made, int(tree.tree.parent[node]), point, team)
-            if before <= spare < now:
-                tasks[point, task] = decided.tasks.ids[task]
-    return list(tasks.values()), commitments
+class _Failures:
+    """Tasks that were chosen on the way to a node, and commitments, that are seen to fail on entering it."""
 
+    def __init__(self, made: HorizonProgram, chosen: Sequence[IntArray]) -> None:
+        self._tree, self._chosen = made.tree, chosen
+        self._period: list[int] = made.tree.period.tolist()
+        self._parent: list[int] = made.tree.tree.parent.tolist()
+        self._known: dict[int, dict[int, list[int]]] = {}
 
-def _count_failed(made: HorizonProgram, node: int, point: int, team: IntArray) -> int:
-    """How many of a team that was chosen at a decision point are seen to have failed at a node."""
-    tree, count = made.tree, 0
-    at = node
-    while int(tree.period[at]) != point:
-        seen = tree.seen[int(tree.period[at])]
-        mine = (seen.point == point) & ~seen.is_commitment & np.isin(seen.item, team)
-        count += int((mine & ~seen.outcomes[tree.realisation[at]]).sum())
-        at = int(tree.tree.parent[at])
-    return count
+    def on_entering(self, node: int) -> tuple[list[str], list[str]]:
+        """Names of the tasks and of the commitments."""
+        tree, horizon = self._tree, self._tree.horizon
+        seen = tree.seen[self._period[node]]
+        way, at = [node], node
+        while (at := self._parent[at]) >= 0:
+            way.append(at)
+        above = {self._period[at]: at for at in way[1:]}
+        failed = [self._seen_at(at) for at in way[:-1]]
+        tasks, commitments = dict[tuple[int, int], str](), []
+        for k in np.flatnonzero(~seen.outcomes[tree.realisation[node]]).tolist():
+            point, item = int(seen.point[k]), int(seen.item[k])
+            if seen.is_commitment[k]:
+                commitments.append(horizon.instance.commitments.ids[item])
+            elif item in (teams := self._teams(above[point])):
+                decided = horizon.rounds[point]
+                task = int(decided.offers.task[item])
+                spare = len(teams[item]) - int(decided.tasks.quorum[task])
+                lost = [sum((point, each) in some for each in teams[item]) for some in failed]
+                if sum(lost[1:]) <= spare < sum(lost):
+                    tasks[point, task] = decided.tasks.ids[task]
+        return list(tasks.values()), commitments
+
+    def _teams(self, node: int) -> dict[int, list[int]]:
+        """All that a node chose for a claim, by each offer of it."""
+        if node not in self._known:
+            claim = self._tree.horizon.rounds[self._period[node]].offers.claim
+            of_claim: dict[int, list[int]] = {}
+            for offer in self._chosen[node].tolist():
+                of_claim.setdefault(int(claim[offer]), []).append(offer)
+            self._known[node] = {offer: team for team in of_claim.values() for offer in team}
+        return self._known[node]
+
+    def _seen_at(self, node: int) -> set[tuple[int, int]]:
+        """Offers, by the decision point that chose them, that are seen to fail on entering a node."""
+        seen = self._tree.seen[self._period[node]]
+        bad = ~seen.outcomes[self._tree.realisation[node]] & ~seen.is_commitment
+        return set(zip(seen.point[bad].tolist(), seen.item[bad].tolist(), strict=True))
 
 
 def _explain(instance: Instance, now: Program, chosen: IntArray) -> list[Unassigned]:

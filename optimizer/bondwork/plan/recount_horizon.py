@@ -56,6 +56,9 @@ class HorizonRecount(Findings):
         self._rounds: dict[tuple[int, int], Recount] = {}
         #: Columns of what is seen on entering a period, by what it is an outcome of.
         self._seen: dict[int, dict[tuple[int, int, bool], int]] = {}
+        #: Asked again at every node below: teams that a node chooses, and offers seen to fail on entering it.
+        self._teams: dict[int, dict[int, Team]] = {}
+        self._failed: dict[int, set[tuple[int, int]]] = {}
 
     def check(self) -> None:
         """Gather the violations."""
@@ -137,10 +140,10 @@ class HorizonRecount(Findings):
                 continue
             if is_commitment:
                 commitments.append(self.instance.commitments.ids[item])
-            elif item in self.chosen.get(above[point], []):
+            elif item in (teams := self._teams_at(above[point])):
                 decided = self._round(above[point])
                 claim = decided.teams.claim[item]
-                team = next(t for t in decided.teams.group(self.chosen[above[point]]) if item in t)
+                team = teams[item]
                 spare = len(team) - decided.teams.quorum[claim]
                 if self._lost_by(node, point, team) > spare >= self._lost_by(self.parent[node], point, team):
                     tasks[point, claim] = decided.instance.tasks.ids[decided.task[item]]
@@ -153,13 +156,23 @@ class HorizonRecount(Findings):
 
     def _lost_by(self, node: int, point: int, team: Team) -> int:
         """How many of a team are seen to have failed at a node or on the way to it."""
-        count = 0
-        for at in self._path(node)[1:]:
-            seen, realisation = self.tree.seen[self.period[at]], self.realisation[at]
-            things = zip(seen.point.tolist(), seen.item.tolist(), seen.is_commitment.tolist(), strict=True)
-            for (where, item, held), good in zip(things, seen.outcomes[realisation].tolist(), strict=True):
-                count += where == point and not held and item in team and not good
-        return count
+        failed = [self._failed_at(at) for at in self._path(node)[1:]]
+        return sum((point, offer) in each for each in failed for offer in team)
+
+    def _failed_at(self, node: int) -> set[tuple[int, int]]:
+        """Offers, by the decision point that chose them, that are seen to fail on entering a node."""
+        if node not in self._failed:
+            seen = self.tree.seen[self.period[node]]
+            bad = ~seen.outcomes[self.realisation[node]] & ~seen.is_commitment
+            self._failed[node] = set(zip(seen.point[bad].tolist(), seen.item[bad].tolist(), strict=True))
+        return self._failed[node]
+
+    def _teams_at(self, node: int) -> dict[int, Team]:
+        """The team of each offer that a node chooses."""
+        if node not in self._teams:
+            teams = self._round(node).teams.group(self.chosen.get(node, []))
+            self._teams[node] = {offer: team for team in teams for offer in team}
+        return self._teams[node]
 
     def _chosen(self, where: Place, given: NodeDecision, node: int) -> list[int]:
         """Offers that are chosen at a node, each assignment checked."""
@@ -249,8 +262,8 @@ class HorizonRecount(Findings):
         offers_of: dict[int, list[int]] = {}
         for offer in chosen:
             offers_of.setdefault(here.task[offer], []).append(offer)
-        for task, id_ in enumerate(tasks.ids):
-            mine = offers_of.get(task, [])
+        for task in sorted({*offers_of, *tasks.required.nonzero()[0].tolist()}):
+            id_, mine = tasks.ids[task], offers_of.get(task, [])
             least, most = int(tasks.quorum[task]), int(tasks.replicas[task])
             if (mine and not least <= len(mine) <= most) or (not mine and tasks.required[task]):
                 expected = f"{least} to {most}" + ("" if tasks.required[task] else ", or none")
@@ -266,7 +279,7 @@ class HorizonRecount(Findings):
         now = self._round(node).instance.now
         for at in path:
             decided = self._round(at)
-            for team in decided.teams.group(self.chosen.get(at, [])):
+            for team in dict.fromkeys(self._teams_at(at).values()):
                 done = [at != node and decided.instance.now + decided.duration[o] <= now for o in team]
                 ends = [
                     self._outcome(path, self.period[at], o, decided.p[o]) if over else None
