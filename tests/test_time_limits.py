@@ -10,7 +10,7 @@ import time
 import pytest
 
 import bondwork
-from bondwork import rehearsing
+from bondwork import horizon_solving, rehearsing
 from bondwork.base.clock import Clock
 from bondwork.base.compiled import NotKept
 from bondwork.observing import Silence
@@ -342,3 +342,37 @@ def test_a_run_of_highs_that_hears_no_interrupt_is_left_to_itself(monkeypatch):
     assert not released.is_set()
     released.set()
     assert (answer.status, answer.x) == ("interrupted", None)
+
+
+def periods():
+    later = make(tasks=6, offers=3)
+    tasks = [{**each, "id": f"{each['id']}-later"} for each in later["tasks"]]
+    offers = [{**each, "task": f"{each['task']}-later"} for each in later["offers"]]
+    return bondwork.load(later | {"periods": [{"id": "later", "at": 10.0, "tasks": tasks, "offers": offers}]})
+
+
+def test_periods_whose_plan_takes_half_the_limit_to_verify_are_decided_greedily_at_once(monkeypatch):
+    def nobody(*_given, **_more):
+        raise AssertionError("no strategy is asked where it has no time")
+
+    monkeypatch.setattr(horizon_solving, "_CHOICE", 1e3)
+    monkeypatch.setattr(horizon_solving, "solve_stochastic", nobody)
+    plan = bondwork.solve(periods(), time_limit=600.0)
+    assert plan.verified
+    assert plan.strategy == "greedy"
+    assert "more than half of the time limit" in notes(plan)
+
+
+def test_periods_keep_time_for_a_greedy_decision_should_the_strategy_have_none(monkeypatch):
+    ends, decide = [], horizon_solving.solve_stochastic
+
+    def told(*given, clock, **more):
+        ends.append(clock.limit)
+        return decide(*given, clock=clock, **more)
+
+    monkeypatch.setattr(horizon_solving, "solve_stochastic", told)
+    for seconds in (0.0, 0.1):
+        monkeypatch.setattr(horizon_solving, "_FILLED", seconds)
+        assert bondwork.solve(periods(), time_limit=600.0, strategy="extensive").verified
+    without, with_it = ends
+    assert with_it < without - 20.0

@@ -48,7 +48,10 @@ if TYPE_CHECKING:
 _BESIDES, _AGAIN = 0.05, 1.3
 
 #: Seconds for each node, and for each choice of its tasks, that checking, writing and verifying take.
-_NODE, _CHOICE = 1e-3, 6e-5
+_NODE, _CHOICE = 5e-4, 1.5e-5
+
+#: Seconds for each column of each node that a greedy decision takes, should the strategy come to nothing.
+_FILLED = 3e-6
 
 #: Seconds for each team of several in the round itself: why a task is left is asked of every one.
 _TEAM = 2e-4
@@ -57,7 +60,7 @@ _TEAM = 2e-4
 _VERIFYING = 0.6
 
 #: Share of what is left that this may be at most, and share of the limit that a strategy has in any case.
-_MOST, _LEAST = 0.4, 0.25
+_MOST, _LEAST = 0.6, 0.25
 
 #: Share of what is left for greedy choices of later nodes.
 _GREEDY = 0.1
@@ -125,6 +128,7 @@ def solve_horizon(
     # explaining and verifying draw the tree, and write what follows from it, again
     again = _BESIDES + built - start + instance.read_seconds
     later = _AGAIN * again + _NODE * len(tree.period) + _CHOICE * _choices(tree) + _TEAM * _several(plain)
+    greedily = _FILLED * sum(len(made.program.template_of(node).columns) for node in range(len(made.program)))
     watch = Told(observer, unit=made.unit)
     walk = partial(
         _decided,
@@ -133,9 +137,8 @@ def solve_horizon(
         how=(strategy, formulation),
         value=value,
         clock=clock,
-        again=again,
-        later=later,
-        proof=PROOF_SHARE * clock.limit if proven and clock.limited else 0.0,
+        needed=later,
+        kept=later + greedily + (PROOF_SHARE * clock.limit if proven and clock.limited else 0.0),
     )
     made, solution = _exactly(made, walk, clock)
     if solution.stochastic is not None:
@@ -216,13 +219,15 @@ def _decided(
     how: tuple[str, str],
     value: bool,
     clock: Clock,
-    again: float,
-    later: float,
-    proof: float,
+    needed: float,
+    kept: float,
 ) -> ProgramSolution:
-    """Decide by a strategy, or greedily where it has too little time or comes to nothing."""
+    """Decide by a strategy, or greedily where it has too little time or comes to nothing.
+
+    ``needed`` are the seconds of what follows it, ``kept`` those with a greedy decision and a proof besides.
+    """
     solution = None
-    if clock.limited and clock.elapsed + again > 0.5 * clock.limit:
+    if clock.limited and clock.elapsed + needed > 0.5 * clock.limit:
         solution = _greedy(made, options, observer, how, clock)
     if solution is None:
         solution = solve_stochastic(
@@ -235,7 +240,7 @@ def _decided(
             certificate="none",
             value=value,
             informed=lambda: with_luck(made),
-            clock=_for_strategy(clock, later + proof),
+            clock=_for_strategy(clock, kept),
         )
     if solution.solution == "none" and solution.status in _CUT_SHORT:
         solution = _greedy(made, options, observer, how, clock, solution) or solution
