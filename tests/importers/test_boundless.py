@@ -233,6 +233,8 @@ def test_every_fault_of_the_orders_is_listed():
         (b"a: " + b"[" * 200 + b"]" * 200, "o.yaml, line 1"),
         (b'{"id": 1, "id": 2}', "$.id"),
         (b"!!python/object/apply:os.system ['true']", "o.yaml, line 1, column 1"),
+        (b"a: " + b"7" * 5000, "o.yaml"),
+        (b"a: 2026-13-45", "o.yaml"),
     ],
 )
 def test_yaml_that_is_not_plain_is_refused_with_its_place(text, where):
@@ -299,8 +301,11 @@ def test_every_fault_of_a_broker_is_listed():
         "broker.toml $.market.max_concurrent_proofs",
         "broker.toml $.market.order_commitment_priority",
     ]
-    with pytest.raises(bondwork.InvalidInput, match="TOML"):
-        read_broker(b"[market")
+    for text in (b"[market", b"a = " + b"7" * 5000, b"a = " + b"[" * 5000):
+        with pytest.raises(bondwork.InvalidInput, match="TOML"):
+            read_broker(text)
+    with pytest.raises(bondwork.InvalidInput, match="peak_prove_khz"):
+        read_broker(b"[market]\npeak_prove_khz = 1" + b"0" * 400)
     old = read_broker(
         b'[market]\npeak_prove_khz = 5\nmcycle_price = "1"\nmax_stake = "2"\nmax_concurrent_locks = 3'
     )

@@ -66,3 +66,24 @@ def test_bad_input_is_told_without_a_traceback(tmp_path: Path):
         assert done.returncode == 2
         assert words in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_states_and_parameters_that_are_none(tmp_path: Path):
+    history = write_history(tmp_path / "history.csv", range(30))
+    for model, faults in {
+        "ewma": {"state": [1e308], "weight": 1e308, "initial": -0.5, "concentration": 0.0},
+        "forgetting": {"state": [-1.0, 3.0], "keep": 2.0, "prior_mean": 1.5, "prior_size": -1.0},
+    }.items():
+        made = run("fit", history, "--model", model)
+        assert made.returncode == 0
+        for name, value in faults.items():
+            document = json.loads(made.stdout)
+            if name == "state":
+                document["executors"][1]["state"] = value
+            else:
+                document["parameters"][name] = value
+            broken = tmp_path / "broken.json"
+            broken.write_text(json.dumps(document))
+            done = run("update", broken, history)
+            assert done.returncode == 2
+            assert (f"$.executors[1].{name}" if name == "state" else f"$.parameters.{name}") in done.stderr

@@ -47,3 +47,13 @@ def test_what_is_wrong_is_told_without_a_traceback(config, tmp_path):
         2,
         "bondwork: $.network.periods: found 0, expected a number >= 1\nbondwork: 1 fault\n",
     )
+
+
+@pytest.mark.parametrize("command", [("simulate", "-o", "out"), ("tune", "slashing")])
+def test_a_document_that_is_a_text_names_no_file(command, config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for text in (json.dumps(str(config)), '"\\ud800"'):
+        done = bondwork(command[0], "-", *command[1:], given=text)
+        assert done.returncode == 2
+        assert done.stdout == ""
+        assert "bondwork: $: found" in done.stderr

@@ -91,6 +91,12 @@ def test_json_forms_of_the_format():
         ({"law": "lognormal", "mean": -1, "cv": 0.1}, "mean is -1.0"),
         ({"law": "lognormal", "mean": "x", "cv": 0.1}, "mean is 'x'"),
         ({"law": "lognormal", "mean": float("nan"), "cv": 0.1}, "finite"),
+        (
+            {"law": "lognormal", "mean": 1, "cv": 1e308},
+            "cv is 1e\\+308, expected a finite number, at most 1e",
+        ),
+        ({"law": "normal", "mean": 0, "sd": 1e200}, "sd is 1e\\+200"),
+        ({"law": "uniform", "low": -1e308, "high": 1}, "low is -1e\\+308"),
         ({"law": "values", "values": [1, 2], "probabilities": [0.5, 0.6]}, "sum 1"),
         ({"law": "values", "values": [1, 2], "probabilities": [1.0]}, "2 numbers"),
         ({"law": "values", "values": [], "probabilities": []}, "at least one"),

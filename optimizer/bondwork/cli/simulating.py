@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -43,12 +43,11 @@ def simulate(
     """
     from dataclasses import replace
 
-    from bondwork.problem.document import parse_document
     from bondwork.simulation.printing import print_summary
     from bondwork.simulation.running import Interrupted, run_experiment
     from bondwork.simulation.schema import read_experiment
 
-    experiment = read_experiment(parse_document(read_bytes(config)))
+    experiment = read_experiment(read_bytes(config))
     if replications is not None:
         document = {**experiment.document, "replications": replications}
         experiment = replace(experiment, replications=replications, document=document)
@@ -123,12 +122,12 @@ def tune(
     as_json: JsonOption = False,
 ) -> None:
     """Seek the best value of a network's number, on common random numbers, with confidence intervals."""
-    from bondwork.problem.document import parse_document
     from bondwork.simulation.printing import print_tuning
+    from bondwork.simulation.schema import read_experiment
     from bondwork.simulation.tuning import tune as seek
 
     console.check_writable(output, config)
-    document: Any = parse_document(read_bytes(config))
+    document = read_experiment(read_bytes(config)).document
     with _bar("tuning") as tally:
         tuning = seek(
             document,

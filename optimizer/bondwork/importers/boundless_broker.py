@@ -8,6 +8,7 @@ the ones here.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Literal
@@ -113,8 +114,9 @@ def read_broker(data: bytes, name: str = "broker.toml") -> Broker:
     document = parse_toml(data, name)
     market = document.get("market")
     if isinstance(market, dict) and type(market.get("peak_prove_khz")) is int:
-        market = {**market, "peak_prove_khz": float(market["peak_prove_khz"])}
-        document = {**document, "market": market}
+        with contextlib.suppress(OverflowError):  # left as it is, it is refused with the other faults
+            market = {**market, "peak_prove_khz": float(market["peak_prove_khz"])}
+            document = {**document, "market": market}
     try:
         return Broker.model_validate(document)
     except ValidationError as error:

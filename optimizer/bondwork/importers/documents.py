@@ -25,7 +25,7 @@ def parse_toml(data: bytes, name: str) -> dict[str, Any]:
     """
     try:
         return tomllib.loads(data.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, deep nesting among them
         raise InvalidInput([Fault(name, str(error), "TOML")]) from None
 
 
@@ -77,7 +77,7 @@ def _guarded(yaml: Any, name: str, read: Callable[[], list[Any]]) -> list[Any]:
     """Read, and say where it is no YAML."""
     try:
         return read()
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:  # a 13th month, thousands of digits
         mark = getattr(error, "problem_mark", None)
         where = name if mark is None else f"{name}, line {mark.line + 1}, column {mark.column + 1}"
         found = getattr(error, "problem", None) or type(error).__name__

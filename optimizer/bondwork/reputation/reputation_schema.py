@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import Field
@@ -11,6 +12,17 @@ from bondwork.problem.faults import Fault, InvalidInput, preview
 from bondwork.problem.records import Record, Source, read_record
 from bondwork.reputation.ledger import ReputationLedger
 from bondwork.reputation.models import make_reputation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: What parameters may be, and how it is said; all others are finite.
+_RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
+    **dict.fromkeys(
+        ("keep", "prior_mean", "weight", "initial"), (lambda value: 0.0 <= value <= 1.0, "0 to 1")
+    ),
+    **dict.fromkeys(("prior_size", "concentration"), (lambda value: 0.0 < value < math.inf, "above 0")),
+}
 
 
 class ExecutorReputation(Record):
@@ -70,6 +82,12 @@ def load_ledger(source: Source) -> ReputationLedger:
         found = preview(file.parameters)
         raise InvalidInput([Fault("$.parameters", found, f"the parameters of {file.model}")]) from None
     faults = [
+        Fault(f"$.parameters.{name}", preview(value), expected)
+        for name, value in file.parameters.items()
+        for holds, expected in [_RANGES.get(name, (math.isfinite, "a finite number"))]
+        if not holds(value)
+    ]
+    faults += [
         Fault(f"$.executors[{i}].state", f"{len(each.state)} numbers", str(width))
         for i, each in enumerate(file.executors)
         if len(each.state) != width
@@ -82,4 +100,13 @@ def load_ledger(source: Source) -> ReputationLedger:
     if faults:
         raise InvalidInput(faults)
     state = np.array([each.state for each in file.executors], dtype=np.float64).reshape(-1, width)
+    with np.errstate(all="ignore"):
+        forecast = reputation.forecast(state)
+    sound = (forecast.mean >= 0.0) & (forecast.mean <= 1.0)
+    sound &= (forecast.concentration > 0.0) & np.isfinite(forecast.concentration)
+    if not sound.all():
+        raise InvalidInput(
+            Fault(f"$.executors[{i}].state", preview(file.executors[i].state), f"a state of {file.model}")
+            for i in np.flatnonzero(~sound).tolist()
+        )
     return ReputationLedger(reputation, tuple(each.id for each in file.executors), state, file.rounds)

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from bondwork.arrays import FloatArray
 
+#: Parameters may not be larger: squares and cubes of them, and sums of those, are numbers too.
+LARGEST = 1e100
+
 
 @runtime_checkable
 class Law(Protocol):
@@ -365,4 +368,4 @@ def _require(holds: bool, name: str, value: object, expected: str) -> None:
 
 def _require_finite(**numbers: float) -> None:
     for name, value in numbers.items():
-        _require(bool(np.isfinite(value)), name, value, "a finite number")
+        _require(bool(abs(value) <= LARGEST), name, value, f"a finite number, at most {LARGEST:g} in size")
