@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from bondwork.base.tolerances import LARGEST_GAP
 from bondwork.registry import formulation_names, strategy_names
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from bondwork.plan.verify_status import StatusCheck
+
+#: What an option may be.
+Option: TypeAlias = bool | int | float | str | None
 
 #: Least and largest value of numbers, and whether they are whole. ``None`` is no number: no limit of time.
 _NUMBERS: Final = {
@@ -52,15 +57,28 @@ def unknown_names(strategy: str, formulation: str) -> list[str]:
 def check_options(check: StatusCheck) -> None:
     """Check that the options are such as a solve takes."""
     options = check.plan.provenance.options
-    wrong = {name: _expected(name, value) for name, value in options.items()}
-    kept = {name: value for name, value in options.items() if wrong[name] is None}
+    wrong = dict(wrong_options(options))
+    kept = {name: value for name, value in options.items() if name not in wrong}
     for name, expected in wrong.items():
+        what, found = f"provenance.options.{name[:80]}", options[name]
+        check.doubt(what, found, expected, (("provenance", "options"), kept))
+
+
+def wrong_options(options: Mapping[str, Option]) -> Iterator[tuple[str, str]]:
+    """Names of options such as no solve takes, each with what it should be.
+
+    Examples
+    --------
+    >>> dict(wrong_options({"threads": 2, "mip_rel_gap": -1.0}))
+    {'mip_rel_gap': 'a number from 0 to 1e+06'}
+    """
+    for name, value in options.items():
+        expected = _expected(name, value)
         if expected is not None:
-            what, found = f"provenance.options.{name[:80]}", options[name]
-            check.doubt(what, found, expected, (("provenance", "options"), kept))
+            yield name, expected
 
 
-def _expected(name: str, value: bool | int | float | str | None) -> str | None:
+def _expected(name: str, value: Option) -> str | None:
     """What an option should be instead; ``None`` where it is such."""
     if name in _NUMBERS:
         least, most, whole = _NUMBERS[name]

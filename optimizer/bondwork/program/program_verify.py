@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from bondwork.base.tolerances import PROGRAM_ROW, SUM
+from bondwork.base.tolerances import LARGEST_GAP, PROGRAM_ROW, SUM
 from bondwork.plan.certificate import BadCertificate
 from bondwork.plan.findings import Findings
 from bondwork.plan.recount_exact import round_up
 from bondwork.plan.verify import Verification
-from bondwork.plan.verify_provenance import unknown_names
+from bondwork.plan.verify_provenance import unknown_names, wrong_options
 from bondwork.program.program_bound import ProgramBound
 from bondwork.program.program_multipliers import read_multipliers
 from bondwork.program.program_recount import broken_at, recount
@@ -83,8 +83,14 @@ class _SolutionCheck(Findings):
         for name in ("name", "sense"):
             if getattr(solution, name) != getattr(program, name):
                 self.wrong(name, getattr(solution, name), getattr(program, name))
-        if not solution.verified and solution.solution != "none":
-            self.unchecked.append("verified: the solution says that it was not")
+        for name in ("tree_sha256", "history_sha256"):
+            if getattr(solution.provenance, name) is not None:
+                self.wrong(f"provenance.{name}", getattr(solution.provenance, name), "null: of rounds alone")
+        options = solution.provenance.options
+        for name, expected in wrong_options(options):
+            self.doubt(f"provenance.options.{name[:80]}", options[name], expected)
+        if options.get("random_seed", solution.provenance.seed) != solution.provenance.seed:
+            self.doubt("provenance.seed", solution.provenance.seed, f"{options['random_seed']}, as asked for")
         self._check_status()
         self._check_values()
         if solution.certificate is None:
@@ -97,8 +103,24 @@ class _SolutionCheck(Findings):
         elif solution.status in _NOTHING and not self.refuted:
             self.unchecked.append(f"status {solution.status}: nothing proves it")
         self._check_stochastic()
+        self._check_verdict()
         formulation = solution.provenance.options.get("formulation")
         self.unchecked += unknown_names(solution.strategy, str(formulation or "highs"))
+
+    def _check_verdict(self) -> None:
+        """What the solution says of its own check; one with faults may honestly say so."""
+        solution = self.solution
+        if self.violations:
+            return
+        if solution.solution != "none":
+            if not solution.verified:
+                self.unchecked.append("verified: the solution says that it was not")
+            if solution.status == "locally_infeasible":
+                self.wrong("status", solution.status, "another status: every row holds")
+        elif solution.verified:
+            self.wrong("verified", "true", "false: there is no solution to check")
+        if solution.violations:
+            self.wrong("violations", f"{len(solution.violations)} violations", "none")
 
     def _seek(self) -> None:
         """Look for a solution of a program that is said, and not proven, to have none."""
@@ -157,8 +179,9 @@ class _SolutionCheck(Findings):
             if len(program) > 1:
                 self.unchecked.append("objective: the decisions of later nodes are not in the solution")
                 if root is not None:
-                    for violation in broken_at(program, 0, [root]):
-                        self.wrong(violation.what, violation.found, violation.expected)
+                    with np.errstate(all="ignore"):  # values may be anything
+                        for violation in broken_at(program, 0, [root]):
+                            self.wrong(violation.what, violation.found, violation.expected)
                 return
             values = [root]
         else:
@@ -166,13 +189,30 @@ class _SolutionCheck(Findings):
         if any(each is None for each in values):
             return
         known = [each for each in values if each is not None]
-        counted = recount(program, known)
+        try:
+            with np.errstate(all="ignore"):
+                counted = recount(program, known)
+        except (OverflowError, ValueError):  # what sums of infinities of either sign are
+            self.wrong("nodes", "values beyond all others", "such as sum up within the range of numbers")
+            return
         for violation in counted.violations:
             self.wrong(violation.what, violation.found, violation.expected)
         self.objective = counted.objective
         stated = solution.objective
         if stated is not None and abs(stated - counted.objective) > SUM * counted.size:
             self.wrong("objective", stated, counted.objective)
+        self._check_optimal(counted.size)
+
+    def _check_optimal(self, size: float) -> None:
+        """What is called optimal is within the gap that was asked for, but for a solver's tolerances."""
+        solution, asked = self.solution, self.solution.provenance.options.get("mip_rel_gap", 0.0)
+        if solution.solution != "optimal" or solution.objective is None or solution.bound is None:
+            return
+        share = float(asked) if isinstance(asked, (int, float)) and 0.0 <= asked <= LARGEST_GAP else 0.0
+        largest = max(abs(solution.objective), abs(solution.bound))
+        gap = self.sign * (solution.bound - solution.objective)
+        if gap > 2.0 * share * largest + PROGRAM_ROW * max(largest, size):
+            self.wrong("solution", f"optimal, {gap:g} from its bound", f"feasible, or a gap of {share:g}")
 
     def _values_of_nodes(self, root: FloatArray | None) -> list[FloatArray | None]:
         assert self.solution.nodes is not None
@@ -213,8 +253,11 @@ class _SolutionCheck(Findings):
             self.wrong("certificate.multipliers", str(fault), "multipliers of limits of the program")
 
     def _check_refutation(self, refuted: bool) -> None:
+        given = self.solution.certificate
         if self.solution.solution != "none" or self.solution.bound is not None:
             self.wrong("certificate", "a proof that nothing is feasible", "none beside a solution or a bound")
+        elif given is not None and (given.bound is not None or given.vouched_by is not None):
+            self.wrong("certificate.bound", given.bound, "null, and nobody who vouches for it")
         elif not refuted:
             self.wrong("certificate", "multipliers that prove nothing", "a proof that nothing is feasible")
         elif self.solution.status != "infeasible":
@@ -230,13 +273,16 @@ class _SolutionCheck(Findings):
             self.wrong("certificate.bound", given.bound, "none: a column without a bound earns without end")
             return
         proven = round_up(found.bound)
+        if not math.isfinite(proven):
+            expected = "multipliers whose sums are within the range of numbers"
+            self.wrong("certificate.multipliers", "larger ones", expected)
+            return
         told = None if given.bound is None else self.sign * given.bound
         if told is None or not abs(told - proven) <= DIGITS * abs(proven):
             expected = f"{self.sign * proven!r}, what the multipliers prove"
             self.wrong("certificate.bound", given.bound, expected)
             return
-        if math.isfinite(proven):
-            self.certified = self.sign * proven
+        self.certified = self.sign * proven
         own = self.solution.objective
         if own is not None and found.is_beaten(self.sign * own):
             side = "at most" if self.sign > 0 else "at least"
@@ -245,17 +291,18 @@ class _SolutionCheck(Findings):
 
     def _compare(self, given: Certificate, proven: float) -> None:
         """The stated bound beside the proven one: what is better than that, somebody vouches for."""
-        if self.solution.bound is None:
-            return
-        stated = self.sign * self.solution.bound
-        if stated >= proven - SUM * max(abs(stated), abs(proven)):
+        stated = proven if self.solution.bound is None else self.sign * self.solution.bound
+        if proven - stated <= SUM * max(abs(stated), abs(proven)):
+            if given.vouched_by:
+                what, expected = "certificate.vouched_by", "null: the multipliers prove all of it"
+                self.doubt(what, given.vouched_by, expected)
             return
         if not given.vouched_by:
             self.wrong(
-                "certificate.vouched_by", None, f"who vouches for a bound of {self.solution.bound:.12g}"
+                "certificate.vouched_by", None, f"who vouches for a bound of {self.sign * stated:.12g}"
             )
         self.unchecked.append(
-            f"bound {self.solution.bound:.12g} by {given.vouched_by}, {self.sign * proven:.12g} certified"
+            f"bound {self.sign * stated:.12g} by {given.vouched_by}, {self.sign * proven:.12g} certified"
         )
 
     def _check_stochastic(self) -> None:
@@ -271,7 +318,7 @@ class _SolutionCheck(Findings):
             elif abs(stated - self.sign * (high - low)) > SUM * (abs(high) + abs(low)):
                 self.doubt(f"stochastic.{name}", stated, self.sign * (high - low))
         self._check_own(worth)
-        self.unchecked.append("stochastic: ws, ev and eev are optima of other programs")
+        self.unchecked.append("stochastic: ws, ws_bound, ev and eev are optima of other programs")
 
     def _check_own(self, worth: StochasticValue) -> None:
         """Check that RP is the solution's own value and bound, and that no value is beyond its bound."""
@@ -283,7 +330,12 @@ class _SolutionCheck(Findings):
             if stated is not None and (mine is None or abs(stated - mine) > near):
                 self.doubt(f"stochastic.{name}", stated, mine)
         # nobody earns more than a bound, whether or not it is known what will happen
-        for name, value in (("ws_bound", worth.ws), ("ws_bound", worth.rp), ("rp_bound", worth.rp)):
+        for name, value in (
+            ("ws_bound", worth.ws),
+            ("ws_bound", worth.rp),
+            ("rp_bound", worth.rp),
+            ("rp_bound", worth.eev),
+        ):
             bound = getattr(worth, name)
             if bound is not None and value is not None and self.sign * (bound - value) < -near:
                 self.doubt(f"stochastic.{name}", bound, f"nothing worse than {value:.12g}")
