@@ -11,8 +11,9 @@ In README.md and docs/**/*.md
 - a ``toml`` block is a TOML document.
 
 Blocks of a document run in order, in one temporary folder that has ``data``. ``<!-- exit: 3 -->`` before a
-block says that its last command ends with 3. What README.md shows, what needs a shell, and what starts
-processes has a process of its own; all else runs in the process of the tests, which saves the imports.
+block says that its last command ends with 3. The first commands and the first program of README.md, what needs
+a shell, and what starts processes have processes of their own; all else runs in the process of the tests, which
+saves the imports.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ import sys
 import tomllib
 import traceback
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest import mock
 
@@ -67,14 +68,10 @@ class Block:
     kind: str
     text: str
     exit: int
+    alone: bool = False  # whether everything has a process of its own: what people run first, as they would
 
     def __str__(self) -> str:
         return f"{self.document.relative_to(ROOT)}:{self.line}"
-
-    @property
-    def alone(self) -> bool:
-        """Whether everything has a process of its own: what people read first is run as they would."""
-        return self.document.name == "README.md"
 
 
 @dataclass(frozen=True)
@@ -174,12 +171,17 @@ def run_python(text: str, folder: Path, where: str, expected: int, *, alone: boo
             pytest.fail(f"{where}\n{printed.getvalue()}{traceback.format_exc()}")
 
 
-def run_shell(block: Block, folder: Path) -> None:
+def ours_of(block: Block) -> list[Command]:
+    """Commands that are run."""
     commands = [command for command in commands_of(block) if not command.line.startswith(NOT_RUN)]
-    makes = [command for command in commands if command.line.split()[0] == "make"]
-    for command in makes:
-        check_make(block, command.line)
-    ours = [command for command in commands if command not in makes]
+    return [command for command in commands if command.line.split()[0] != "make"]
+
+
+def run_shell(block: Block, folder: Path) -> None:
+    for command in commands_of(block):
+        if command.line.split()[0] == "make":
+            check_make(block, command.line)
+    ours = ours_of(block)
     for position, command in enumerate(ours, start=1):
         where = f"{block}: {command.line}"
         assert OURS.search(command.line), f"{where}: this line is not tested"
@@ -223,8 +225,12 @@ def test_every_block_does_what_the_document_says(
     if document.name == "cluster.md":
         request.getfixturevalue("mpi")
     shutil.copytree(ROOT / "data", tmp_path / "data")
+    first = {"sh", "python"} if document.name == "README.md" else set()
     for block in blocks_of(document):
-        run_block(block, tmp_path)
+        alone = block.kind in first and (block.kind != "sh" or bool(ours_of(block)))
+        first -= {block.kind} if alone else set()
+        run_block(replace(block, alone=alone), tmp_path)
+    assert not first
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -27,7 +27,7 @@ PUBLISHED = [
 @pytest.mark.parametrize(("name", "optimum", "bundle", "reached"), PUBLISHED)
 def test_the_optimum_lies_between(shared: Path, name: str, optimum: float, bundle: str, reached: float):
     program = read_smps(*(shared / "data" / "smps" / f"{name}.{end}" for end in ("cor", "tim", "sto")))
-    options = Options(time_limit=90.0, mip_rel_gap=0.5 * reached, settings={"bundle": bundle})
+    options = Options(time_limit=90.0, mip_rel_gap=0.9 * reached, settings={"bundle": bundle})
     solution = solve_stochastic(program, options, strategy="hedging")
     assert solution.verified
     slack = 1e-6 * abs(optimum)
