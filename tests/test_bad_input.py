@@ -22,7 +22,7 @@ import pytest
 
 import bondwork
 from bondwork import cli
-from commands import command
+from commands import bonds_in_processes, command
 from mutations import ROUNDS, Mutation, changed, full_round, huge, mutations
 
 if TYPE_CHECKING:
@@ -303,8 +303,8 @@ def bounded() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
 
 
-def in_a_process(case: Mutation, *arguments: str) -> Ended:
-    command = [sys.executable, "-m", "bondwork", *(arguments or ("solve", "-"))]
+def in_a_process(case: Mutation) -> Ended:
+    command = [sys.executable, "-m", "bondwork", "solve", "-"]
     start = time.perf_counter()
     done = subprocess.run(
         command, input=case.data, capture_output=True, timeout=120, preexec_fn=bounded, check=False
@@ -323,11 +323,16 @@ def test_a_hundred_megabytes(number):
 def test_a_sample_in_real_processes(tmp_path):
     rng = random.Random(2)
     chosen = [case for group in GROUPS for case in rng.sample(cases()[group], 1)]
-    wrong = []
+    commands = []
     for number, case in enumerate(chosen):
         path = tmp_path / f"round-{number}.json"
         path.write_bytes(case.data)
-        ended = in_a_process(case, "check" if number % 3 else "solve", str(path) if number % 2 else "-")
+        commands.append(("check" if number % 3 else "solve", path if number % 2 else "-"))
+    wrong = []
+    given = [case.data for case in chosen]
+    results = bonds_in_processes(*commands, data=given, bounded=bounded)
+    for case, (done, seconds) in zip(chosen, results, strict=True):
+        ended = Ended(done.returncode, done.stdout, done.stderr, seconds)
         wrong += [f"{case}: {complaint}" for complaint in complaints(case, ended)]
     assert not wrong, "\n".join(wrong)
 

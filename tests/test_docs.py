@@ -11,9 +11,9 @@ In README.md and docs/**/*.md
 - a ``toml`` block is a TOML document.
 
 Blocks of a document run in order, in one temporary folder that has ``data``. ``<!-- exit: 3 -->`` before a
-block says that its last command ends with 3. The first commands and the first program of README.md, what needs
-a shell, and what starts processes have processes of their own; all else runs in the process of the tests, which
-saves the imports.
+block says that its last command ends with 3. The first commands and the first program of README.md, what
+needs a shell, and what starts processes have processes of their own; all else runs in the process of the
+tests, which saves the imports.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from cli.rounds import (
     small_round,
     written,
 )
-from commands import COMMAND, bond, bond_in_a_process
+from commands import COMMAND, bond, bonds_in_processes
 
 ESCAPE = "\x1b"
 
@@ -196,19 +196,26 @@ def test_strange_ids_in_any_locale(tmp_path, env):
     ]
     path = written(tmp_path / "round.json", document)
     out = tmp_path / "plan.json"
-    shown = bond_in_a_process("solve", path, "-o", out, env=env)
+    document["offers"][0]["task"] = "[bold]\x1b[31m東京\n"
+    faulty = written(tmp_path / "faulty.json", document)
+    ended = bonds_in_processes(
+        ["solve", path, "-o", out],
+        ["solve", path, "--json"],
+        ["verify", path, out],
+        ["compare", path, "--strategy", "extensive"],
+        ["check", faulty],
+        env=env,
+    )
+    shown, printed, verified, compared, checked = (done for done, _ in ended)
     assert shown.returncode == 0
     assert ESCAPE not in shown.stdout
     assert "\x07" not in shown.stdout
     assert "[bold]red[/bold]" in shown.stdout
     assert "[op]" in shown.stdout
-    plan = json.loads(bond_in_a_process("solve", path, "--json", env=env).stdout)
+    plan = json.loads(printed.stdout)
     assert {each["executor"] for each in plan["assignments"]} == set(STRANGE)
     assert {each["executor"] for each in json.loads(out.read_text("utf-8"))["assignments"]} == set(STRANGE)
-    assert bond_in_a_process("verify", path, out, env=env).returncode == 0
-    assert bond_in_a_process("compare", path, "--strategy", "extensive", env=env).returncode == 0
-    document["offers"][0]["task"] = "[bold]\x1b[31m東京\n"
-    done = bond_in_a_process("check", written(path, document), env=env)
-    assert done.returncode == 2
-    assert done.stderr.splitlines()[-1] == "bondwork: 1 fault"
-    assert all(line.isprintable() for line in done.stderr.splitlines())
+    assert (verified.returncode, compared.returncode) == (0, 0)
+    assert checked.returncode == 2
+    assert checked.stderr.splitlines()[-1] == "bondwork: 1 fault"
+    assert all(line.isprintable() for line in checked.stderr.splitlines())
