@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-TASKS, COPROCESSORS, OFFERS, ROOM = 4, 4, 3, 5
+TASKS, COPROCESSORS, OFFERS, ROOM = 3, 5, 4, 4
 
-LEVEL = 0.9
+LEVEL = 0.95
 
 
 def make_rescue_round(seed: int, scenarios: int) -> dict[str, Any]:
-    """Draw a round: every task has three offers and one rescue, at four coprocessors."""
+    """Draw a round: every task has four offers and one rescue, at five coprocessors."""
     draw = np.random.default_rng(seed)
     tasks, offers = [], []
     for a in range(TASKS):
@@ -33,7 +33,7 @@ def make_rescue_round(seed: int, scenarios: int) -> dict[str, Any]:
         tasks.append({"id": f"t{a}", "operator": "op", "reward": reward, "slashing": slashing})
         for n, c in enumerate(draw.permutation(COPROCESSORS).tolist()):
             late = n == OFFERS
-            p = int(draw.integers(80, 100)) / 100
+            p = int(draw.integers(94, 100)) / 100
             dear = reward + slashing / 2 if late else reward
             offers.append(
                 {"task": f"t{a}", "coprocessor": f"c{c}", "stage": 2 if late else 1,
