@@ -229,7 +229,7 @@ def one_stage(seed: int, kind: str, scenarios: int) -> Found:
     assert plan.objective is not None
     assert plan.verified
     assert abs(plan.objective - worth[place]) < 1e-6
-    missed = (best - plan.objective) / abs(best) if best else 0.0
+    missed = round((best - plan.objective) / abs(best), 9) if best else 0.0
     return Found(missed, all(each.holds for each in plan.risk), exactly, seconds)
 
 

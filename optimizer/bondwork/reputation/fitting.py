@@ -462,5 +462,7 @@ def _standard_errors(likelihood: Likelihood, best: FloatArray, *, robust: bool) 
     if robust:
         scores = likelihood.by_unit(best)[1]
         covariance = covariance @ (scores.T @ scores) @ covariance
-    errors: FloatArray = np.sqrt(np.diag(covariance))
+    variance = np.diag(covariance)
+    # rounding leaves variances below 0 where the information is all but singular
+    errors: FloatArray = np.sqrt(np.where(variance > 0.0, variance, np.nan))
     return errors

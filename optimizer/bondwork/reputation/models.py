@@ -179,8 +179,16 @@ class SmoothedRate:
 def fit_score_driven(
     successes: FloatArray, trials: FloatArray, scaling: Scaling = "unit"
 ) -> ScoreDrivenReputation:
-    """Fit the pooled binomial model, then its concentration. Arrays have shape (U, T)."""
-    fit = fit_pooled("binomial", successes, trials, scaling=scaling)
+    """Fit the pooled binomial model, then its concentration. Arrays have shape (U, T).
+
+    Where only successes were seen, or only failures, nothing is as likely as certainty, and no outcome could
+    ever shake that: then half a success and half a failure of one more executor are counted as well.
+    """
+    k, n = successes, trials
+    if successes.sum() in (0.0, trials.sum()):
+        one = np.eye(1, trials.shape[1])
+        k, n = np.concatenate([k, 0.5 * one]), np.concatenate([n, one])
+    fit = fit_pooled("binomial", k, n, scaling=scaling)
     mean = expit(fit.model.filter(successes, trials).path[:, :, 0])
     return ScoreDrivenReputation(fit.model, fit_concentration(successes, trials, mean))
 

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
     from bondwork.arrays import FloatArray, IntArray
 
+#: Terms of the law of a count that are summed at most; see `pit`.
+MOST_SUMMED = 100_000
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -130,18 +133,37 @@ def interval_coverage(
 
 def pit(successes: ArrayLike, trials: ArrayLike, mean: ArrayLike, concentration: ArrayLike) -> FloatArray:
     """Randomised probability integral transforms of counts: uniform where forecasts are right."""
-    from scipy.stats import betabinom
-
     k, n, m, nu = (
         np.asarray(each, dtype=np.float64).ravel() for each in (successes, trials, mean, concentration)
     )
     m = np.clip(m, MEAN_MARGIN, 1.0 - MEAN_MARGIN)
     a, b = m * nu, (1.0 - m) * nu
-    upper = betabinom.cdf(k, n, a, b)
+    upper = _share_up_to(k, n, a, b)
     lower = upper - np.exp(log_probability(k, n, m, nu))
     uniform = np.random.default_rng(0).random(len(k))
     place: FloatArray = np.clip(lower + uniform * (upper - lower), 0.0, 1.0)
     return place
+
+
+def _share_up_to(k: FloatArray, n: FloatArray, a: FloatArray, b: FloatArray) -> FloatArray:
+    """Probability of at most k successes in n trials, p from Beta(a, b). Shapes (N,).
+
+    Terms are summed, of many trials those from the nearer end. Where that is too far away on both sides, the
+    share of successes is as good as continuous: the beta law of the same mean and variance.
+    """
+    from scipy.stats import beta, betabinom
+
+    found = np.empty(len(k))
+    many = n > MOST_SUMMED
+    low, high = ~many | (k <= MOST_SUMMED), many & (n - k <= MOST_SUMMED)
+    between = ~(low | high)
+    found[low] = betabinom.cdf(k[low], n[low], a[low], b[low])
+    found[high] = 1.0 - betabinom.cdf((n - k - 1.0)[high], n[high], b[high], a[high])
+    nu = (a + b)[between]
+    size = (1.0 + nu) * n[between] / (n[between] + nu) - 1.0
+    mean = a[between] / nu
+    found[between] = beta.cdf((k[between] + 0.5) / n[between], mean * size, (1.0 - mean) * size)
+    return found
 
 
 def diebold_mariano(first: ArrayLike, second: ArrayLike, horizon: int = 1) -> Comparison:
