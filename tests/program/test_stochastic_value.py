@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING
 
 import pytest
@@ -130,6 +131,25 @@ def test_mean_decision_may_leave_a_scenario_without_recourse() -> None:
     value = worth(StochasticProgram.from_json(json.dumps(document)))
     assert value.eev is None and value.vss is None and value.ev is not None
     assert value.notes == ["eev: scenario 2, with what the mean problem decided, is infeasible"]
+
+
+def test_a_scenario_of_probability_0_binds_the_mean_decision_as_it_binds_the_program() -> None:
+    """x costs 1 and y earns 2 up to x in the likely scenario; the other needs x <= 1. Means take x = 3."""
+    first = NodeTemplate.make(0, ["x"], cost=-1.0, upper=3.0)
+    second = NodeTemplate.make(
+        1, ["y"], ["have", "most"], cost=2.0, upper=9.0,
+        row_lower=[-math.inf, -math.inf], row_upper=[0.0, 9.0],
+        entries=[(0, 1, 0, 1.0), (0, 0, 0, -1.0), (1, 0, 0, 1.0)],
+    )  # fmt: skip
+    for likely in (1.0, 0.75):
+        program = StochasticProgram.from_changes(
+            "unlikely", "max", [first, second], parent=[-1, 0, 0], template=[0, 1, 1],
+            conditional=[1.0, likely, 1.0 - likely], changes=[{}, {}, {("row_upper", 1): 1.0}],
+        )  # fmt: skip
+        value = worth(program)
+        assert value.rp == pytest.approx(1.0)
+        assert (value.eev, value.vss) == (None, None)
+        assert value.notes == ["eev: scenario 2, with what the mean problem decided, is infeasible"]
 
 
 def test_nodes_that_differ_in_shape_have_no_mean() -> None:

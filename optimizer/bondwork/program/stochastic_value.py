@@ -150,19 +150,14 @@ def wait_and_see(program: StochasticProgram, paths: Paths) -> tuple[float, float
     return math.fsum(values), bound if math.isfinite(bound) else None
 
 
-def carry_out_means(
-    program: StochasticProgram, root: Found, paths: Paths, *, everywhere: bool = False
-) -> tuple[float, list[FloatArray]]:
+def carry_out_means(program: StochasticProgram, root: Found, paths: Paths) -> tuple[float, list[FloatArray]]:
     """Plan with means at every node, from the plan at the root on: the value of that, and the decisions.
 
-    ``everywhere`` decides at nodes that cannot happen, too.
+    Nodes of probability 0 count nothing, but their rows bind the decisions before them, as in the program.
     """
     decided: list[FloatArray] = []
     terms: list[float] = []
     for node in range(len(program)):
-        if program.probability[node] == 0.0 and not everywhere:
-            decided.append(np.zeros(len(program.template_of(node).columns)))  # counts nothing
-            continue
         past = [decided[ancestor] for ancestor in program.ancestors[node, : program.stage[node]]]
         found = plan_with_means(program, node, past, paths) if node else root
         decided.append(found.x[0])

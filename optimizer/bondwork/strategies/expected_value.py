@@ -48,7 +48,7 @@ class ExpectedValue:
             means = plan_with_means(program, 0, [], paths)
             if _is_bound(program):
                 bound = sign * means.bound
-            value, nodes = carry_out_means(program, means, paths, everywhere=True)
+            value, nodes = carry_out_means(program, means, paths)
         except NoValue as reason:
             stopped = reason.status in ("time_limit", "interrupted", "iteration_limit")
             status = reason.status if stopped and reason.status else "locally_infeasible"
