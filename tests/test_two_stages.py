@@ -501,3 +501,40 @@ def test_next_to_a_large_amount_a_small_one_counts_in_both_stages_and_on_fresh_s
         assert plan.evaluation is not None and plan.evaluation.out_of_sample is not None
         assert plan.evaluation.out_of_sample == pytest.approx(7.5, abs=0.06)
         assert not [note for note in plan.provenance.notes if "does not verify" in note]
+
+
+@pytest.mark.parametrize("giant", [10, 2.5032e13, 1e18, 8.1e24])
+@pytest.mark.parametrize("where", ["slashing", "bid", "rescue"])
+def test_what_only_costs_drowns_nothing_in_either_stage(giant: float, where: str) -> None:
+    # t now 0, and 0.5 * (0.75 * 8 - 2) by its rescue; left it is 1. u left and taken up: 0.25, if that pays
+    tasks = [
+        {"id": "t", "operator": "op", "reward": 5, "slashing": 3},
+        {"id": "u", "operator": "op", "reward": 1, "slashing": giant if where == "slashing" else 0},
+    ]
+    bids = {"t": (1, 2), "u": (giant if where == "bid" else 0.5, giant if where == "rescue" else 0.5)}
+    offers: list[dict[str, Any]] = []
+    for task, (now, later) in bids.items():
+        offers.append({"task": task, "coprocessor": "cheap", "bid": now, "success_probability": 0.5})
+        late = {"task": task, "coprocessor": "sure", "bid": later, "success_probability": 0.75}
+        offers.append(late | {"id": f"late {task}", "stage": 2})
+    instance = bondwork.load(toy(tasks=tasks, offers=offers))
+    best = {"slashing": 2.0, "bid": 2.25, "rescue": 2.0}[where]
+    for strategy in ("extensive", "l-shaped"):
+        plan = bondwork.solve(instance, strategy=strategy, mip_rel_gap=0.0)
+        assert plan.status == "optimal"
+        assert plan.objective == pytest.approx(best, rel=1e-9)
+        assert plan.bound == pytest.approx(best, rel=1e-6)
+        assert bondwork.verify(instance, plan)
+
+
+def test_an_offer_that_only_costs_is_taken_where_it_must_be() -> None:
+    offers: list[dict[str, Any]] = [
+        {"task": "t", "coprocessor": "cheap", "bid": 90, "success_probability": 0.5}
+    ]
+    offers.append(offers[0] | {"id": "late", "coprocessor": "sure", "bid": 3, "stage": 2})
+    document = toy(offers=offers)
+    document["tasks"][0] = document["tasks"][0] | {"required": True}
+    plan = solved(document)
+    assert [each.offer for each in plan.assignments] == ["t/cheap"]
+    # 4 - 90 - 2 now, 0.5 * (0.5 * 12 - 3) by the rescue
+    assert plan.objective == pytest.approx(-88.0 + 1.5)

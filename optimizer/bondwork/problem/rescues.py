@@ -142,6 +142,23 @@ def find_rescues(instance: Instance) -> Rescues:
     )
 
 
+def is_better_left(instance: Instance, rescues: Rescues) -> BoolArray:
+    """Whether a task is better left than given to an offer, even with the best rescue behind. Shape (O,).
+
+    Without it and its rescues no limit is nearer: no best plan needs it, and its amounts, which may drown all
+    others, decide nothing. Where losses are limited its outcome may be worth seeing, where the round has
+    constraints of its own it may be needed, and a required task cannot be left: there it is never said.
+    """
+    offers, tasks = instance.offers, instance.tasks
+    if limits_losses(instance) or instance.constraints:
+        return np.zeros(len(offers), dtype=bool)
+    rescued = np.zeros(len(offers))
+    np.maximum.at(rescued, rescues.pair_offer, rescues.after_failure[rescues.pair_rescue])
+    most = net_reward(instance) + (1.0 - offers.success_probability) * rescued
+    better: BoolArray = most < -tasks.unassigned_cost[offers.task]
+    return better & ~tasks.required[offers.task]
+
+
 def _pairs(instance: Instance, late: IntArray) -> tuple[IntArray, IntArray]:
     """Rescues, by place in ``late``, and the first-stage offers whose failure each may follow."""
     offers = instance.offers

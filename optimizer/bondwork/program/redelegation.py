@@ -30,7 +30,7 @@ from scipy.sparse import csr_array
 from bondwork.base.tolerances import STAGED_ROW
 from bondwork.problem.instance import NOBODY, Objective
 from bondwork.problem.limits import LimitKind
-from bondwork.problem.rescues import find_rescues, limits_losses
+from bondwork.problem.rescues import find_rescues, is_better_left, limits_losses
 from bondwork.problem.values import at_stake, is_eligible, posted
 from bondwork.program.exact import for_solver
 from bondwork.program.horizon_entries import FORFEITABLE
@@ -46,7 +46,7 @@ from bondwork.uncertainty.first_stage import draw_first_stage
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bondwork.arrays import FloatArray, IntArray
+    from bondwork.arrays import BoolArray, FloatArray, IntArray
     from bondwork.problem.instance import Instance
     from bondwork.problem.limits import Limits
     from bondwork.problem.rescues import Rescues
@@ -208,10 +208,18 @@ def redelegate(
     kept = 1.0 - instance.objective.risk_weight
     rows = NodeRows(len(first.columns), len(over) + len(up), outcomes, compact=compact)
     _add_rescue_rows(instance, first, rescues, over, up, rows)
-    seen = for_solver(first)
+    seen, pointless = for_solver(first), is_better_left(instance, rescues)
+    barred = pointless[first.columns] & (first.lower == 0.0)
+    seen = dataclasses.replace(
+        seen,
+        upper=np.where(barred, 0.0, seen.upper),
+        objective=np.where(barred, 0.0, seen.objective),  # large amounts may drown all others
+    )
     money = _add_limit_rows(instance, seen, rescues, over, up, rows)
     gain = kept * np.concatenate([rescues.after_failure[over], rescues.when_left[up]])
-    unit = _objective_unit(instance, first, gain)
+    followed = rescues.pair_rescue[~pointless[rescues.pair_offer]]
+    gain[: len(over)][~np.isin(over, followed)] = 0.0
+    unit = _objective_unit(instance, seen, gain)
     losses = add_losses(instance, first, rescues, (over, up), outcomes, rows)
     losses.root_cost, losses.node_cost = losses.root_cost / unit, losses.node_cost / unit
     lower = np.zeros(len(over) + len(up) + len(losses.node_columns))
@@ -221,7 +229,7 @@ def redelegate(
     late = [instance.offers.ids[g] for g in rescues.offers.tolist()]
     names = [f"{late[g]} after failure" for g in over.tolist()]
     names += [f"{late[g]} when left" for g in up.tolist()]
-    y = _followed(rescues, over, outcomes)
+    y = _followed(rescues, over, outcomes, pointless)
     second = rows.template(
         unique_names([*names, *losses.node_columns]),
         cost=np.concatenate([gain / unit, losses.node_cost]),
@@ -351,9 +359,9 @@ def _meaning(limits: Limits, row: int) -> Meaning | None:
     return None
 
 
-def _followed(rescues: Rescues, over: IntArray, outcomes: FirstStage) -> FloatArray:
-    """1 where a rescue has a failure to follow. Shape (K, Y)."""
-    known = np.isin(rescues.pair_offer, outcomes.offers)
+def _followed(rescues: Rescues, over: IntArray, outcomes: FirstStage, pointless: BoolArray) -> FloatArray:
+    """1 where a rescue has a failure to follow, of an offer that is not pointless. Shape (K, Y)."""
+    known = np.isin(rescues.pair_offer, outcomes.offers) & ~pointless[rescues.pair_offer]
     place = np.searchsorted(outcomes.offers, rescues.pair_offer[known])
     column = np.searchsorted(over, rescues.pair_rescue[known])
     where = csr_array((np.ones(len(place)), (place, column)), shape=(len(outcomes.offers), len(over)))
