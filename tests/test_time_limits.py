@@ -14,6 +14,7 @@ from bondwork import horizon_solving, rehearsing
 from bondwork.base.clock import Clock
 from bondwork.base.compiled import NotKept
 from bondwork.observing import Silence
+from bondwork.plan import horizon_certifying
 from bondwork.problem.generate import generate_round
 from bondwork.strategies.lagrangian import strategy as lagrangian
 from bondwork.strategies.lagrangian import uncompiled
@@ -344,9 +345,11 @@ def test_a_run_of_highs_that_hears_no_interrupt_is_left_to_itself(monkeypatch):
     assert (answer.status, answer.x) == ("interrupted", None)
 
 
-def periods():
+def periods(replicas=1):
     later = make(tasks=6, offers=3)
-    tasks = [{**each, "id": f"{each['id']}-later"} for each in later["tasks"]]
+    for task in later["tasks"]:
+        task["replicas"] = replicas
+    tasks = [{**each, "id": f"{each['id']}-later", "replicas": 1} for each in later["tasks"]]
     offers = [{**each, "task": f"{each['task']}-later"} for each in later["offers"]]
     return bondwork.load(later | {"periods": [{"id": "later", "at": 10.0, "tasks": tasks, "offers": offers}]})
 
@@ -376,3 +379,12 @@ def test_periods_keep_time_for_a_greedy_decision_should_the_strategy_have_none(m
         assert bondwork.solve(periods(), time_limit=600.0, strategy="extensive").verified
     without, with_it = ends
     assert with_it < without - 20.0
+
+
+def test_periods_keep_time_for_the_chances_of_teams_when_a_bound_is_proved(monkeypatch):
+    monkeypatch.setattr(horizon_certifying, "_SECONDS_PER_TEAM", 1e3)
+    alone, teams = (bondwork.solve(periods(each), time_limit=600.0) for each in (1, 2))
+    assert alone.certificate is not None
+    assert teams.verified
+    assert teams.certificate is None
+    assert "no certificate: no time was left for it" in notes(teams)

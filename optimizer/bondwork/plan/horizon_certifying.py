@@ -19,6 +19,7 @@ from bondwork.plan.certifying import WORDS, with_bound, with_refutation, without
 from bondwork.plan.recount_columns import Uncheckable
 from bondwork.plan.recount_horizon_bound import HorizonBound
 from bondwork.problem.limits import LimitKind
+from bondwork.problem.release import THIS_ROUND
 from bondwork.program.extensive import extensive_form
 from bondwork.program.limit_prices import OnePerTask, Priced, lower_bound_by_steps
 from bondwork.program.matrices import Matrices
@@ -38,6 +39,10 @@ if TYPE_CHECKING:
 #: Seconds that the linear relaxation may take, and those that an offer at a node takes in whole numbers, once
 #: here and once for whoever verifies it.
 _SECONDS, _SECONDS_PER_CHOICE = 20.0, 2e-5
+
+#: Seconds, besides, for each team of several that the round itself may choose: how often it succeeds is
+#: worked out for each, here and there.
+_SECONDS_PER_TEAM = 2.5e-4
 
 #: Share of them for the relaxation, before steps are taken instead.
 _RELAXATION_SHARE = 0.5
@@ -84,7 +89,8 @@ def certify_horizon(
 def _certified(instance: Instance, plan: Plan, made: HorizonProgram, within: _Within, by: Voucher) -> Plan:
     counts = np.array([len(each) for each in made.teams])
     choices = int(counts[made.tree.period[made.tree.period != ENDED]].sum())
-    within.keep(2 * _SECONDS_PER_CHOICE * choices)
+    several = int(np.sum(made.teams[THIS_ROUND].sizes > 1))
+    within.keep(2 * (_SECONDS_PER_CHOICE * choices + _SECONDS_PER_TEAM * several))
     recount = HorizonBound(instance, made.tree, plan.provenance.seed)
     form = extensive_form(made.program)
     duals = None
