@@ -20,14 +20,15 @@ from bondwork.plan.plan import Conflict
 from bondwork.plan.recount_columns import Uncheckable
 from bondwork.problem.release import THIS_ROUND
 from bondwork.program.horizon import horizon_program, kept_apart
+from bondwork.program.horizon_assessment import assess_horizon, exceeded, settle, without_choices
 from bondwork.program.horizon_greedy import decide_greedily
 from bondwork.program.horizon_luck import with_luck
 from bondwork.program.horizon_money import HorizonLedger
+from bondwork.program.horizon_unseen import keep_unseen_apart
 from bondwork.program.program_solving import PROOF_SHARE, carry_out, solve_stochastic
 from bondwork.program.staged_money import MOST_ROUNDS, find_covers, with_covers
 from bondwork.registry import find_formulation, find_program_strategy
 from bondwork.rehearsing import TOO_SHORT
-from bondwork.risk.assessment import assess
 from bondwork.settings import read_settings
 from bondwork.solver.solving import solve_program
 from bondwork.uncertainty.horizon import ENDED, horizon_tree
@@ -35,6 +36,7 @@ from bondwork.uncertainty.horizon import ENDED, horizon_tree
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
+    from bondwork.arrays import IntArray
     from bondwork.contracts import Observer, Options, Status, Voucher
     from bondwork.plan.plan import Plan
     from bondwork.problem.instance import Instance
@@ -140,7 +142,7 @@ def solve_horizon(
         needed=later,
         kept=later + greedily + (PROOF_SHARE * clock.limit if proven and clock.limited else 0.0),
     )
-    made, solution = _exactly(made, walk, clock)
+    made, solution, picked = _exactly(made, walk, clock)
     if solution.stochastic is not None:
         known = "ws knows the amounts and outcomes of the tree: those that a later decision could see"
         worth = solution.stochastic.model_copy(update={"notes": [known, *solution.stochastic.notes]})
@@ -150,16 +152,17 @@ def solve_horizon(
     if solution.status == "infeasible":
         left = dataclasses.replace(options, time_limit=clock.left() / 3.0)
         conflict = _conflict(instance, now, left, observer)
-    chosen = offers_by_node(made, columns_by_node(made, solution))
+    chosen = offers_by_node(made, picked)
     plan = build_horizon_plan(
         instance,
         made,
         solution,
+        picked,
         now=now if chosen else None,
         formulation=formulation,
         options=told,
         seed=seed,
-        assessments=assess(instance, None, chosen[0], seed) if chosen else (),
+        assessments=assess_horizon(made, picked, seed) if chosen else (),
         conflict=conflict,
     )
     timing = solution.timing.model_copy(
@@ -175,6 +178,8 @@ def solve_horizon(
     knowing = getattr(find_program_strategy(strategy), "knows_outcomes", False)
     if knowing and plan.status != "infeasible":
         return without_certificate(plan, Uncheckable("the bound is that of deciding with what nobody knows"))
+    if made.measures.priced is not None and plan.status != "infeasible":
+        return without_certificate(plan, Uncheckable("the objective prices losses over later periods"))
     left = dataclasses.replace(options, time_limit=clock.left())
     by: Voucher = "branch_and_bound" if "extensive" in (strategy, solution.strategy) else "strategy"
     return certify_horizon(instance, plan, plain, left, vouched_by=by, later=_VERIFYING * later)
@@ -182,21 +187,46 @@ def solve_horizon(
 
 def _exactly(
     made: HorizonProgram, decided: Callable[[HorizonProgram], ProgramSolution], clock: Clock
-) -> tuple[HorizonProgram, ProgramSolution]:
-    """Decide again and again, until collateral and stake hold to the last unit at every node."""
+) -> tuple[HorizonProgram, ProgramSolution, list[IntArray]]:
+    """Decide again and again, until all that a solver does not see to holds; also columns by node.
+
+    That is: collateral and stake to the last unit, limits on tails, and that nobody sees what was not chosen.
+    """
     ledger = HorizonLedger(made)
     for _ in range(MOST_ROUNDS):
         solution = decided(made)
         chosen = columns_by_node(made, solution)
-        values = [
-            np.bincount(each, minlength=len(made.program.template_of(node).columns)).astype(np.float64)
-            for node, each in enumerate(chosen)
-        ]
-        covers = find_covers(made.program, ledger, values) if chosen else []
-        if not covers or (clock.limited and clock.left() <= 0.0):
+        further = _further(made, ledger, chosen) if chosen else None
+        if further is None:
+            return made, solution, chosen
+        if clock.limited and clock.left() <= 0.0:
             break
-        made = dataclasses.replace(made, program=with_covers(made.program, covers))
-    return made, solution
+        made = further
+    if made.measures.limits or made.measures.priced is not None:
+        chosen = settle(made, chosen)
+        if solution.status == "optimal":
+            solution = solution.model_copy(
+                update={"status": "time_limit" if clock.limited else "locally_solved"}
+            )
+    return made, solution, chosen
+
+
+def _further(
+    made: HorizonProgram, ledger: HorizonLedger, chosen: Sequence[IntArray]
+) -> HorizonProgram | None:
+    """The program with rows that rule a decision out which may not be; ``None`` where it may be."""
+    values = [
+        np.bincount(each, minlength=len(made.program.template_of(node).columns)).astype(np.float64)
+        for node, each in enumerate(chosen)
+    ]
+    if covers := find_covers(made.program, ledger, values):
+        return dataclasses.replace(made, program=with_covers(made.program, covers))
+    if not made.tree.leaves:
+        return None
+    if (apart := keep_unseen_apart(made, chosen)) is not None:
+        return apart
+    broken = exceeded(made, chosen)
+    return without_choices(made, chosen, broken) if broken else None
 
 
 def _choices(tree: HorizonTree) -> int:

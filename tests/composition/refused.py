@@ -37,8 +37,7 @@ TAILS = (
 OF_COPROCESSOR = ("expected of coprocessor", "cvar of coprocessor", "chance of coprocessor")
 
 REFUSED: tuple[Refused, ...] = (
-    *_all("periods", TAILS, "limits on tails of the loss"),
-    *_all("periods", ["mean-risk"], "a mean-risk objective"),
+    *_all("periods", ["calibrate"], "limits that are calibrated"),
     *_all("periods", ["bootstrap"], "bootstrap"),
     *_all("periods", ["load curve"], "a load curve with a weight"),
     *_all("periods", ["second stage"], "second-stage offers beside later periods"),

@@ -20,6 +20,7 @@ from bondwork.problem.teams import team_value, teams_of_offers
 from bondwork.problem.values import is_committed
 from bondwork.program.bounds import gap
 from bondwork.program.horizon import rounds_of
+from bondwork.program.horizon_assessment import choice
 from bondwork.uncertainty.horizon import ENDED
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def build_horizon_plan(
     instance: Instance,
     made: HorizonProgram,
     solution: ProgramSolution,
+    picked: Sequence[IntArray],
     *,
     now: Program | None,
     formulation: str,
@@ -52,15 +54,16 @@ def build_horizon_plan(
     instance, made
         The round and its program.
     solution
-        What a strategy decided, with every node.
+        What a strategy decided.
+    picked
+        Columns that are chosen, by node; none where there is no solution.
     now
         The round by itself, for the reasons of what is left; ``None`` where there is no solution.
     formulation, options, seed, assessments, conflict
         For the plan.
     """
-    picked = columns_by_node(made, solution)
     chosen = offers_by_node(made, picked)
-    objective = math.fsum(_terms(made, picked)) if chosen else None
+    objective = _objective(made, picked) if chosen else None
     bound = None if solution.bound is None else solution.bound * made.unit
     if objective is not None and bound is not None:
         bound = max(bound, objective)
@@ -88,7 +91,7 @@ def build_horizon_plan(
         loads=load_shares(instance, chosen[0]) if chosen else [],
         replica_values=value_replicas(instance, chosen[0]) if chosen else [],
         risk=list_risk_values(instance, assessments, {}),
-        overcommitted=list_overcommitted(instance, enumerate_limits(instance)),
+        overcommitted=list_overcommitted(instance, enumerate_limits(instance), made.measures.limits),
         ineligible_offers=count_ineligible(instance),
         conflict=conflict,
         stochastic=_value(solution, made.unit),
@@ -110,7 +113,8 @@ def columns_by_node(made: HorizonProgram, solution: ProgramSolution) -> list[Int
         return []
     chosen = []
     for node, each in enumerate(solution.nodes):
-        names = made.program.template_of(node).columns
+        point = int(made.tree.period[node])
+        names = made.program.template_of(node).columns[: len(made.teams[point]) if point != ENDED else 0]
         chosen.append(np.flatnonzero([each.values[name] > 0.5 for name in names]))
     return chosen
 
@@ -122,6 +126,16 @@ def offers_by_node(made: HorizonProgram, columns: Sequence[IntArray]) -> list[In
         np.sort(made.teams[point].select(each).member) if point != ENDED else np.zeros(0, dtype=np.int64)
         for point, each in zip(period, columns, strict=False)
     ]
+
+
+def _objective(made: HorizonProgram, picked: Sequence[IntArray]) -> float:
+    """The objective of a policy, added up again."""
+    terms, priced = _terms(made, picked), made.measures.priced
+    if priced is not None:
+        weight = made.tree.horizon.instance.objective.risk_weight
+        terms = [(1.0 - weight) * each for each in terms]
+        terms.append(-weight * priced.value(choice(made, picked)))
+    return math.fsum(terms)
 
 
 def _terms(made: HorizonProgram, chosen: Sequence[IntArray]) -> list[float]:

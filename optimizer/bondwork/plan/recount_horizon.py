@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from bondwork.plan.findings import Place
     from bondwork.plan.plan import Assignment, NodeDecision, Plan
-    from bondwork.plan.recount_teams import Team
+    from bondwork.plan.recount_teams import Team, TeamRecount
     from bondwork.problem.instance import Instance
 
 #: Decision point of the round itself, as the tree numbers it.
@@ -105,6 +105,22 @@ class HorizonRecount(Findings):
             terms += [-each for task, each in enumerate(cost) if task not in done]
             found += [self.probability[node] * term for term in terms]
         return found
+
+    @property
+    def root_teams(self) -> TeamRecount:
+        """Teams of the round itself, commitments among them."""
+        return self._round(0).teams
+
+    def path_claims(self, node: int) -> Iterator[tuple[int, Recount, Team]]:
+        """What was chosen on the way to a node and at it: decision point, its round there, and the team."""
+        for at in self._path(node):
+            decided = self._round(at)
+            for team in decided.teams.group(self.chosen.get(at, [])):
+                yield self.period[at], decided, team
+
+    def seen_of(self, node: int, point: int, item: int, p: float, *, commitment: bool = False) -> bool | None:
+        """Whether something succeeded, as far as is known at a node; ``None`` where it is not seen yet."""
+        return self._outcome(self._path(node), point, item, p, commitment=commitment)
 
     def _round(self, node: int) -> Recount:
         key = (self.period[node], self.realisation[node])
@@ -361,13 +377,15 @@ def _accounts(here: Recount) -> dict[Key, Account]:
         for name, row in zip(owners.ids, owners.capacity.tolist(), strict=True):
             for resource, bound in zip(instance.resources, row, strict=True):
                 bounds["capacity", resource, name] = bound
-    for name, bound in zip(
-        instance.coprocessors.ids, instance.coprocessors.free_collateral.tolist(), strict=True
-    ):
-        bounds["collateral", "", name] = bound
+    solvent = [limit.member for limit in instance.risk if limit.measure == "solvency"]
+    for c, bound in enumerate(instance.coprocessors.free_collateral.tolist()):
+        if c not in solvent and None not in solvent:  # a limit on the insolvency replaces the budget
+            bounds["collateral", "", instance.coprocessors.ids[c]] = bound
     for name, bound in zip(instance.operators.ids, instance.operators.stake.tolist(), strict=True):
         bounds["stake", "", name] = bound
     for limit in instance.risk:
+        if limit.measure != "expected":
+            continue
         for member in here.members(limit.scope, limit.member):
             key = ("expected loss", "", member)
             bounds[key] = min(limit.budget, bounds.get(key, math.inf))

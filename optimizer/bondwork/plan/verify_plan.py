@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bondwork.base.tolerances import ROW
 from bondwork.plan.recount import SUM_TOLERANCE, Account, Key, label
 from bondwork.plan.recount_bound import BoundProof, BoundRecount
+from bondwork.plan.recount_columns import Uncheckable
 from bondwork.plan.recount_commitments import (
     committed_accounts,
     doubtful_overcommitments,
@@ -18,6 +19,7 @@ from bondwork.plan.recount_history import HistoryRecount
 from bondwork.plan.recount_horizon import HorizonRecount
 from bondwork.plan.recount_horizon_bound import HorizonBound
 from bondwork.plan.recount_loads import LoadRecount, incentive
+from bondwork.plan.recount_path_tails import PathTails
 from bondwork.plan.recount_risk import TailRecount
 from bondwork.plan.verify_certificate import ceilings_of_plan, check_certificate
 from bondwork.plan.verify_conflict import check_conflict
@@ -133,6 +135,11 @@ class PlanCheck(StatusCheck):
         return HorizonRecount(self.instance, self.plan, self.chosen)
 
     @cached_property
+    def path_tails(self) -> PathTails:
+        """Losses of whole paths, where later periods were planned with."""
+        return PathTails(self.later)
+
+    @cached_property
     def tails(self) -> TailRecount:
         """Losses by scenario, drawn when first asked for."""
         return TailRecount(self.round, self.chosen)
@@ -145,6 +152,8 @@ class PlanCheck(StatusCheck):
         Uncheckable
             That is not recomputed for a round like this one.
         """
+        if self.is_staged and self.instance.objective.risk_weight > 0.0:
+            raise Uncheckable("bounds of a mean-risk objective over later periods are not recomputed")
         if self.is_staged:
             return HorizonBound(self.instance, self.later.tree, self.plan.provenance.seed)
         return BoundRecount(self.round, ceilings_of_plan(self))
@@ -262,8 +271,12 @@ class PlanCheck(StatusCheck):
 
     def check_objective(self) -> None:
         """Check the objective, recomputed from the assignments."""
+        weight, level = self.instance.objective.risk_weight, self.instance.objective.risk_level
         if self.is_staged:
             terms = self.later.terms()
+            if weight > 0.0:
+                terms = [(1.0 - weight) * term for term in terms]
+                terms.append(-weight * self.path_tails.network_cvar(level))
             self.objective = math.fsum(terms)
             self.check_sum("objective", ("objective",), self.plan.objective, terms)
             return
@@ -274,7 +287,6 @@ class PlanCheck(StatusCheck):
         cost: list[float] = self.instance.tasks.unassigned_cost.tolist()
         terms += [-each for task, each in enumerate(cost) if task not in done]
         terms += self.loads.worths()
-        weight, level = self.instance.objective.risk_weight, self.instance.objective.risk_level
         if weight > 0.0:
             terms = [(1.0 - weight) * term for term in terms]
             terms.append(-weight * self.tails.network_cvar(level))
@@ -435,6 +447,8 @@ class PlanCheck(StatusCheck):
         self, number: int, given: RiskValue, limit: RiskLimit, name: str
     ) -> tuple[float, float | None, float | None, bool]:
         """Measure a tail limit again; return what the plan should state."""
+        if self.is_staged:
+            return self.check_path_tail(number, given, limit, name)
         what, fresh = f"{given.measure} of {name}", (given.out_of_sample, given.standard_error)
         reading = self.tails.read(limit, name, fresh)
         if not _agree(given.in_sample, reading.in_sample):
@@ -458,6 +472,22 @@ class PlanCheck(StatusCheck):
         error = reading.standard_error if math.isfinite(reading.standard_error) else None
         return reading.ceiling, reading.out_of_sample, error, reading.holds()
 
+    def check_path_tail(
+        self, number: int, given: RiskValue, limit: RiskLimit, name: str
+    ) -> tuple[float, float | None, float | None, bool]:
+        """Measure a limit on the tail of what whole paths lose; return what the plan should state."""
+        what, reading = f"{given.measure} of {name}", self.path_tails.read(limit, name)
+        if not _agree(given.in_sample, reading.value):
+            right = (("risk", number, "in_sample"), reading.value)
+            self.wrong(f"in_sample of {what}", given.in_sample, reading.value, right)
+        if given.calibrated is not None:
+            none = (("risk", number, "calibrated"), None)
+            self.wrong(f"calibrated of {what}", given.calibrated, "none: not calibrated over periods", none)
+        most = reading.permitted
+        if reading.value > most + ROW * max(abs(most), 1e-3):
+            self.wrong(what, reading.value, f"at most {most:.12g}", together=self.chosen)
+        return reading.facts()
+
     def check_overcommitted(self) -> None:
         """Check which limits the commitments alone are said to exceed: all that do, and no others."""
         accounts = list(committed_accounts(self.round, self.committed_tail))
@@ -467,13 +497,15 @@ class PlanCheck(StatusCheck):
 
     def committed_tail(self, limit: RiskLimit, name: str) -> float:
         """What a tail limit measures of the commitments alone, on the scenarios of the solve."""
+        if self.is_staged:
+            return self.path_tails.measured(limit, name, held_only=True)
         return self.tails.committed(limit, name)
 
     # reasons and prices
 
     def check_reasons(self, accounts: dict[Key, Account]) -> None:
         """Check why tasks were left, and the explanations of choices."""
-        tails = self.tails if self.has_tails else None
+        tails = self.tails if self.has_tails and not self.is_staged else None
         check = ReasonCheck(self.plan, self.round, self.chosen, accounts, tails, later=self.is_staged)
         check.run()
         self.found += check.found

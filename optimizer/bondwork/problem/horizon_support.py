@@ -16,15 +16,12 @@ if TYPE_CHECKING:
 def unsupported_horizon(instance: Instance) -> list[str]:
     """List what a round asks for beside later periods that is not honoured; empty where all is.
 
-    Tail limits and the mean-risk objective are about the losses of one round. Second-stage offers and
-    load incentives are planned with in rounds of their own only, wherever on the tree they stand.
+    Second-stage offers and load incentives are planned with in rounds of their own only, wherever on the tree
+    they stand.
     """
     reasons = []
-    tails = sorted({limit.measure for limit in instance.risk if limit.measure != "expected"})
-    if tails:
-        reasons.append(f"limits on tails of the loss ({', '.join(tails)}) beside later periods with offers")
-    if instance.objective.risk_weight > 0.0:
-        reasons.append("a mean-risk objective beside later periods with offers")
+    if any(limit.calibrate for limit in instance.risk):
+        reasons.append("limits that are calibrated beside later periods with offers")
     if instance.uncertainty.sampling == "bootstrap":
         reasons.append("sampling by bootstrap beside later periods with offers")
     if any(c is not None and c.weight != 0.0 and c.scale != 0.0 for c in instance.coprocessors.load_curve):

@@ -169,7 +169,8 @@ def instance_of_period(instance: Instance, number: int) -> Instance:
     """Return a later period as a round of its own: one stage, at its time, nothing committed.
 
     Random amounts have their means. Free collateral, capacity and stake are those of the round: what earlier
-    decisions hold of them is for the tree to say. Only limits on the expected loss stay.
+    decisions hold of them is for the tree to say. Of limits on losses those on the expected loss stay, and
+    those that replace a budget of collateral: tails are about whole paths.
     """
     period = instance.periods[number]
     none, nothing = np.zeros(0, dtype=np.int64), np.zeros(0)
@@ -183,7 +184,7 @@ def instance_of_period(instance: Instance, number: int) -> Instance:
         commitments=Commitments(
             (), none, none, none, none, nothing, np.zeros((0, len(instance.resources))), nothing, nothing
         ),
-        risk=tuple(limit for limit in instance.risk if limit.measure == "expected"),
+        risk=tuple(limit for limit in instance.risk if limit.measure in ("expected", "solvency")),
         periods=(),
         sha256="",
     )

@@ -59,6 +59,11 @@ class Horizon:
                 self.depth[n] = self.depth[period.above] + 1
 
     @property
+    def ends(self) -> list[int]:
+        """The decision points that nothing follows: with each a path ends."""
+        return [point for point in (THIS_ROUND, *self.reached) if not self.children[point]]
+
+    @property
     def stages(self) -> int:
         """How many decisions the longest path has."""
         return max(self.depth) + 1
@@ -81,6 +86,13 @@ class Horizon:
         done = self.released(point, period)
         above = self.instance.periods[period].above
         return done if above == point else done & ~self.released(point, above)
+
+    def left_open(self, point: int, last: int) -> BoolArray:
+        """Whether each offer chosen at ``point`` is held beyond ``last``, the end of a path through it."""
+        if point == last:
+            return np.ones(len(self.rounds[point].offers), dtype=bool)
+        left: BoolArray = ~self.released(point, last)
+        return left
 
     def commitments_released(self, period: int) -> BoolArray:
         """Whether each commitment is released at a decision point or before; none is at the round itself."""

@@ -35,6 +35,8 @@ from bondwork.problem.teams import enumerate_teams, held_teams, team_value
 from bondwork.problem.values import is_committed
 from bondwork.program.exact import HAIR
 from bondwork.program.horizon_entries import EXPECTED, FORFEITABLE, Entries, entries_of
+from bondwork.program.horizon_losses import path_measures
+from bondwork.program.horizon_measures import with_measures
 from bondwork.program.horizon_values import NodeNumbers
 from bondwork.program.stochastic import StochasticProgram
 from bondwork.program.template import NodeTemplate
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from bondwork.arrays import BoolArray, FloatArray, IntArray
     from bondwork.problem.instance import Instance
     from bondwork.problem.teams import Teams
+    from bondwork.program.horizon_losses import PathMeasures
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,6 +87,8 @@ class HorizonProgram:
         1, or a power of two where amounts are far from 1; see `bondwork.program.units`.
     rows
         By decision point, what its rows are.
+    measures
+        Of the limits on tails of what whole paths lose, and of the mean-risk objective.
     """
 
     tree: HorizonTree
@@ -91,6 +96,7 @@ class HorizonProgram:
     teams: tuple[Teams, ...]
     unit: float
     rows: dict[int, PointRows]
+    measures: PathMeasures
 
 
 def horizon_program(tree: HorizonTree) -> HorizonProgram:
@@ -103,8 +109,8 @@ def horizon_program(tree: HorizonTree) -> HorizonProgram:
 
     Notes
     -----
-    Second-stage offers, weighted load curves and tail limits are not in it: whoever calls refuses rounds
-    where they would change the answer.
+    Second-stage offers and weighted load curves are not in it: whoever calls refuses rounds where they would
+    change the answer.
 
     Examples
     --------
@@ -130,6 +136,9 @@ def horizon_program(tree: HorizonTree) -> HorizonProgram:
     points = [THIS_ROUND, *horizon.reached]
     gains = {point: _gains(tree, point, teams[point]) for point in points}
     largest = max((float(np.abs(gain).max(initial=0.0)) for gain, _ in gains.values()), default=0.0)
+    measures = path_measures(tree, teams)
+    if measures.priced is not None:
+        largest = max(largest, measures.priced.loss.unit)
     unit = unit_for(largest)
     templates: list[NodeTemplate] = []
     number: dict[int, int] = {}
@@ -162,7 +171,7 @@ def horizon_program(tree: HorizonTree) -> HorizonProgram:
         change_value=value,
         row_tolerance=STAGED_ROW,
     )
-    return HorizonProgram(tree, program, teams, unit, rows)
+    return with_measures(HorizonProgram(tree, program, teams, unit, rows, measures))
 
 
 def kept_apart(made: HorizonProgram, apart: Sequence[Collection[int]]) -> HorizonProgram:
@@ -212,7 +221,8 @@ def _gains(tree: HorizonTree, point: int, teams: Teams) -> tuple[FloatArray, Flo
     cost = np.where(is_committed(decided), 0.0, decided.tasks.unassigned_cost)
     count = len(tree.seen[point].probability) if point in tree.seen else 1
     reward = np.stack([team_value(tree.round_at(point, j), teams) for j in range(count)])
-    return reward + cost[decided.claims.task[teams.claim]], np.array([cost.sum()])
+    kept = 1.0 - tree.horizon.instance.objective.risk_weight
+    return kept * (reward + cost[decided.claims.task[teams.claim]]), kept * np.array([cost.sum()])
 
 
 class _Template:

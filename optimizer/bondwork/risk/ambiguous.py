@@ -34,6 +34,9 @@ class WorstExpectation:
         may fail more often too.
     held_sample
         Scenarios of the failures of these; ``None`` where there are none.
+    reach
+        Shape (k,). How likely the outcome of each column comes to be seen, whatever it is; 1 where left out.
+        Below 1 for what is decided at one node of several.
     """
 
     label: str
@@ -43,6 +46,7 @@ class WorstExpectation:
     held_weight: FloatArray
     held_share: FloatArray
     held_sample: OutcomeSample | None = None
+    reach: FloatArray | None = None
     convex: bool = True
     block_has_total: bool = True
     is_of_losses: bool = False
@@ -64,12 +68,20 @@ class WorstExpectation:
         """Share of scenarios in which each column of the scope fails, then each of its commitments."""
         return np.append(self.loss.sample.failure_share(), self.held_share)
 
+    def success_shares(self) -> FloatArray:
+        """Share of scenarios in which each of these is seen to end, and does not fail."""
+        reach = np.ones(len(self.loss.columns)) if self.reach is None else self.reach
+        spare: FloatArray = np.maximum(
+            np.append(reach, np.ones(len(self.held_share))) - self.failure_shares(), 0.0
+        )
+        return spare
+
     def _amounts(self, x: FloatArray) -> FloatArray:
         return np.append(self.loss.weight * x[self.loss.columns], self.held_weight)
 
     def _threshold(self, x: FloatArray) -> float:
         """Best t: the largest amount at which the amounts above it could still fail ``radius`` more often."""
-        amounts, spare = self._amounts(x), 1.0 - self.failure_shares()
+        amounts, spare = self._amounts(x), self.success_shares()
         order = np.argsort(-amounts, kind="stable")
         above = np.cumsum(spare[order])
         first = int(np.searchsorted(above, self.radius))
@@ -78,12 +90,12 @@ class WorstExpectation:
     def _at(self, x: FloatArray, t: float) -> float:
         shares, amounts = self.failure_shares(), self._amounts(x)
         expected = float(shares @ amounts)
-        return self.radius * t + expected + float((1.0 - shares) @ np.maximum(amounts - t, 0.0))
+        return self.radius * t + expected + float(self.success_shares() @ np.maximum(amounts - t, 0.0))
 
     def cut(self, x: FloatArray) -> Cut:
         """Expected loss under the worst law at ``x``: no value is below its expectation under any law."""
         shares, amounts = self.failure_shares(), self._amounts(x)
-        spare = 1.0 - shares
+        spare = self.success_shares()
         # the largest amounts fail more often, until the radius is used up; the one at the edge in part
         order = np.argsort(-amounts, kind="stable")
         before = np.cumsum(spare[order]) - spare[order]
@@ -108,7 +120,7 @@ class WorstExpectation:
         above = hstack([own, minus_t, -eye_array(k + held, format="csr")])
         expected = np.zeros(self.loss.size)
         expected[self.loss.columns] = weight * shares[:k]
-        total = csr_array(np.concatenate([expected, [self.radius], 1.0 - shares])[np.newaxis])
+        total = csr_array(np.concatenate([expected, [self.radius], self.success_shares()])[np.newaxis])
         already = float(shares[k:] @ held_weight)
         most = float(np.append(weight, held_weight).max(initial=0.0))
         return Block(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -49,9 +49,16 @@ def tail_measures(
         Shape (m,). Where each of the teams' members stands in ``sample.offers``; default: all offers of the
         round are there.
     """
-    losses = _Losses(instance, sample, teams, places)
+    return measures_of(instance, *_sides(instance, sample, teams, places))
+
+
+def measures_of(instance: Instance, chosen: LossSide, held: LossSide) -> list[Measure]:
+    """Make the measures of all tail limits of what is chosen and what is held, whatever these are.
+
+    One for each member of a limit's scope, in the round's order.
+    """
     return [
-        losses.measure(limit, *whom)
+        _measure(instance, chosen, held, limit, *whom)
         for limit in filter(is_tail_limit, instance.risk)
         for whom in members(instance, limit)
     ]
@@ -81,8 +88,13 @@ def ceiling_of(limit: RiskLimit) -> float:
 
 def mean_risk_measure(instance: Instance, sample: RoundSample, teams: Teams) -> Measure:
     """Make the CVaR of the network's loss that the mean-risk objective prices; it limits nothing."""
+    return priced_measure(instance, *_sides(instance, sample, teams))
+
+
+def priced_measure(instance: Instance, chosen: LossSide, held: LossSide) -> Measure:
+    """Make the measure of the mean-risk objective of what is chosen and what is held, whatever these are."""
     limit = RiskLimit("cvar", "network", budget=np.inf, level=instance.objective.risk_level)
-    return _Losses(instance, sample, teams).measure(limit, "network", NOBODY, "network")
+    return _measure(instance, chosen, held, limit, "network", NOBODY, "network")
 
 
 def members(instance: Instance, limit: RiskLimit) -> list[tuple[str, int, str]]:
@@ -94,41 +106,68 @@ def members(instance: Instance, limit: RiskLimit) -> list[tuple[str, int, str]]:
     return [(limit.scope, i, ids[i]) for i in chosen]
 
 
-class _Losses:
-    """Losses of a round's scopes: those of its choices, and those of its commitments."""
+class LossSide(Protocol):
+    """What loses something: a round's choices, those of a whole horizon, or commitments."""
 
-    def __init__(
-        self, instance: Instance, sample: RoundSample, teams: Teams, places: IntArray | None = None
-    ) -> None:
-        self.instance = instance
-        offers, held = instance.offers, instance.commitments
-        self.free = _Side(
-            instance, teams, sample.offers, teams.member if places is None else places, offers.coprocessor
-        )
-        before = held_teams(instance)
-        self.held = _Side(instance, before, sample.commitments, before.member, held.coprocessor)
+    def loss(self, scope: str, member: int) -> ScopeLoss:
+        """Slashing of the network, an operator, or the work given to a coprocessor."""
+        ...
 
-    def measure(self, limit: RiskLimit, scope: str, member: int, name: str) -> Measure:
-        label = f"{limit.measure} of {name}"
-        if limit.measure == "solvency":
-            # commitments' collateral is already off the free collateral
-            budget = float(self.instance.coprocessors.free_collateral[member])
-            posted = self.free.forfeits(member, self.instance.offers.collateral)
-            return Chance(label, posted, budget, limit.probability)
-        loss, held = self.free.loss(scope, member), self.held.loss(scope, member)
-        loss = dataclasses.replace(loss, base=held.of(np.ones(held.size)))
-        match limit.measure:
-            case "cvar":
-                return ConditionalValueAtRisk(label, loss, limit.level, limit.budget)
-            case "worst_case":
-                return WorstCase(label, loss, limit.budget)
-            case "chance":
-                return Chance(label, loss, limit.budget, limit.probability)
-            case _:
-                shares = held.sample.failure_share()
-                return WorstExpectation(
-                    label, loss, limit.radius, limit.budget, held.weight, shares, held.sample
-                )
+    def forfeits(self, member: int) -> ScopeLoss:
+        """Collateral that a coprocessor forfeits."""
+        ...
+
+    def reach(self, columns: IntArray) -> FloatArray:
+        """How likely each column's outcome comes to be seen at all. Shape of ``columns``."""
+        ...
+
+
+def _sides(
+    instance: Instance, sample: RoundSample, teams: Teams, places: IntArray | None = None
+) -> tuple[LossSide, LossSide]:
+    """The choices of a round, and its commitments."""
+    offers, held = instance.offers, instance.commitments
+    before, where = held_teams(instance), teams.member if places is None else places
+    return (
+        _Side(instance, teams, sample.offers, where, offers.coprocessor, offers.collateral),
+        _Side(instance, before, sample.commitments, before.member, held.coprocessor, held.collateral),
+    )
+
+
+def _measure(
+    instance: Instance,
+    chosen: LossSide,
+    held: LossSide,
+    limit: RiskLimit,
+    scope: str,
+    member: int,
+    name: str,
+) -> Measure:
+    label = f"{limit.measure} of {name}"
+    if limit.measure == "solvency":
+        # commitments' collateral is already off the free collateral
+        budget = float(instance.coprocessors.free_collateral[member])
+        return Chance(label, chosen.forfeits(member), budget, limit.probability)
+    loss, before = chosen.loss(scope, member), held.loss(scope, member)
+    loss = dataclasses.replace(loss, base=before.of(np.ones(before.size)))
+    match limit.measure:
+        case "cvar":
+            return ConditionalValueAtRisk(label, loss, limit.level, limit.budget)
+        case "worst_case":
+            return WorstCase(label, loss, limit.budget)
+        case "chance":
+            return Chance(label, loss, limit.budget, limit.probability)
+        case _:
+            return WorstExpectation(
+                label,
+                loss,
+                limit.radius,
+                limit.budget,
+                before.weight,
+                before.sample.failure_share(),
+                before.sample,
+                chosen.reach(loss.columns),
+            )
 
 
 class _Side:
@@ -144,6 +183,7 @@ class _Side:
         sample: OutcomeSample,
         places: IntArray,
         coprocessor: IntArray,
+        collateral: FloatArray,
     ) -> None:
         self.teams = teams
         self.sample = sample
@@ -151,6 +191,7 @@ class _Side:
         self.slashing = instance.claims.slashing[teams.claim]
         self.operator = instance.claims.operator[teams.claim]
         self.coprocessor = coprocessor[teams.member]
+        self.collateral = collateral[teams.member]
         self.failures = team_failures(sample, teams, places)
 
     def loss(self, scope: str, member: int) -> ScopeLoss:
@@ -166,11 +207,14 @@ class _Side:
         chosen = np.flatnonzero(lossy)
         return self._of(chosen, self.slashing[chosen], self.failures.select(chosen))
 
-    def forfeits(self, member: int, collateral: FloatArray) -> ScopeLoss:
+    def forfeits(self, member: int) -> ScopeLoss:
         """Collateral that a coprocessor forfeits: that of each of its failures, its team's aside."""
-        posted = collateral[self.teams.member]
-        mine = np.flatnonzero((self.coprocessor == member) & (posted > 0.0))
-        return self._of(self.teams.team[mine], posted[mine], self.sample.select(self.places[mine]))
+        mine = np.flatnonzero((self.coprocessor == member) & (self.collateral > 0.0))
+        return self._of(self.teams.team[mine], self.collateral[mine], self.sample.select(self.places[mine]))
+
+    def reach(self, columns: IntArray) -> FloatArray:
+        """1: everything that is chosen ends."""
+        return np.ones(len(columns))
 
     def _of(self, columns: IntArray, weight: FloatArray, failures: OutcomeSample) -> ScopeLoss:
         nothing = np.zeros(self.sample.scenarios)

@@ -8,7 +8,9 @@ independent. So no outcome tells anything about later ones, and it does no harm 
 outcomes of offers that nobody chose.
 
 Only what can matter later makes nodes: outcomes that decide over collateral or stake that a later offer could
-use, and random amounts of offers that can be chosen.
+use, and random amounts of offers that can be chosen. Where tails of the loss of whole paths are measured,
+every outcome by which somebody loses matters; those that no period sees are leaves behind the last decision
+of a path, alike behind all nodes with which it ends.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import numpy as np
 
 from bondwork.arrays import freeze_fields
 from bondwork.problem.release import THIS_ROUND, Horizon
-from bondwork.uncertainty.horizon_seen import Possibilities, Seen
+from bondwork.uncertainty.horizon_seen import Possibilities, Seen, measures_paths
 from bondwork.uncertainty.seeds import child, seed_sequence
 from bondwork.uncertainty.tree import ScenarioTree
 
@@ -61,6 +63,9 @@ class HorizonTree:
         Shape (N,). Which realisation of its period's `seen` a node is; 0 where there is none.
     seen
         By period; periods that are never reached are missing.
+    leaves
+        By decision point with which paths end, what becomes of all that is still held there; empty where
+        nothing measures the losses of whole paths.
     """
 
     horizon: Horizon
@@ -69,6 +74,7 @@ class HorizonTree:
     period: IntArray
     realisation: IntArray
     seen: dict[int, Seen]
+    leaves: dict[int, Seen]
 
     def __post_init__(self) -> None:
         freeze_fields(self, "period", "realisation")
@@ -93,7 +99,7 @@ class HorizonTree:
     @property
     def exact(self) -> bool:
         """Whether the tree is the law itself, not a sample of it."""
-        return all(each.exact for each in self.seen.values())
+        return all(each.exact for each in (*self.seen.values(), *self.leaves.values()))
 
 
 def horizon_tree(instance: Instance, *, seed: Seed | None = None) -> HorizonTree:
@@ -135,17 +141,26 @@ def horizon_tree(instance: Instance, *, seed: Seed | None = None) -> HorizonTree
     horizon = Horizon(instance)
     sequence = seed_sequence(instance.uncertainty.seed if seed is None else seed)
     things = {n: Possibilities(horizon, n) for n in horizon.reached}
-    size = _branching(horizon, things, instance.uncertainty.scenarios)
+    ends: dict[int, Possibilities] = {}
+    if measures_paths(instance):
+        ends = {n: Possibilities(horizon, n, end=True) for n in horizon.ends}
+    size = _branching(horizon, things, ends, instance.uncertainty.scenarios)
     seen = {n: each.seen(size, child(sequence, n)) for n, each in things.items()}
-    return _grow(horizon, seen)
+    # streams of their own, behind those of all periods
+    first = len(instance.periods) + 1
+    leaves = {n: each.seen(size, child(sequence, first + n)) for n, each in ends.items()}
+    return _grow(horizon, seen, leaves)
 
 
-def _branching(horizon: Horizon, things: dict[int, Possibilities], most: int) -> int:
+def _branching(
+    horizon: Horizon, things: dict[int, Possibilities], ends: dict[int, Possibilities], most: int
+) -> int:
     """Most realisations a period may have so that there are at most ``most`` paths; at least one."""
 
     def paths(point: int, size: int) -> float:
         mine = 1.0 if point == THIS_ROUND else min(things[point].ways, size)
-        return mine * (sum(paths(each, size) for each in horizon.children[point]) or 1.0)
+        behind = min(ends[point].ways, size) if point in ends else 1.0
+        return mine * (sum(paths(each, size) for each in horizon.children[point]) or behind)
 
     low, high = 1, max(most, 1)
     while low < high:
@@ -157,7 +172,7 @@ def _branching(horizon: Horizon, things: dict[int, Possibilities], most: int) ->
     return low
 
 
-def _grow(horizon: Horizon, seen: dict[int, Seen]) -> HorizonTree:
+def _grow(horizon: Horizon, seen: dict[int, Seen], leaves: dict[int, Seen]) -> HorizonTree:
     """Put the nodes together, stage by stage."""
     stages = horizon.stages
     points, realisations = [np.array([THIS_ROUND])], [np.zeros(1, dtype=np.int64)]
@@ -196,6 +211,7 @@ def _grow(horizon: Horizon, seen: dict[int, Seen]) -> HorizonTree:
         np.concatenate(points).astype(np.int64),
         np.concatenate(realisations).astype(np.int64),
         seen,
+        leaves,
     )
 
 

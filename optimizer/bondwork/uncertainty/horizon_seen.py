@@ -1,4 +1,8 @@
-"""What may be seen on entering a later period: random amounts, and outcomes of what it releases (MODEL 4)."""
+"""What may be seen on entering a later period: random amounts, and outcomes of what it releases (MODEL 4).
+
+Where losses of whole paths are measured, all outcomes count that somebody loses by: of those that no period
+of a path releases it is seen behind its last decision what becomes of them.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,7 @@ from bondwork.uncertainty.seeds import child
 
 if TYPE_CHECKING:
     from bondwork.arrays import BoolArray, FloatArray, IntArray
-    from bondwork.problem.instance import AmountLaw
+    from bondwork.problem.instance import AmountLaw, Instance
     from bondwork.problem.release import Horizon
 
 _AMOUNTS, _OUTCOMES = 0, 1
@@ -62,18 +66,29 @@ class Seen:
 
 
 class Possibilities:
-    """What can be seen on entering a period, and how many ways there are for it to turn out."""
+    """What can be seen on entering a period, and how many ways there are for it to turn out.
 
-    def __init__(self, horizon: Horizon, period: int) -> None:
+    Parameters
+    ----------
+    horizon
+        The round and its periods.
+    period
+        The period; with ``end`` the decision point with which a path ends.
+    end
+        Whether this is about what is seen behind that decision point: outcomes of all that is still held.
+    """
+
+    def __init__(self, horizon: Horizon, period: int, *, end: bool = False) -> None:
         self.horizon = horizon
         self.eligible = [is_eligible(each) for each in horizon.rounds]
         self.period = period
+        self.end = end
         mine = self.eligible[period]
         claims = set(horizon.rounds[period].offers.claim[mine].tolist())
         offers = set(np.flatnonzero(mine).tolist())
         self.laws = tuple(
             law
-            for law in horizon.instance.periods[period].laws
+            for law in (() if end else horizon.instance.periods[period].laws)
             if not (offers if law.kind == "bid" else claims).isdisjoint(law.targets)
         )
         self._find_outcomes()
@@ -82,16 +97,20 @@ class Possibilities:
     def _find_outcomes(self) -> None:
         horizon, n = self.horizon, self.period
         collateral, stake = self._asked()
+        losses, forfeits = measured_losses(horizon.instance)
         points, items, committed = [], [], []
         executors, probabilities, concentrations = [], [], []
         coprocessors = len(horizon.instance.coprocessors)
-        for point in horizon.path(n)[:-1]:
+        path = horizon.path(n)
+        for point in path if self.end else path[:-1]:
             decided = horizon.rounds[point]
             offers, p = decided.offers, decided.offers.success_probability
-            matters = (offers.collateral > 0.0) & _among(collateral, offers.coprocessor)
+            matters = (offers.collateral > 0.0) & _among(collateral | forfeits, offers.coprocessor)
             exposed = decided.claims.slashing[offers.claim] > 0.0
-            matters |= exposed & (stake[offers.operator] | self._half_released(point))
-            matters &= self.eligible[point] & horizon.settled(point, n) & (p > 0.0) & (p < 1.0)
+            at_stake = losses[offers.operator] | stake[offers.operator]
+            matters |= exposed & (at_stake | self._half_released(point))
+            shown = horizon.left_open(point, n) if self.end else horizon.settled(point, n)
+            matters &= self.eligible[point] & shown & (p > 0.0) & (p < 1.0)
             found = np.flatnonzero(matters)
             points.append(np.full(len(found), point))
             items.append(found)
@@ -107,8 +126,10 @@ class Possibilities:
         p = held.success_probability
         matters = (held.collateral > 0.0) & _among(collateral, held.coprocessor)
         half = _with_others(held.claim, horizon.commitments_released(n), self._is_bounded())
-        matters |= (claims.slashing[held.claim] > 0.0) & (stake[held.operator] | half)
-        found = np.flatnonzero(matters & horizon.commitments_settled(n) & (p > 0.0) & (p < 1.0))
+        at_stake = losses[held.operator] | stake[held.operator] | half
+        matters |= (claims.slashing[held.claim] > 0.0) & at_stake
+        shown = ~horizon.commitments_released(n) if self.end else horizon.commitments_settled(n)
+        found = np.flatnonzero(matters & shown & (p > 0.0) & (p < 1.0))
         points.append(np.full(len(found), THIS_ROUND))
         items.append(found)
         committed.append(np.ones(len(found), dtype=bool))
@@ -130,6 +151,8 @@ class Possibilities:
     def _half_released(self, point: int) -> BoolArray:
         """Which offers' outcomes say what their team is still expected to lose while others work on it."""
         decided = self.horizon.rounds[point]
+        if self.end:
+            return np.zeros(len(decided.offers), dtype=bool)
         several = decided.tasks.replicas[decided.offers.task] > 1
         open_ = several & self.eligible[point]
         done = self.horizon.released(point, self.period) | ~open_
@@ -145,7 +168,7 @@ class Possibilities:
         instance = self.horizon.instance
         collateral = np.zeros(len(instance.coprocessors), dtype=bool)
         stake = np.zeros(len(instance.operators), dtype=bool)
-        pending = [self.period]
+        pending = [] if self.end else [self.period]
         while pending:
             point = pending.pop()
             pending += self.horizon.children[point]
@@ -206,6 +229,32 @@ class Possibilities:
             amounts[:, column] = each.law.ppf(amounts[:, column])
         outcomes, _ = draw_outcomes(self.law, size, child(seed, _OUTCOMES), method)
         return amounts, outcomes, np.full(size, 1.0 / size)
+
+
+def measured_losses(instance: Instance) -> tuple[BoolArray, BoolArray]:
+    """Whose losses are measured over whole paths: operators by their slashings, coprocessors by forfeits."""
+    losses = np.zeros(len(instance.operators), dtype=bool)
+    forfeits = np.zeros(len(instance.coprocessors), dtype=bool)
+    if instance.objective.risk_weight > 0.0:
+        losses[:] = True
+    for limit in instance.risk:
+        if limit.measure == "expected" or (limit.measure != "solvency" and not np.isfinite(limit.budget)):
+            continue
+        whom = slice(None) if limit.member is None else limit.member
+        if limit.measure == "solvency":
+            forfeits[whom] = True
+        elif limit.scope == "operator":
+            losses[whom] = True
+        else:  # through a coprocessor anybody's slashing may be lost
+            losses[:] = True
+    forfeits &= np.isfinite(instance.coprocessors.free_collateral)
+    return losses, forfeits
+
+
+def measures_paths(instance: Instance) -> bool:
+    """Whether anything about a round depends on the distribution of what whole paths lose."""
+    losses, forfeits = measured_losses(instance)
+    return bool(losses.any() or forfeits.any())
 
 
 def _with_others(claim: IntArray, done: BoolArray, wanted: bool) -> BoolArray:
