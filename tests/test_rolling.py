@@ -228,9 +228,21 @@ def test_an_interrupted_step_is_not_carried_out():
 
 
 def test_what_cannot_be_rolled_is_refused():
-    risky = document(risk=[{"measure": "worst_case", "budget": 1}])
-    with pytest.raises(bondwork.Refusal, match="tails of the loss"):
+    risky = document(risk=[{"measure": "cvar", "budget": 1, "calibrate": True}])
+    with pytest.raises(bondwork.Refusal, match="limits that are calibrated"):
         bondwork.roll(bondwork.load(risky))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_limits_on_tails_are_about_what_is_lost_from_then_on(seed):
+    """Each step may lose what the limit allows, and no two at once."""
+    limited = document(period("a", 60), risk=[{"measure": "worst_case", "budget": 5}])
+    for part in (limited, limited["periods"][0]):
+        for each in part["tasks"]:
+            each["slashing"] = 4
+    rolled = bondwork.roll(bondwork.load(limited), seed=seed)
+    assert rolled.complete
+    assert [len(step.assignments) for step in rolled.steps] == [1, 1]
 
 
 def test_outcomes_of_another_number_are_no_outcomes():

@@ -45,8 +45,8 @@ def test_roll_ends_as_its_last_step_does():
 
 
 def test_roll_refuses_what_it_cannot_honour():
-    risky = ROUND | {"risk": [{"measure": "worst_case", "budget": 1}]}
-    assert "tails of the loss" in run("roll", "-", given=risky, code=2)
+    risky = ROUND | {"risk": [{"measure": "cvar", "budget": 1, "calibrate": True}]}
+    assert "limits that are calibrated" in run("roll", "-", given=risky, code=2)
 
 
 @pytest.mark.parametrize("formulation", ["highs", "pyomo", "cvxpy"])

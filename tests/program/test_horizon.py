@@ -204,8 +204,7 @@ def test_a_common_cause_strikes_what_is_released_together():
 
 
 REFUSED = {
-    "tails": {"risk": [{"measure": "worst_case", "budget": 1}]},
-    "mean-risk": {"objective": {"risk_weight": 0.5}},
+    "calibrated": {"risk": [{"measure": "cvar", "budget": 1, "calibrate": True}]},
     "bootstrap": {"uncertainty": {"sampling": "bootstrap"}},
     "second-stage": {"offers": [offer(stage=2, id="late")]},
     "replicas": {"tasks": [TASK | {"replicas": 2}], "coprocessors": [{"id": "cp"}, {"id": "other"}],
