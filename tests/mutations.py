@@ -432,10 +432,18 @@ def without(document: Any, steps: Steps) -> Any:
     return changed(document, steps[:-1], record)
 
 
+def _has_raw(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_raw, value.values()))
+    return any(map(_has_raw, value)) if isinstance(value, list) else isinstance(value, Raw)
+
+
 def write(value: Any, repeated: Steps | None = None, here: Steps = ()) -> str:
     """JSON text; `Raw` as it is; the key at ``repeated`` stands twice in its object."""
     if isinstance(value, Raw):
         return str(value)
+    if repeated is None and not _has_raw(value):
+        return json.dumps(value, separators=(",", ":"))
     if isinstance(value, dict):
         fields = []
         for key, child in value.items():
