@@ -443,3 +443,47 @@ def test_a_price_of_a_task_that_nobody_must_do():
         plan["prices"].append({"limit": "task t-2", "price": -1.0})
 
     assert any("price of task t-2" in each for each in refusals("market", change))
+
+
+@pytest.mark.parametrize(
+    "told", [{"bound": None}, {"bound": 1.0}, {"bound": -1e308}, {"vouched_by": "strategy"}, {"bound": 1e6}]
+)
+def test_a_proof_that_is_not_recomputed_goes_with_the_plan_all_the_same(
+    told: Plan, monkeypatch: pytest.MonkeyPatch
+):
+    plan = document_of("replicated")
+    monkeypatch.setattr("bondwork.plan.recount_columns.MOST_TEAMS", 1)
+    verdict = bondwork.verify(instance_of("replicated"), plan)
+    assert verdict and any(each.startswith("certificate: more than") for each in verdict.unchecked)
+    plan["certificate"] |= told
+    found = bondwork.verify(instance_of("replicated"), plan).violations
+    assert found and all(each.what.startswith("certificate.") for each in found)
+
+
+def test_a_later_node_that_is_not_listed_is_told():
+    """Nothing is done at it: a node at which something is done cannot be left out."""
+    plan = document_of("periods")
+    idle = [node for node in plan["recourse"] if not node["assignments"]]
+    busy = [node for node in plan["recourse"] if node["assignments"]]
+    assert idle and busy
+    verdict = bondwork.verify(instance_of("periods"), plan | {"recourse": busy})
+    assert verdict
+    said = f"recourse: {len(idle)} of {len(idle + busy)} nodes are not listed, and nothing is done there"
+    assert said in verdict.unchecked
+    assert not bondwork.verify(instance_of("periods"), plan | {"recourse": idle})
+
+
+def test_what_nobody_knows_is_listed():
+    asked = [{"name": "few", "terms": [{"task": ["t-1", "t-2"]}], "sense": "<=", "bound": 2}]
+    plan = bondwork.solve(instance_of("market"), constraints=asked)
+    assert (
+        "constraints: whether they were asked for" in bondwork.verify(instance_of("market"), plan).unchecked
+    )
+    document = KINDS["tails"][0]()
+    document["risk"][0]["calibrate"] = True
+    instance = bondwork.load(document)
+    plan = json.loads(bondwork.solve(instance, certificate="none").to_json())
+    plan["risk"][0]["calibrated"] = plan["risk"][0]["in_sample"] + 1.0
+    verdict = bondwork.verify(instance, plan)
+    assert verdict, verdict.violations
+    assert "risk: to where calibration moved budgets" in verdict.unchecked

@@ -82,9 +82,12 @@ class HorizonRecount(Findings):
             self._check_facts(at, each, node)
             self.chosen[node] = self._chosen(at, each, node)
             given[node] = (at, each)
-        for node, point in enumerate(self.period):
-            if point not in (_ROOT, ENDED):
-                self._check_node(node)
+        later = [node for node, point in enumerate(self.period) if point not in (_ROOT, ENDED)]
+        if left := len(later) - len(seen):
+            said = f"{left} of {len(later)} nodes are not listed, and nothing is done there"
+            self.unchecked.append(f"recourse: {said}")
+        for node in later:
+            self._check_node(node)
         for node, (at, each) in given.items():
             self._check_failed(at, each, node)
 

@@ -71,6 +71,7 @@ def _read(check: PlanCheck, given: Certificate) -> None:
         check.wrong("certificate.multipliers", "larger ones", expected, _NONE)
     except Uncheckable as reason:
         check.unchecked.append(f"certificate: {reason}")
+        _compare_unproven(check, given)
 
 
 def _check(check: PlanCheck, given: Certificate) -> None:
@@ -102,6 +103,23 @@ def _check(check: PlanCheck, given: Certificate) -> None:
         return
     check.certified = proven
     _compare(check, given, proven)
+
+
+def _compare_unproven(check: PlanCheck, given: Certificate) -> None:
+    """What is stated of a proof that is not recomputed, beside what the plan says."""
+    objective = check.plan.objective
+    if given.kind == "infeasibility":
+        if check.plan.solution != "none" or check.plan.bound is not None:
+            expected = "none beside a solution or a bound"
+            check.wrong("certificate", "a proof that nothing is feasible", expected, _NONE)
+        elif given.bound is not None or given.vouched_by is not None:
+            check.wrong("certificate.bound", given.bound, "null, and nobody who vouches for it", _NONE)
+    elif given.bound is None:
+        check.wrong("certificate.bound", None, "what the multipliers prove", _NONE)
+    elif objective is not None and objective - given.bound > SUM * max(abs(objective), abs(given.bound)):
+        check.wrong("certificate.bound", given.bound, f"at least the objective, {objective:.12g}", _NONE)
+    else:
+        _compare(check, given, given.bound)
 
 
 def _compare(check: PlanCheck, given: Certificate, proven: float) -> None:

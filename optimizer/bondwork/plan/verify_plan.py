@@ -73,6 +73,7 @@ class PlanCheck(StatusCheck):
         if self.is_staged:
             self.later.check()
             self.found += self.later.found
+            self.unchecked += self.later.unchecked
         if plan.solution != "none":
             self.check_tasks()
             self.check_limits(accounts)
@@ -91,11 +92,20 @@ class PlanCheck(StatusCheck):
             ExplanationCheck(self, accounts).run(prices.entries(), one_stage=one_stage)
         check_stochastic(self)
         check_options(self)
-        self.unchecked += unknown_names(plan.strategy, plan.formulation)
+        self.list_what_nobody_knows()
         check_certificate(self)
         check_conflict(self, one_stage=one_stage)
         self.check_status()
         self.check_verdict()
+
+    def list_what_nobody_knows(self) -> None:
+        """List what a plan says of how it was asked for and made, and no round tells."""
+        plan = self.plan
+        if any(each.calibrated is not None for each in plan.risk):
+            self.unchecked.append("risk: to where calibration moved budgets")
+        if plan.constraints:
+            self.unchecked.append("constraints: whether they were asked for")
+        self.unchecked += unknown_names(plan.strategy, plan.formulation)
 
     def needs_history(self) -> None:
         """Refuse a check for which a history is needed that is not there."""
