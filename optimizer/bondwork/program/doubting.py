@@ -1,7 +1,9 @@
-"""An infeasibility that nothing proves is looked at again before it is said.
+"""An infeasibility that nothing proves is looked at again before it is said, and so is being unbounded.
 
 Presolve and tolerances of a solver call programs infeasible whose amounts lie far apart. Where the
 multipliers of the relaxation prove it in exact fractions it stands; else a solution is sought by other means.
+Where a solver in doubles leaves out something that may matter, the program is solved in other units; where
+none tell, neither is said.
 """
 
 from __future__ import annotations
@@ -12,11 +14,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bondwork.base.tolerances import PROGRAM_ROW
 from bondwork.contracts import ProgramDecision
+from bondwork.program.evening import even_units, leaves_out
 from bondwork.program.extensive import extensive_form, split
 from bondwork.program.program_certifying import certify_solution
 from bondwork.program.program_recount import recount
 from bondwork.program.program_search import SolutionSearch
+from bondwork.program.scaling import in_units
 from bondwork.solver.solving import solve_program
 
 if TYPE_CHECKING:
@@ -24,30 +29,44 @@ if TYPE_CHECKING:
 
     from bondwork.arrays import FloatArray
     from bondwork.contracts import Observer, Options, Status
+    from bondwork.program.extensive import ExtensiveForm
     from bondwork.program.program_solution import ProgramSolution
     from bondwork.program.stochastic import StochasticProgram
 
 #: Seconds that the search may take.
 SECONDS = 2.0
 
+#: Statuses that say something of the program and hand out nothing.
+CLAIMS: tuple[Status, ...] = ("infeasible", "dual_infeasible", "infeasible_or_unbounded")
+
+#: What is said where doubles cannot tell, and why.
+UNDECIDED: Status = "numerical_error"
+SOLVED_AGAIN = "solved again in other units: amounts lie so far apart that the solver left some out"
+FAR_APART = "amounts lie so far apart that a solver in doubles leaves some out: its answer is none"
+
 
 def solve_in_doubt(
     program: StochasticProgram, decision: ProgramDecision, options: Options, observer: Observer
 ) -> ProgramDecision:
-    """Return another decision where one that says infeasible is wrong; the same where nothing says so.
+    """Return another decision where one that hands out nothing is wrong; the same where nothing says so.
 
     Parameters
     ----------
     decision
-        With the status ``infeasible``, which no certificate proves.
+        With the status ``infeasible``, which no certificate proves, or one of being unbounded.
     options
         The time limit is for all of this.
     """
     ends = time.perf_counter() + options.time_limit
-    found = SolutionSearch(program, seconds=min(SECONDS, options.time_limit)).run()
-    if found is None:
-        return decision
+    found = None
+    if decision.status == "infeasible":
+        found = SolutionSearch(program, seconds=min(SECONDS, options.time_limit)).run()
     form = extensive_form(program)
+    if found is None:
+        if not leaves_out(form.matrices):
+            return decision
+        rest = dataclasses.replace(options, time_limit=max(ends - time.perf_counter(), 0.0))
+        return _in_even_units(program, form, decision, rest, observer)
     values: list[FloatArray] = found
     status: Status = "numerical_error"
     bound = np.inf
@@ -64,6 +83,82 @@ def solve_in_doubt(
     return ProgramDecision(status, float(bound), values[0], values, (*decision.notes, note))
 
 
+def _in_even_units(
+    program: StochasticProgram,
+    form: ExtensiveForm,
+    decision: ProgramDecision,
+    options: Options,
+    observer: Observer,
+) -> ProgramDecision:
+    """Decide again with columns in units of their size: what a solver said left something out."""
+    ends = time.perf_counter() + options.time_limit
+    best = _undecided(decision)
+    value = -np.inf
+    for unit in even_units(form.matrices):
+        there = in_units(form.matrices, unit)
+        left = dataclasses.replace(options, time_limit=max(ends - time.perf_counter(), 0.0))
+        answer = solve_program(there, left, observer, phase="other units")
+        whole = not leaves_out(there)
+        if whole and answer.status in ("infeasible", "dual_infeasible") and best.nodes is None:
+            return decision if answer.status == decision.status else best
+        if answer.x is None or answer.status == "dual_infeasible":
+            continue
+        values, worth = split(form, answer.x * unit), form.matrices.value(answer.x * unit)
+        if recount(program, values).violations or worth <= value:
+            continue
+        value, status, bound = worth, UNDECIDED, np.inf
+        if whole and answer.status == "optimal":
+            status, bound = answer.status, answer.bound
+        notes = (*decision.notes, SOLVED_AGAIN if status == "optimal" else FAR_APART)
+        best = ProgramDecision(
+            status, float(bound), values[0], values, notes, build=decision.build, row_duals=answer.row_duals
+        )
+        if status == "optimal":
+            break
+    return best
+
+
+def _look_again(
+    program: StochasticProgram,
+    solution: ProgramSolution,
+    decision: ProgramDecision,
+    options: Options,
+    observer: Observer,
+) -> ProgramDecision:
+    """Return a better decision than one that is called optimal; the same where there is none.
+
+    One that is neither bettered nor reached again where nothing is left out is not called optimal.
+    """
+    form = extensive_form(program)
+    if solution.objective is None or not leaves_out(form.matrices):
+        return decision
+    again = _in_even_units(program, form, decision, options, observer)
+    own = solution.objective if program.sense == "max" else -solution.objective
+    if again.nodes is None:
+        return dataclasses.replace(decision, status=UNDECIDED, bound=np.inf, notes=again.notes)
+    other = form.matrices.value(np.concatenate(again.nodes))
+    near = PROGRAM_ROW * max(abs(own), abs(other))
+    if other > own + near:
+        return again
+    if again.status == "optimal" and other >= own - near:
+        return decision
+    return dataclasses.replace(decision, status=UNDECIDED, bound=np.inf, notes=(*decision.notes, FAR_APART))
+
+
+def _is_met(solution: ProgramSolution) -> bool:
+    """Whether what a certificate proves is what the solution comes to."""
+    certificate, objective = solution.certificate, solution.objective
+    if certificate is None or certificate.bound is None or objective is None:
+        return False
+    largest = max(abs(certificate.bound), abs(objective))
+    return abs(certificate.bound - objective) <= PROGRAM_ROW * largest
+
+
+def _undecided(decision: ProgramDecision) -> ProgramDecision:
+    """Neither infeasible nor unbounded is said."""
+    return ProgramDecision(UNDECIDED, np.inf, None, notes=(*decision.notes, FAR_APART), build=decision.build)
+
+
 def prove_or_doubt(
     program: StochasticProgram,
     solution: ProgramSolution,
@@ -74,7 +169,7 @@ def prove_or_doubt(
     *,
     certified: bool,
 ) -> ProgramSolution:
-    """Return a solution with its certificate; where one that says infeasible gets none, perhaps another.
+    """Return a solution with its certificate; where one that hands out nothing gets none, perhaps another.
 
     Parameters
     ----------
@@ -87,14 +182,24 @@ def prove_or_doubt(
     """
     start = time.perf_counter()
     ends = start + options.time_limit
-    proven = certify_solution(program, solution, options, decision.row_duals)
-    if solution.status == "infeasible" and proven.certificate is None:
-        left = dataclasses.replace(options, time_limit=max(ends - time.perf_counter(), 0.0))
-        better = solve_in_doubt(program, decision, left, observer)
-        if better is not decision:
+
+    def rest() -> Options:
+        return dataclasses.replace(options, time_limit=max(ends - time.perf_counter(), 0.0))
+
+    proven, better = certify_solution(program, solution, options, decision.row_duals), decision
+    if solution.status in CLAIMS and proven.certificate is None:
+        better = solve_in_doubt(program, decision, rest(), observer)
+    elif solution.status == "optimal" and not _is_met(proven):
+        better = _look_again(program, solution, decision, rest(), observer)
+    if better is not decision:
+        solution = carry_out(decision=better, left=max(ends - time.perf_counter(), 0.0))
+        proven = certify_solution(program, solution, rest(), better.row_duals)
+        unbounded = decision.status in ("dual_infeasible", "infeasible_or_unbounded")
+        if unbounded and solution.status == "optimal" and not _is_met(proven):
+            # of an optimum and of being unbounded one is wrong, and nothing proves which
+            better = dataclasses.replace(better, status=UNDECIDED, bound=np.inf)
             solution = carry_out(decision=better, left=max(ends - time.perf_counter(), 0.0))
-            left = dataclasses.replace(options, time_limit=max(ends - time.perf_counter(), 0.0))
-            proven = certify_solution(program, solution, left)
+            proven = certify_solution(program, solution, rest(), better.row_duals)
     if not certified:
         proven = proven.model_copy(update={"certificate": None})
     seconds = solution.timing.solve + time.perf_counter() - start

@@ -128,7 +128,7 @@ def solve_stochastic(
     (6.0, {'x': 6.0}, 2.0, 1.0)
     """
     from bondwork.observing import Silence, Told
-    from bondwork.program.doubting import prove_or_doubt
+    from bondwork.program.doubting import CLAIMS, prove_or_doubt
     from bondwork.program.program_certifying import MOST_CERTIFIED, entries_of
     from bondwork.program.stochastic_value import stochastic_value
 
@@ -168,7 +168,7 @@ def solve_stochastic(
         solution = carry_out(program, decision, options, watch, how, seconds)
     if (better := early.or_better(program, decision, solution)) is not decision:
         solution = carry_out(program, better, options, watch, how, seconds, all_nodes=all_nodes, left=0.0)
-    if proven or (solution.status == "infeasible" and entries_of(program) < MOST_CERTIFIED):
+    if proven or (solution.status in CLAIMS and entries_of(program) < MOST_CERTIFIED):
         solution = prove_or_doubt(
             program,
             solution,

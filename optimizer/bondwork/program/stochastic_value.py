@@ -136,6 +136,7 @@ def wait_and_see(program: StochasticProgram, paths: Paths) -> tuple[float, float
         joint = paths.solve_matrices(joint_paths(program), "the problem of all scenarios")
         return joint.objective, joint.bound if math.isfinite(joint.bound) else None
     values, bounds = [], []
+    endless: NoValue | None = None
     for leaf in program.leaves.tolist():
         weight = float(program.probability[leaf])
         if weight == 0.0:
@@ -143,9 +144,17 @@ def wait_and_see(program: StochasticProgram, paths: Paths) -> tuple[float, float
         path = program.ancestors[leaf].tolist()
         kinds = [program.template_of(node) for node in path]
         what = f"scenario {program.nodes[leaf]} by itself"
-        found = paths.solve(0, kinds, [program.values(node) for node in path], [], what)
+        try:
+            found = paths.solve(0, kinds, [program.values(node) for node in path], [], what)
+        except NoValue as reason:
+            if reason.status != "dual_infeasible":
+                raise
+            endless = endless or reason  # and another scenario may be infeasible
+            continue
         values.append(weight * found.objective)
         bounds.append(weight * found.bound)
+    if endless is not None:
+        raise endless
     bound = math.fsum(bounds)
     return math.fsum(values), bound if math.isfinite(bound) else None
 

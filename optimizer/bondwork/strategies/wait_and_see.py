@@ -44,6 +44,9 @@ class WaitAndSee:
         try:
             _, bound = wait_and_see(program, paths)
         except NoValue as reason:
+            if reason.status == "dual_infeasible":  # of the scenario, of which the program is not its copy
+                notes.append(f"the bound is infinite: {reason}; the program itself need not be unbounded")
+                return ProgramDecision("optimal", math.inf, None, notes=tuple(notes))
             status = reason.status or "other_error"
             worst = -math.inf if status == "infeasible" else math.inf
             return ProgramDecision(status, worst, None, notes=(str(reason),))
