@@ -42,11 +42,11 @@ def leaves_out(program: Matrices) -> bool:
     """
     with np.errstate(all="ignore"):
         scaled = scale(program)
-        size = np.maximum(np.abs(program.lower), np.abs(program.upper))
+        # what is ruled out beforehand has no part in anything
+        size = np.maximum(np.abs(program.lower), np.abs(scaled.upper))[program.matrix.indices]
         share = np.abs(scaled.data)
-        dropped = (share < SMALL) & (program.matrix.data != 0.0)
-        weight = share * np.where(size > 0.0, size, 0.0)[program.matrix.indices]
-        if np.any(dropped & ~(weight <= MISSED) & (size[program.matrix.indices] > 0.0)):
+        dropped = (share < SMALL) & (program.matrix.data != 0.0) & (size > 0.0)
+        if np.any(dropped & ~(share * size <= MISSED)):
             return True
         bounds = np.concatenate(
             [program.lower, program.upper, scaled.row_lower, scaled.row_upper, scaled.objective]
