@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -23,6 +24,14 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "published: solves instances with published optima (minutes)")
+    # thousands of tests are collected and none is garbage: looking for some took a quarter of the time
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.collect()
+    gc.freeze()  # what was collected stays to the end and need not be looked at again
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

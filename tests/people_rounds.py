@@ -7,14 +7,14 @@ counted in wei. One function makes a round of anything that draws (`random.Rando
 
 from __future__ import annotations
 
+import random
 from decimal import Decimal
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from hypothesis import strategies as st
 
-if TYPE_CHECKING:
-    import random
+from drawing import whole
 
 Document = dict[str, Any]
 
@@ -354,4 +354,18 @@ def people_rounds(
     draw: st.DrawFn, kind: Kind = "sums", *, tasks: int | None = None, unit: Fraction | int | None = None
 ) -> Document:
     """Draw a round as people write them; see `people_round`."""
-    return people_round(draw(st.randoms(use_true_random=False)), kind, tasks=tasks, unit=unit)
+    return people_round(_Drawn(draw), kind, tasks=tasks, unit=unit)
+
+
+class _Drawn(random.Random):
+    """Draws whole numbers through hypothesis, cheaper than `st.randoms`; 0 adds nothing to a round."""
+
+    def __init__(self, draw: st.DrawFn) -> None:
+        super().__init__(0)
+        self._draw = draw
+
+    def random(self) -> float:
+        return 1.0 - (self._randbelow(100) + 1) / 100
+
+    def _randbelow(self, n: int) -> int:
+        return whole(self._draw, 0, n - 1)

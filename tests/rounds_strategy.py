@@ -7,12 +7,15 @@ Many rounds have limits that bite; some are infeasible.
 from __future__ import annotations
 
 import copy
+import random
 from decimal import Context, Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
 from hypothesis import settings
 from hypothesis import strategies as st
+
+from drawing import either, one_of, quarters, some_of, sometimes, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,26 +31,17 @@ def examples(share: float) -> settings:
     return settings(max_examples=max(1, round(share * settings.default.max_examples)))
 
 
-def quarters(most: float) -> st.SearchStrategy[float]:
-    return st.integers(0, round(4 * most)).map(lambda k: k / 4)
-
-
-def _sometimes(draw: st.DrawFn, one_in: int) -> bool:
-    # false is what a failing example shrinks to
-    return draw(st.integers(0, one_in - 1)) == one_in - 1
-
-
 def _resources(draw: st.DrawFn, names: list[str], most: float) -> dict[str, float]:
-    return {name: draw(quarters(most)) for name in names if not _sometimes(draw, 4)}
+    return {name: quarters(draw, most) for name in names if not sometimes(draw, 4)}
 
 
 def _operators(draw: st.DrawFn, resources: list[str]) -> list[Document]:
     result = []
-    for v in range(draw(st.integers(1, 3))):
+    for v in range(whole(draw, 1, 3)):
         operator: Document = {"id": f"op-{v}"}
-        if draw(st.booleans()):
-            operator["stake"] = draw(quarters(40))
-        if draw(st.booleans()):
+        if either(draw):
+            operator["stake"] = quarters(draw, 40)
+        if either(draw):
             operator["capacity"] = _resources(draw, resources, 6)
         result.append(operator)
     return result
@@ -55,17 +49,17 @@ def _operators(draw: st.DrawFn, resources: list[str]) -> list[Document]:
 
 def _coprocessors(draw: st.DrawFn, resources: list[str]) -> list[Document]:
     result = []
-    for c in range(draw(st.sampled_from([0, 1, 2, 2, 3, 3, 3, 4]))):
+    for c in range(one_of(draw, [0, 1, 2, 2, 3, 3, 3, 4])):
         coprocessor: Document = {"id": f"cp-{c}"}
-        if draw(st.booleans()):
+        if either(draw):
             coprocessor["capacity"] = _resources(draw, resources, 6)
-        if draw(st.booleans()):
-            coprocessor["free_collateral"] = draw(quarters(8)) * (-1 if _sometimes(draw, 8) else 1)
-        if draw(st.booleans()):
+        if either(draw):
+            coprocessor["free_collateral"] = quarters(draw, 8) * (-1 if sometimes(draw, 8) else 1)
+        if either(draw):
             coprocessor["serial"] = True
-            if draw(st.booleans()):
-                coprocessor["free_at"] = draw(quarters(8))
-        if _sometimes(draw, 4):
+            if either(draw):
+                coprocessor["free_at"] = quarters(draw, 8)
+        if sometimes(draw, 4):
             coprocessor["outage_probability"] = 0.125
         result.append(coprocessor)
     return result
@@ -73,26 +67,26 @@ def _coprocessors(draw: st.DrawFn, resources: list[str]) -> list[Document]:
 
 def _tasks(draw: st.DrawFn, operators: list[str], resources: list[str]) -> list[Document]:
     result = []
-    for a in range(draw(st.sampled_from([0, 1, 2, 3, 4, 4, 5, 5]))):
+    for a in range(one_of(draw, [0, 1, 2, 3, 4, 4, 5, 5])):
         task: Document = {"id": f"t-{a}"}
-        claiming = draw(st.lists(st.sampled_from(operators), min_size=1, max_size=3, unique=True))
+        claiming = some_of(draw, operators, 1, 3)
         claims = [
-            {"operator": v, "reward": draw(quarters(24)), "slashing": draw(quarters(8))} for v in claiming
+            {"operator": v, "reward": quarters(draw, 24), "slashing": quarters(draw, 8)} for v in claiming
         ]
-        if len(claims) == 1 and draw(st.booleans()):
+        if len(claims) == 1 and either(draw):
             task |= claims[0]
         else:
             task["claims"] = claims
-        if resources and draw(st.booleans()):
+        if resources and either(draw):
             task["work"] = _resources(draw, resources, 4)
-        if _sometimes(draw, 3):
-            task["minimum_collateral"] = draw(quarters(1))
-        if draw(st.booleans()):
-            task["deadline"] = draw(quarters(24))
-        if _sometimes(draw, 6):
+        if sometimes(draw, 3):
+            task["minimum_collateral"] = quarters(draw, 1)
+        if either(draw):
+            task["deadline"] = quarters(draw, 24)
+        if sometimes(draw, 6):
             task["required"] = True
-        if _sometimes(draw, 3):
-            task["unassigned_cost"] = draw(quarters(4))
+        if sometimes(draw, 3):
+            task["unassigned_cost"] = quarters(draw, 4)
         result.append(task)
     return result
 
@@ -102,45 +96,45 @@ def _claimants(task: Document) -> list[str]:
 
 
 def _probability(draw: st.DrawFn, most: float = 1.0) -> float | Document:
-    p = min(1.0 - draw(st.sampled_from([1, 0, 1, 2, 1, 2, 4, 8])) / 8, most)
-    return {"mean": p, "concentration": 4.0} if _sometimes(draw, 6) else p
+    p = min(1.0 - one_of(draw, [1, 0, 1, 2, 1, 2, 4, 8]) / 8, most)
+    return {"mean": p, "concentration": 4.0} if sometimes(draw, 6) else p
 
 
 def _offers(
     draw: st.DrawFn, tasks: list[Document], coprocessors: list[Document], resources: list[str]
 ) -> list[Document]:
     result: list[Document] = []
-    for number in range(draw(st.sampled_from([0, 4, 6, 8, 10, 10, 12, 12])) if tasks and coprocessors else 0):
-        task, c = draw(st.sampled_from(tasks)), draw(st.sampled_from(coprocessors))
+    for number in range(one_of(draw, [0, 4, 6, 8, 10, 10, 12, 12]) if tasks and coprocessors else 0):
+        task, c = one_of(draw, tasks), one_of(draw, coprocessors)
         offer: Document = {
             "task": task["id"],
             "coprocessor": c["id"],
-            "bid": draw(quarters(4)),
-            "collateral": draw(quarters(3)),
+            "bid": quarters(draw, 4),
+            "collateral": quarters(draw, 3),
             "success_probability": _probability(draw, 1.0 - c.get("outage_probability", 0.0)),
         }
-        if draw(st.booleans()):
-            offer["operator"] = draw(st.sampled_from(_claimants(task)))
+        if either(draw):
+            offer["operator"] = one_of(draw, _claimants(task))
         pair = (offer["task"], offer["coprocessor"], offer.get("operator"))
         taken = {(o["task"], o["coprocessor"], o.get("operator")) for o in result if "id" not in o}
-        if pair in taken or _sometimes(draw, 4):
+        if pair in taken or sometimes(draw, 4):
             offer["id"] = f"offer {number}"
-        if resources and _sometimes(draw, 3):
+        if resources and sometimes(draw, 3):
             offer["work"] = _resources(draw, resources, 4)
-        if c.get("serial") or _sometimes(draw, 6):
-            offer["duration"] = draw(quarters(8))
+        if c.get("serial") or sometimes(draw, 6):
+            offer["duration"] = quarters(draw, 8)
         result.append(offer)
     return result
 
 
 def _self_execution(draw: st.DrawFn, tasks: list[Document]) -> list[Document]:
     pairs = [(task["id"], operator) for task in tasks for operator in _claimants(task)]
-    chosen = draw(st.lists(st.sampled_from(pairs), max_size=3, unique=True)) if pairs else []
+    chosen = some_of(draw, pairs, 0, 3)
     return [
         {
             "task": task,
             "operator": operator,
-            "cost": draw(quarters(6)),
+            "cost": quarters(draw, 6),
             "success_probability": _probability(draw),
         }
         for task, operator in chosen
@@ -156,13 +150,13 @@ def _commitments(
     replicas: bool,
 ) -> list[Document]:
     result: list[Document] = []
-    for number in range(draw(st.sampled_from([0, 0, 0, 1, 2])) if tasks else 0):
-        task = draw(st.sampled_from(tasks))
-        operator = draw(st.sampled_from(_claimants(task)))
+    for number in range(one_of(draw, [0, 0, 0, 1, 2]) if tasks else 0):
+        task = one_of(draw, tasks)
+        operator = one_of(draw, _claimants(task))
         if not replicas and any((k["task"], k["operator"]) == (task["id"], operator) for k in result):
             continue
-        executor = draw(st.sampled_from([{"id": operator}, *coprocessors]))
-        p = draw(st.integers(0, 8)) / 8
+        executor = one_of(draw, [{"id": operator}, *coprocessors])
+        p = whole(draw, 0, 8) / 8
         result.append(
             {
                 "id": f"k-{number}",
@@ -170,7 +164,7 @@ def _commitments(
                 "operator": operator,
                 "executor": executor["id"],
                 "success_probability": min(p, 1.0 - executor.get("outage_probability", 0.0)),
-                "collateral": 0.0 if executor["id"] == operator else draw(quarters(2)),
+                "collateral": 0.0 if executor["id"] == operator else quarters(draw, 2),
                 "work": _resources(draw, resources, 2),
             }
         )
@@ -181,10 +175,10 @@ def _risk(draw: st.DrawFn, operators: list[str], coprocessors: list[str], *, tai
     scopes: list[Any] = ["network", "operator", "coprocessor"]
     scopes += [{"operator": v} for v in operators] + [{"coprocessor": c} for c in coprocessors]
     limits: list[Document] = [
-        {"measure": "expected", "budget": draw(quarters(8)), "of": draw(st.sampled_from(scopes))}
-        for _ in range(draw(st.sampled_from([0, 0, 1, 1, 2])))
+        {"measure": "expected", "budget": quarters(draw, 8), "of": one_of(draw, scopes)}
+        for _ in range(one_of(draw, [0, 0, 1, 1, 2]))
     ]
-    if tails and _sometimes(
+    if tails and sometimes(
         draw, 5
     ):  # beyond the reach of any choice: changes nothing, and is no reason to refuse
         limits.append({"measure": "cvar", "budget": 1000.0, "level": 0.875, "of": "network"})
@@ -192,11 +186,11 @@ def _risk(draw: st.DrawFn, operators: list[str], coprocessors: list[str], *, tai
 
 
 def _terms(draw: st.DrawFn) -> Document:
-    operator = draw(st.integers(0, 4)) / 4
+    operator = whole(draw, 0, 4) / 4
     return {
-        "bid_paid": draw(st.sampled_from(["always", "on_success"])),
+        "bid_paid": one_of(draw, ["always", "on_success"]),
         "collateral_split": {"burned": 1.0 - operator, "operator": operator},
-        "collateral_rate": draw(st.sampled_from([1.0, 0.25, 2.0, 0.0])),
+        "collateral_rate": one_of(draw, [1.0, 0.25, 2.0, 0.0]),
     }
 
 
@@ -209,7 +203,7 @@ def _add_what_changes_nothing(draw: st.DrawFn, document: Document) -> None:
     for task in document["tasks"]:
         if len(of_task[task["id"]]) + (task["id"] in alone) <= 1 and task["id"] not in alone:
             task["replicas"] = 2
-            task["quorum"] = draw(st.integers(1, 2))
+            task["quorum"] = whole(draw, 1, 2)
             break
     for offers in of_task.values():
         task = next(t for t in document["tasks"] if offers and t["id"] == offers[0]["task"]) if offers else {}
@@ -223,9 +217,9 @@ def _add_what_changes_nothing(draw: st.DrawFn, document: Document) -> None:
 
 def _add_replicas(draw: st.DrawFn, tasks: list[Document]) -> None:
     for task in tasks:
-        most = draw(st.sampled_from([1, 2, 2, 3, 3, 4]))
+        most = one_of(draw, [1, 2, 2, 3, 3, 4])
         if most > 1:
-            task |= {"replicas": most, "quorum": min(most, draw(st.sampled_from([1, 1, 2, 3])))}
+            task |= {"replicas": most, "quorum": min(most, one_of(draw, [1, 1, 2, 3]))}
 
 
 @st.composite
@@ -235,7 +229,7 @@ def rounds(draw: st.DrawFn, *, tails: bool = True, replicas: bool = False) -> Do
     ``tails``: some with a tail limit that nothing can reach; ``replicas``: most tasks may have several
     executors, and so may what is held.
     """
-    resources = draw(st.sampled_from([["compute"], [], ["compute", "memory"]]))
+    resources = one_of(draw, [["compute"], [], ["compute", "memory"]])
     operators = _operators(draw, resources)
     coprocessors = _coprocessors(draw, resources)
     names = [v["id"] for v in operators]
@@ -250,13 +244,13 @@ def rounds(draw: st.DrawFn, *, tails: bool = True, replicas: bool = False) -> Do
         "commitments": _commitments(draw, tasks, coprocessors, resources, replicas=replicas),
         "risk": _risk(draw, names, [c["id"] for c in coprocessors], tails=tails),
     }
-    if draw(st.booleans()):
-        document["now"] = draw(quarters(4))
-    if draw(st.booleans()):
+    if either(draw):
+        document["now"] = quarters(draw, 4)
+    if either(draw):
         document["terms"] = _terms(draw)
     if replicas:
         _add_replicas(draw, tasks)
-    elif _sometimes(draw, 4):
+    elif sometimes(draw, 4):
         _add_what_changes_nothing(draw, document)
     return document
 
@@ -265,11 +259,13 @@ def rounds(draw: st.DrawFn, *, tails: bool = True, replicas: bool = False) -> Do
 def permuted(draw: st.DrawFn, document: Document) -> Document:
     """Put every list of a document, and the fields of its objects, into another order."""
 
+    rng = random.Random(whole(draw, 0, 2**32 - 1))
+
     def shuffle(value: Any) -> Any:
         if isinstance(value, list):
-            return [shuffle(each) for each in draw(st.permutations(value))]
+            return [shuffle(each) for each in rng.sample(value, len(value))]
         if isinstance(value, dict):
-            return {key: shuffle(value[key]) for key in draw(st.permutations(sorted(value)))}
+            return {key: shuffle(value[key]) for key in rng.sample(sorted(value), len(value))}
         return value
 
     changed: Document = shuffle(document)

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from bondwork.program.stochastic import StochasticProgram
 from bondwork.program.template import NodeTemplate
+from drawing import one_of, some_of
+from drawing import whole as whole_number
 
 _SMALL = st.integers(-3, 3)
 
@@ -25,7 +27,7 @@ def _template(
         top = draw(st.integers(0, 3))
         upper.append(1.0 if binary else math.inf if top == 0 and not bounded else float(max(top, 1)))
     for _ in range(rows):
-        kind = draw(st.sampled_from(["most", "least", "range", "equal"]))
+        kind = one_of(draw, ["most", "least", "range", "equal"])
         level = float(draw(st.integers(-2, 5)))
         floor.append(-math.inf if kind == "most" else level)
         ceiling.append({"least": math.inf, "equal": level, "range": level + 2.0}.get(kind, level))
@@ -55,10 +57,10 @@ def two_stage(draw: st.DrawFn, *, whole_recourse: bool = False, bounded: bool = 
     for _ in range(draw(st.sampled_from([1, 1, 2]))):
         width = draw(st.integers(1, 3))
         templates.append(_template(draw, 1, width, first, whole=kind, bounded=bounded))
-    shares = draw(st.sampled_from([[1.0], [0.5, 0.5], [0.25, 0.75], [0.5, 0.25, 0.25, 0.0], [0.125] * 8]))
+    shares = one_of(draw, [[1.0], [0.5, 0.5], [0.25, 0.75], [0.5, 0.25, 0.25, 0.0], [0.125] * 8])
     template = [0] + [draw(st.integers(1, len(templates) - 1)) for _ in shares]
     changes: list[dict[tuple[str, int], float]] = [{}]
-    changes += [draw(_changes(templates[kind])) for kind in template[1:]]
+    changes += [_changes(draw, templates[kind]) for kind in template[1:]]
     return StochasticProgram.from_changes(
         "random",
         draw(st.sampled_from(["max", "min"])),
@@ -70,29 +72,26 @@ def two_stage(draw: st.DrawFn, *, whole_recourse: bool = False, bounded: bool = 
     )
 
 
-def _changes(template: NodeTemplate) -> st.SearchStrategy[dict[tuple[str, int], float]]:
-    fields = {"constant": _SMALL, "cost": _SMALL, "entries": _SMALL, "shift": st.integers(-2, 2)}
+#: What a node may have otherwise than its template, and from where to where.
+_CHANGES = {"constant": (-3, 3), "cost": (-3, 3), "entries": (-3, 3), "shift": (-2, 2)}
+
+
+def _changes(draw: st.DrawFn, template: NodeTemplate) -> dict[tuple[str, int], float]:
     places = [
         (name, k)
         for name in ("constant", "cost", "entries")
         for k in range(template.spans[name].stop - template.spans[name].start)
     ]
-    places += [("shift", k) for k in range(len(template.rows))] * 3
-
-    def as_changes(chosen: dict[tuple[str, int], int]) -> dict[tuple[str, int], float]:
-        result: dict[tuple[str, int], float] = {}
-        for (name, k), value in chosen.items():
-            if name != "shift":
-                result[name, k] = float(value)
-                continue
-            for side in ("row_lower", "row_upper"):  # both, so that the lower stays the lower
-                limit = float(template.part(side)[k])
-                if math.isfinite(limit):
-                    result[side, k] = limit + value
-        return result
-
-    return (
-        st.lists(st.sampled_from(places), unique=True, max_size=5)
-        .flatmap(lambda chosen: st.fixed_dictionaries({place: fields[place[0]] for place in chosen}))
-        .map(as_changes)
-    )
+    shifts = [("shift", k) for k in range(len(template.rows))]
+    # rows more often than the rest
+    result: dict[tuple[str, int], float] = {}
+    for name, k in [*some_of(draw, places, 0, 3), *some_of(draw, shifts, 0, 2)]:
+        value = float(whole_number(draw, *_CHANGES[name]))
+        if name != "shift":
+            result[name, k] = value
+            continue
+        for side in ("row_lower", "row_upper"):  # both, so that the lower stays the lower
+            limit = float(template.part(side)[k])
+            if math.isfinite(limit):
+                result[side, k] = limit + value
+    return result
