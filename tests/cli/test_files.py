@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -117,6 +118,31 @@ def test_a_named_pipe_is_read(tmp_path):
         out, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "three tasks" in out
+
+
+def test_what_can_be_read_only_once_is_read_once(tmp_path):
+    """A round or a study from standard input or a pipe: ``compare -``, ``compare <(...)``."""
+    study = tmp_path / "study.json"
+    study.write_text(
+        json.dumps(
+            {
+                "format": "bondwork.study/1",
+                "rounds": [{"name": "three", "file": str(THREE_TASKS)}],
+                "strategies": ["greedy"],
+            }
+        )
+    )
+    for content, more in ((study, ()), (THREE_TASKS, ("--strategy", "greedy", "--scenarios", 0))):
+        given = bond("compare", "-", *more, "--json", data=content.read_bytes())
+        assert given.returncode == 0, given.stderr
+        pipe = tmp_path / f"pipe-{content.stem}"
+        os.mkfifo(pipe)
+        writer = threading.Thread(target=pipe.write_bytes, args=(content.read_bytes(),), daemon=True)
+        writer.start()
+        piped = bond_in_a_process("compare", pipe, *more, "--json")
+        writer.join(10)
+        for each in (given, piped):
+            assert [row["strategy"] for row in json.loads(each.stdout)["rows"]] == ["greedy"]
 
 
 def test_a_long_file_name(tmp_path):

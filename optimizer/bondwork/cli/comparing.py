@@ -91,10 +91,11 @@ def compare(
     check_report(report, *files, history, journal, output)
     if journal is not None:
         console.check_writable(journal, *files, history)
-    study = _study(files)
+    sources = [_source(each) for each in files]
+    study = _study(sources)
     if study is None:
         study = make_study(
-            [read_bytes(each) if each == "-" else each for each in files],
+            sources,
             strategies=strategy,
             formulations=formulation or ["highs"],
             time_limit=time_limit,
@@ -136,16 +137,23 @@ def compare(
         raise SystemExit(130 if interrupted else 5 if wrong else 0)
 
 
-def _study(files: list[str]) -> Study | None:
-    """The study that the one file holds; ``None`` where the files are rounds and programs."""
+def _source(file: str) -> str | bytes:
+    """A file's name, or at once what is in it where it can be read only once: standard input, a pipe."""
+    return read_bytes(file) if file == "-" or Path(file).is_fifo() else file
+
+
+def _study(sources: list[str | bytes]) -> Study | None:
+    """The study that the one source holds; ``None`` where they are rounds and programs."""
     from bondwork.comparison.study import read_study
     from bondwork.comparison.study_schema import is_study
     from bondwork.problem.document import parse_document
 
-    if len(files) != 1 or files[0] == "-":
+    if len(sources) != 1:
         return None
-    document = parse_document(read_bytes(files[0]))
-    return read_study(document, Path(files[0]).parent) if is_study(document) else None
+    source = sources[0]
+    document = parse_document(source if isinstance(source, bytes) else read_bytes(source))
+    folder = Path() if isinstance(source, bytes) else Path(source).parent
+    return read_study(document, folder) if is_study(document) else None
 
 
 def _unit(study: Study) -> str:
