@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -86,3 +87,15 @@ def test_only_rows_of_whole_columns_whose_amounts_are_close_are_made_larger() ->
 def test_numbers_of_a_row_keep_digits() -> None:
     # the limit is a thousand times what one choice takes: made larger by 2**20 it would have too few left
     assert spread(rows_of([1.0, 1e-8], upper=[1000.0])).tolist() == [13]
+
+
+@pytest.mark.parametrize(("little", "best"), [(0.00011, 1.0), (0.00009, 2.0)])
+@pytest.mark.parametrize("tolerance", [1e-6, 1e-9])
+def test_a_row_is_as_wide_as_what_is_verified(little: float, best: float, tolerance: float) -> None:
+    # 100 and a little of 100: of programs a millionth of the row is let pass, of rounds nothing that counts
+    program = dataclasses.replace(rows_of([100.0, little], upper=[100.0]), row_tolerance=tolerance)
+    answer = solve_program(program, OPTIONS, Silence())
+    best = best if tolerance == 1e-6 else 1.0
+    assert answer.x is not None
+    assert program.value(answer.x) == best
+    assert answer.bound == pytest.approx(best)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bondwork.base.tolerances import PROGRAM_ROW
+
 if TYPE_CHECKING:
     from bondwork.arrays import FloatArray, IntArray
     from bondwork.program.matrices import Matrices
@@ -47,6 +49,10 @@ def spread(program: Matrices) -> IntArray:
     bounds = np.array([program.row_lower, program.row_upper])
     bounds = np.where(np.isfinite(bounds), np.abs(bounds), 0.0)
     asked = whole & (largest > 0.0)
+    if program.row_tolerance >= PROGRAM_ROW:
+        # what such a row may be exceeded by is known beforehand only where that is a share of its bound
+        finite = np.isfinite([program.row_lower, program.row_upper])
+        asked &= np.where(finite, bounds, np.inf).min(axis=0) >= largest
     mine, every = asked[row], np.flatnonzero(asked)
     share = _differences(
         np.concatenate([row[mine], *(np.tile(every, 3),)]),

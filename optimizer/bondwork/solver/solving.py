@@ -86,8 +86,11 @@ def solve_program(
         program = with_whole_bounds(program)
     deadline = time.perf_counter() + options.time_limit
     sharp = np.zeros(len(program.row_upper), dtype=np.int64) if relaxed else spread(program)
-    asked = dataclasses.replace(asked, sharp=sharp if sharp.any() else None)
-    answer = _solve_from(program, deadline, options, observer, asked)
+    if sharp.any():
+        larger = dataclasses.replace(asked, sharp=sharp)
+        answer = _solve_from(_as_wide_as_allowed(program, sharp), deadline, options, observer, larger)
+    else:
+        answer = _solve_from(program, deadline, options, observer, asked)
     while not relaxed and (loose := _loose_rows(program, answer) & (sharp < SHARPEST)).any():
         sharp = np.where(loose, np.minimum(sharp + SHARPER, SHARPEST), sharp)
         better = _sharper(program, sharp, deadline, options, observer, answer, asked)
@@ -199,6 +202,22 @@ def solve_here(program: Matrices, options: Options, observer: Observer, asked: A
         x = None if x is None else np.where(program.integer, np.round(x), x)
         return Answer("interrupted" if watch.stopping or watch.asked else "time_limit", x, math.inf)
     return dataclasses.replace(found[0], status=watch.tell_apart(found[0].status))
+
+
+def _as_wide_as_allowed(program: Matrices, sharp: IntArray) -> Matrices:
+    """Widen rows that are made larger by what they may be exceeded by, where that is as much as 1e-6.
+
+    In its own scale HiGHS lets them be exceeded by less: what verifies would be said not to exist.
+    """
+    if program.row_tolerance < PROGRAM_ROW:
+        return program
+    lower, upper = program.row_lower, program.row_upper
+    share = program.row_tolerance * (1.0 - 1e-6)
+    below, above = (sharp > 0) & np.isfinite(lower), (sharp > 0) & np.isfinite(upper)
+    lower, upper = lower.copy(), upper.copy()
+    lower[below] -= share * np.abs(lower[below])
+    upper[above] += share * np.abs(upper[above])
+    return dataclasses.replace(program, row_lower=lower, row_upper=upper)
 
 
 def _loose_rows(program: Matrices, answer: Answer) -> BoolArray:
