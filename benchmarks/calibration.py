@@ -8,9 +8,10 @@ Rounds have whole slashing and whole per cents, and calibrated limits:
   loss is a convolution, written here again, so that the best choice within the limit is known.
 - `several`: both limits at once.
 - `mean-risk`: a CVaR limit under a mean-risk objective, which is about the sample: so is the optimum.
-- `dependent`, `worst_case`: a CVaR limit with a common factor, and a limit on the worst case. No law is
-  listed: the optimum is the best choice on 100,000 scenarios of another seed (20,000 for the worst case,
-  which grows with their number), and "exactly" means on those.
+- `dependent`, `history`, `worst_case`: a CVaR limit with a common factor, one beside a history of 60 rounds
+  with bad days that is resampled, and a limit on the worst case. No law is listed: the optimum is the best
+  choice on 100,000 scenarios of another seed (20,000 for the worst case, which grows with their number), and
+  "exactly" means on those.
 - `second-stage`: a CVaR limit of a round with rescues. The optimum over all policies is found by trying
   (`calibration_rescues.py`); a plan is worth what it is on the fresh scenarios of its evaluation.
 
@@ -34,12 +35,13 @@ import bondwork
 from bondwork.problem.teams import enumerate_teams
 from bondwork.risk.limits import tail_measures
 from bondwork.road import sample_risk
+from bondwork.uncertainty.history import OutcomeHistory
 from bondwork.uncertainty.sampling import sample_round
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-KINDS = ["cvar", "chance", "several", "mean-risk", "dependent", "worst_case", "second-stage"]
+KINDS = ["cvar", "chance", "several", "mean-risk", "dependent", "history", "worst_case", "second-stage"]
 
 TASKS, COPROCESSORS, OFFERS = 7, 4, 3
 
@@ -54,6 +56,7 @@ LIMITS: dict[str, list[dict[str, Any]]] = {
     "several": [CVAR, CHANCE],
     "mean-risk": [CVAR],
     "dependent": [CVAR],
+    "history": [CVAR],
     "worst_case": [{"measure": "worst_case"}],
 }
 
@@ -94,6 +97,15 @@ def make_round(seed: int, kind: str, scenarios: int) -> dict[str, Any]:
         | ({"dependence": {"common": 0.2}} if kind == "dependent" else {}),
         "objective": {"risk_weight": 0.2, "risk_level": 0.95} if kind == "mean-risk" else {},
     }
+
+
+def make_history(seed: int) -> OutcomeHistory:
+    """Draw a history: one round of five is bad for everybody."""
+    draw = np.random.default_rng(seed)
+    rate = np.where(draw.random((60, 1)) < 0.2, 0.3, 0.05)
+    done = np.full((60, COPROCESSORS), 20)
+    failed = draw.binomial(done, np.repeat(rate, COPROCESSORS, axis=1))
+    return OutcomeHistory(tuple(f"c{c}" for c in range(COPROCESSORS)), done, failed)
 
 
 class Choices:
@@ -216,8 +228,10 @@ def one_stage(seed: int, kind: str, scenarios: int) -> Found:
     choices = Choices(document)
     binding(document, choices)
     instance = bondwork.load(document)
+    if kind == "history":
+        instance = bondwork.with_history(instance, make_history(seed))
     within = choices.holds
-    if kind in ("dependent", "worst_case"):
+    if kind in ("dependent", "history", "worst_case"):
         within = Elsewhere(instance, choices, 20_000 if kind == "worst_case" else 100_000).holds
     worth = choices.worth(instance)
     best = choices.best(worth, within)
