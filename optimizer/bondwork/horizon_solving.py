@@ -178,8 +178,9 @@ def solve_horizon(
     knowing = getattr(find_program_strategy(strategy), "knows_outcomes", False)
     if knowing and plan.status != "infeasible":
         return without_certificate(plan, Uncheckable("the bound is that of deciding with what nobody knows"))
-    if made.measures.priced is not None and plan.status != "infeasible":
-        return without_certificate(plan, Uncheckable("the objective prices losses over later periods"))
+    if (made.measures.priced is not None or made.loads) and plan.status != "infeasible":
+        priced = "losses" if made.measures.priced is not None else "loads"
+        return without_certificate(plan, Uncheckable(f"the objective prices {priced} over later periods"))
     left = dataclasses.replace(options, time_limit=clock.left())
     by: Voucher = "branch_and_bound" if "extensive" in (strategy, solution.strategy) else "strategy"
     return certify_horizon(instance, plan, plain, left, vouched_by=by, later=_VERIFYING * later)
@@ -196,13 +197,16 @@ def _exactly(
     for _ in range(MOST_ROUNDS):
         solution = decided(made)
         chosen = columns_by_node(made, solution)
-        further = _further(made, ledger, chosen) if chosen else None
-        if further is None:
+        greedy = solution.strategy == "greedy" and made.bare is not made.program
+        further = _further(made, ledger, chosen, money_only=greedy) if chosen else None
+        if further is None and not greedy:
             return made, solution, chosen
+        if further is None:
+            break
         if clock.limited and clock.left() <= 0.0:
             break
         made = further
-    if made.measures.limits or made.measures.priced is not None:
+    if chosen and made.tree.leaves:
         chosen = settle(made, chosen)
         if solution.status == "optimal":
             solution = solution.model_copy(
@@ -212,7 +216,7 @@ def _exactly(
 
 
 def _further(
-    made: HorizonProgram, ledger: HorizonLedger, chosen: Sequence[IntArray]
+    made: HorizonProgram, ledger: HorizonLedger, chosen: Sequence[IntArray], *, money_only: bool
 ) -> HorizonProgram | None:
     """The program with rows that rule a decision out which may not be; ``None`` where it may be."""
     values = [
@@ -220,8 +224,9 @@ def _further(
         for node, each in enumerate(chosen)
     ]
     if covers := find_covers(made.program, ledger, values):
-        return dataclasses.replace(made, program=with_covers(made.program, covers))
-    if not made.tree.leaves:
+        bare = with_covers(made.bare, covers)
+        return dataclasses.replace(made, program=with_covers(made.program, covers), bare=bare)
+    if money_only or not made.tree.leaves:
         return None
     if (apart := keep_unseen_apart(made, chosen)) is not None:
         return apart
@@ -303,7 +308,8 @@ def _greedy(
     find_formulation(how[1])
     if getattr(chosen, "knows_outcomes", False):
         return None
-    nodes = decide_greedily(made.program, start + _GREEDY * clock.left())
+    # whoever calls gives up what limits on tails do not allow
+    nodes = decide_greedily(made.bare, start + _GREEDY * clock.left())
     if nodes is None:
         return None
     status: Status
@@ -315,7 +321,7 @@ def _greedy(
         status, notes = cut_short.status, (*cut_short.provenance.notes, _FOUND_NONE)
     decision = ProgramDecision(status, bound, nodes[0], nodes, notes, strategy="greedy")
     seconds = time.perf_counter() - start + (0.0 if cut_short is None else cut_short.timing.solve)
-    return carry_out(made.program, decision, options, observer, how, seconds, all_nodes=True)
+    return carry_out(made.bare, decision, options, observer, how, seconds, all_nodes=True)
 
 
 def _conflict(instance: Instance, now: Program, options: Options, observer: Observer) -> Conflict | None:

@@ -39,7 +39,6 @@ OF_COPROCESSOR = ("expected of coprocessor", "cvar of coprocessor", "chance of c
 REFUSED: tuple[Refused, ...] = (
     *_all("periods", ["calibrate"], "limits that are calibrated"),
     *_all("periods", ["bootstrap"], "bootstrap"),
-    *_all("periods", ["load curve"], "a load curve with a weight"),
     *_all("periods", ["second stage"], "second-stage offers beside later periods"),
     *_all("second stage", SOLVENCY_AND_BALLS, "beside second-stage offers"),
     *_all("second stage", OF_COPROCESSOR, "of a coprocessor beside second-stage offers"),

@@ -210,8 +210,6 @@ REFUSED = {
     "replicas": {"tasks": [TASK | {"replicas": 2}], "coprocessors": [{"id": "cp"}, {"id": "other"}],
                  "offers": [offer(), offer(coprocessor="other", duration=90)],
                  "uncertainty": {"dependence": {"common": 0.5}}},
-    "load curve": {"coprocessors": [{"id": "cp", "capacity": {"w": 2}, "load_curve": {"resource": "w",
-        "weight": 1, "A": 1, "B": 0.5, "C": 0, "D": 1, "E": 0, "F": 1, "G": 0, "H": 1, "I": 1}}]},
 }  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from bondwork.problem.values import is_committed
 from bondwork.program.bounds import gap
 from bondwork.program.horizon import rounds_of
 from bondwork.program.horizon_assessment import choice
+from bondwork.program.horizon_loads import load_error, load_gains
 from bondwork.uncertainty.horizon import ENDED
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def build_horizon_plan(
         unassigned=_explain(instance, now, chosen[0]) if chosen and now is not None else [],
         operators=list_shares(instance, teams) if chosen else [],
         loads=load_shares(instance, chosen[0]) if chosen else [],
+        load_error=(1.0 - instance.objective.risk_weight) * load_error(made),
         replica_values=value_replicas(instance, chosen[0]) if chosen else [],
         risk=list_risk_values(instance, assessments, {}),
         overcommitted=list_overcommitted(instance, enumerate_limits(instance), made.measures.limits),
@@ -131,6 +133,8 @@ def offers_by_node(made: HorizonProgram, columns: Sequence[IntArray]) -> list[In
 def _objective(made: HorizonProgram, picked: Sequence[IntArray]) -> float:
     """The objective of a policy, added up again."""
     terms, priced = _terms(made, picked), made.measures.priced
+    for chance, gains in zip(made.tree.tree.probability.tolist(), load_gains(made, picked), strict=True):
+        terms += [chance * each for each in gains]
     if priced is not None:
         weight = made.tree.horizon.instance.objective.risk_weight
         terms = [(1.0 - weight) * each for each in terms]

@@ -8,12 +8,14 @@ checked by running it, always the job with the earliest deadline first.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bondwork.base.tolerances import ROW
 from bondwork.plan.findings import Findings
 from bondwork.plan.recount import SUM_TOLERANCE, Account, Key, Recount, label
 from bondwork.plan.recount_horizon_claims import Claim, HeldClaim
+from bondwork.plan.recount_loads import LoadRecount
 from bondwork.problem.faults import json_path
 from bondwork.uncertainty.horizon import ENDED, HorizonTree, horizon_tree
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from bondwork.plan.findings import Place
     from bondwork.plan.plan import Assignment, NodeDecision, Plan
+    from bondwork.plan.recount_loads import LoadAccount
     from bondwork.plan.recount_teams import Team, TeamRecount
     from bondwork.problem.instance import Instance
 
@@ -106,8 +109,43 @@ class HorizonRecount(Findings):
             done = {here.task[offer] for offer in chosen} | here.committed
             cost: list[float] = here.instance.tasks.unassigned_cost.tolist()
             terms += [-each for task, each in enumerate(cost) if task not in done]
+            terms += [each.worth() for each in self._loads(node)]
             found += [self.probability[node] * term for term in terms]
         return found
+
+    def _loads(self, node: int) -> list[LoadAccount]:
+        """Loads that count at a node: work that is held there."""
+        accounts = [each for each in LoadRecount(self._round(0), []).accounts if each.weight and each.scale]
+        if not accounts:
+            return []
+        now, path = self._round(node).instance.now, self._path(node)
+        work: list[tuple[int, list[float]]] = []
+        for at in path:
+            decided = self._round(at)
+            work += [
+                (decided.coprocessor[offer], list(decided.work[offer]))
+                for offer in self.chosen.get(at, [])
+                if at == node or decided.instance.now + decided.duration[offer] > now
+            ]
+        held = self.instance.commitments
+        release_at: list[float] = held.release_at.tolist()
+        work += [
+            (who, held.work[k].tolist())
+            for k, who in enumerate(held.coprocessor.tolist())
+            if node == 0 or release_at[k] > now
+        ]
+        return [
+            replace(each, work=tuple(w[each.resource] for who, w in work if who == each.coprocessor))
+            for each in accounts
+        ]
+
+    def permitted_load_error(self) -> float:
+        """How far straight pieces may be above the incentives at all nodes: a share of the range of each."""
+        accounts = LoadRecount(self._round(0), []).accounts
+        reached = sum(
+            chance for chance, point in zip(self.probability, self.period, strict=True) if point != ENDED
+        )
+        return reached * math.fsum(each.largest_error() for each in accounts if each.weight and each.scale)
 
     @property
     def root_teams(self) -> TeamRecount:

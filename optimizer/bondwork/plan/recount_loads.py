@@ -49,6 +49,19 @@ class LoadAccount:
         """Load with so much more work."""
         return math.fsum((*self.work, more)) / self.capacity
 
+    def largest_error(self) -> float:
+        """How far straight pieces over any loads up to 1, or to those held, may be above the incentive."""
+        return self.permitted_error(0.0, max(1.0, self.load()))
+
+    def permitted_error(self, low: float, high: float) -> float:
+        """How far straight pieces from one load to another may be above the incentive (MODEL 2.7)."""
+        # between the ends of the branches and the turn of the last one f rises or falls only
+        _, b, _, _, _, f, _, h, _ = self.parameters
+        places = [low, high, *(x for x in (b, f, h) if low < x < high)]
+        values = [self.weight * self.scale * incentive(self.parameters, x) for x in places]
+        size = max(map(abs, values))
+        return LOAD_TOLERANCE * (max(values) - min(values)) * (1.0 + 1e-6) + 1e-11 * size
+
     def worth(self, more: float = 0.0) -> float:
         """What the load, with so much more work, adds to the objective."""
         return self.weight * self.scale * incentive(self.parameters, self.load(more))
@@ -119,9 +132,4 @@ class LoadRecount:
         )
         low = start / account.capacity
         high = min(max(low, 1.0), low + most / account.capacity)
-        # between the ends of the branches and the turn of the last one f rises or falls only
-        _, b, _, _, _, f, _, h, _ = account.parameters
-        places = [low, high, *(x for x in (b, f, h) if low < x < high)]
-        values = [account.weight * account.scale * incentive(account.parameters, x) for x in places]
-        size = max(map(abs, values))
-        return LOAD_TOLERANCE * (max(values) - min(values)) * (1.0 + 1e-6) + 1e-11 * size
+        return account.permitted_error(low, high)

@@ -164,6 +164,8 @@ class PlanCheck(StatusCheck):
         """
         if self.is_staged and self.instance.objective.risk_weight > 0.0:
             raise Uncheckable("bounds of a mean-risk objective over later periods are not recomputed")
+        if self.is_staged and any(each.weight and each.scale for each in self.loads.accounts):
+            raise Uncheckable("bounds with load incentives over later periods are not recomputed")
         if self.is_staged:
             return HorizonBound(self.instance, self.later.tree, self.plan.provenance.seed)
         return BoundRecount(self.round, ceilings_of_plan(self))
@@ -345,7 +347,8 @@ class PlanCheck(StatusCheck):
 
     def check_load_error(self) -> None:
         """Check the stated error of the straight pieces."""
-        permitted = (1.0 - self.instance.objective.risk_weight) * self.loads.permitted_error()
+        errors = self.later.permitted_load_error() if self.is_staged else self.loads.permitted_error()
+        permitted = (1.0 - self.instance.objective.risk_weight) * errors
         if self.plan.load_error > permitted:
             self.wrong("load_error", self.plan.load_error, f"at most {permitted:.12g}")
 

@@ -16,16 +16,13 @@ if TYPE_CHECKING:
 def unsupported_horizon(instance: Instance) -> list[str]:
     """List what a round asks for beside later periods that is not honoured; empty where all is.
 
-    Second-stage offers and load incentives are planned with in rounds of their own only, wherever on the tree
-    they stand.
+    Second-stage offers are planned with in rounds of their own only, wherever on the tree they stand.
     """
     reasons = []
     if any(limit.calibrate for limit in instance.risk):
         reasons.append("limits that are calibrated beside later periods with offers")
     if instance.uncertainty.sampling == "bootstrap":
         reasons.append("sampling by bootstrap beside later periods with offers")
-    if any(c is not None and c.weight != 0.0 and c.scale != 0.0 for c in instance.coprocessors.load_curve):
-        reasons.append("a load curve with a weight beside later periods with offers")
     rounds = Horizon(instance).rounds
     if any(np.any(each.offers.stage == 2) for each in rounds):
         reasons.append("second-stage offers beside later periods with offers")

@@ -109,17 +109,16 @@ def _can_rescue(instance: Instance) -> BoolArray:
 
 
 def _load_curves(instance: Instance) -> list[str]:
-    """Load curves count in this round's one decision: what they mean to later ones is not worked out."""
+    """Load curves count at every node of a horizon, and not beside a second stage."""
     weighted = [
         name
         for name, curve in zip(instance.coprocessors.ids, instance.coprocessors.load_curve, strict=True)
         if curve is not None and curve.amount != 0.0
     ]
-    later = bool(_can_rescue(instance).any()) or any(len(period.offers) for period in instance.periods)
-    if not weighted or not later:
+    if not weighted or not _can_rescue(instance).any():
         return []
     some = _some(weighted, np.arange(len(weighted)))
-    return [f"a load curve with a weight beside offers of later stages ({some})"]
+    return [f"a load curve with a weight beside second-stage offers ({some})"]
 
 
 def _periods(instance: Instance) -> list[str]:

@@ -22,7 +22,7 @@ exact (the demand criterion of Baruah, Mok & Rosier 1990); it is MODEL 2.9 where
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,21 +35,24 @@ from bondwork.problem.teams import enumerate_teams, held_teams, team_value
 from bondwork.problem.values import is_committed
 from bondwork.program.exact import HAIR
 from bondwork.program.horizon_entries import EXPECTED, FORFEITABLE, Entries, entries_of
+from bondwork.program.horizon_loads import with_loads
 from bondwork.program.horizon_losses import path_measures
 from bondwork.program.horizon_measures import with_measures
 from bondwork.program.horizon_values import NodeNumbers
 from bondwork.program.stochastic import StochasticProgram
 from bondwork.program.template import NodeTemplate
 from bondwork.program.units import in_reach, row_units, unit_for
+from bondwork.program.widening import Addition, widen
 from bondwork.uncertainty.horizon import ENDED, HorizonTree, unique_names
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from bondwork.arrays import BoolArray, FloatArray, IntArray
     from bondwork.problem.instance import Instance
     from bondwork.problem.teams import Teams
     from bondwork.program.horizon_losses import PathMeasures
+    from bondwork.program.loads import LoadTerm
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,6 +84,9 @@ class HorizonProgram:
         The tree it was made of; its nodes are the program's.
     program
         A maximisation of the expected net reward over the whole horizon, in units of ``unit`` currency.
+    bare
+        The same without load incentives, limits on tails and the price of losses: the choices and limits of
+        every node alone, its columns those that come first in ``program``.
     teams
         By decision point, the teams its columns decide about; an offer by itself is one.
     unit
@@ -89,14 +95,19 @@ class HorizonProgram:
         By decision point, what its rows are.
     measures
         Of the limits on tails of what whole paths lose, and of the mean-risk objective.
+    loads
+        By decision point, the coprocessors with a load curve that counts, and their terms; empty where none
+        does.
     """
 
     tree: HorizonTree
     program: StochasticProgram
+    bare: StochasticProgram
     teams: tuple[Teams, ...]
     unit: float
     rows: dict[int, PointRows]
     measures: PathMeasures
+    loads: Mapping[int, tuple[tuple[int, ...], tuple[LoadTerm, ...]]] = field(default_factory=dict)
 
 
 def horizon_program(tree: HorizonTree) -> HorizonProgram:
@@ -109,8 +120,7 @@ def horizon_program(tree: HorizonTree) -> HorizonProgram:
 
     Notes
     -----
-    Second-stage offers and weighted load curves are not in it: whoever calls refuses rounds where they would
-    change the answer.
+    Second-stage offers are not in it: whoever calls refuses rounds where they would change the answer.
 
     Examples
     --------
@@ -137,6 +147,8 @@ def horizon_program(tree: HorizonTree) -> HorizonProgram:
     gains = {point: _gains(tree, point, teams[point]) for point in points}
     largest = max((float(np.abs(gain).max(initial=0.0)) for gain, _ in gains.values()), default=0.0)
     measures = path_measures(tree, teams)
+    amounts = [curve.amount for curve in horizon.instance.coprocessors.load_curve if curve is not None]
+    largest = max([largest, *map(abs, amounts)])
     if measures.priced is not None:
         largest = max(largest, measures.priced.loss.unit)
     unit = unit_for(largest)
@@ -171,7 +183,7 @@ def horizon_program(tree: HorizonTree) -> HorizonProgram:
         change_value=value,
         row_tolerance=STAGED_ROW,
     )
-    return with_measures(HorizonProgram(tree, program, teams, unit, rows, measures))
+    return with_measures(with_loads(HorizonProgram(tree, program, program, teams, unit, rows, measures)))
 
 
 def kept_apart(made: HorizonProgram, apart: Sequence[Collection[int]]) -> HorizonProgram:
@@ -182,37 +194,30 @@ def kept_apart(made: HorizonProgram, apart: Sequence[Collection[int]]) -> Horizo
     apart
         Offers of the round, by position, each set at least one.
     """
-    root = made.program.template_of(0)
-    names = [f"kept apart {k + 1}" for k in range(len(apart))]
     teams = made.teams[THIS_ROUND]
     counts = [
-        np.bincount(teams.team, np.isin(teams.member, sorted(each)), minlength=len(teams)) for each in apart
+        np.bincount(teams.team[np.isin(teams.member, sorted(each))], minlength=len(teams)) for each in apart
     ]
-    members = [np.flatnonzero(each) for each in counts]
-    size, rows = sum(map(len, members)), len(root.rows)
-    part = root.part
-    new = NodeTemplate(
-        root.stage,
-        root.columns,
-        tuple(unique_names([*root.rows, *names])),
-        root.integer,
-        np.concatenate([root.entry_row, *(np.full(len(m), rows + k) for k, m in enumerate(members))]),
-        np.append(root.entry_stage, np.zeros(size, dtype=np.int64)),
-        np.concatenate([root.entry_column, *members]),
-        np.concatenate(
-            [
-                *(part(name) for name in ("constant", "cost", "lower", "upper", "row_lower")),
-                np.full(len(apart), -np.inf),
-                part("row_upper"),
-                [len(each) - 1.0 for each in apart],
-                part("entries"),
-                *(each[each > 0.0] for each in counts),
-            ]
-        ),
+    return dataclasses.replace(
+        made, program=_kept_apart(made.program, counts, apart), bare=_kept_apart(made.bare, counts, apart)
     )
-    place = int(made.program.template[0])  # of the root alone: no other node has its numbers
-    templates = tuple(new if k == place else each for k, each in enumerate(made.program.templates))
-    return dataclasses.replace(made, program=dataclasses.replace(made.program, templates=templates))
+
+
+def _kept_apart(
+    program: StochasticProgram, counts: Sequence[IntArray], apart: Sequence[Collection[int]]
+) -> StochasticProgram:
+    members = [np.flatnonzero(each) for each in counts]
+    first = len(program.template_of(0).rows)
+    more = Addition(
+        rows=[f"kept apart {k + 1}" for k in range(len(apart))],
+        row_lower=np.full(len(apart), -np.inf),
+        row_upper=np.array([len(each) - 1.0 for each in apart]),
+        entry_row=np.concatenate([np.full(len(each), first + k) for k, each in enumerate(members)]),
+        entry_stage=np.zeros(sum(map(len, members)), dtype=np.int64),
+        entry_column=np.concatenate(members),
+        entry_value=np.concatenate([each[each > 0] for each in counts]).astype(np.float64),
+    )
+    return widen(program, {int(program.template[0]): more})  # of the root alone
 
 
 def _gains(tree: HorizonTree, point: int, teams: Teams) -> tuple[FloatArray, FloatArray]:

@@ -15,8 +15,8 @@ from scipy.sparse import coo_array
 from bondwork.program.horizon_losses import column_offsets
 from bondwork.program.linking import Linking
 from bondwork.program.node_rows import unique_names
-from bondwork.program.template import NodeTemplate
 from bondwork.program.units import in_reach, row_units
+from bondwork.program.widening import Addition, widen
 from bondwork.risk.limits import permit_committed
 
 if TYPE_CHECKING:
@@ -37,38 +37,18 @@ def with_measures(made: HorizonProgram) -> HorizonProgram:
     if priced is not None and len(blocks[-1].measured):
         weight = made.tree.horizon.instance.objective.risk_weight
         cost[len(names) - len(blocks[-1].measured) :] = -weight * blocks[-1].measured / made.unit
-    root = made.program.template_of(0)
-    first = len(root.columns)
-    wide = _widened(root, names, blocks, cost)
-    rows = _Rows(made, first)
+    own = Addition(
+        columns=names,
+        cost=cost,
+        lower=np.concatenate([each.lower for each in blocks]),
+        upper=in_reach(np.concatenate([each.upper for each in blocks])),
+        integer=np.concatenate([each.integer for each in blocks]),
+    )
+    rows = _Rows(made, len(made.program.template_of(0).columns))
     for measure, block in zip(measures, blocks, strict=True):
         rows.add(measure.label, block)
-    place = int(made.program.template[0])  # of the root alone: no other node has its numbers
-    templates = tuple(wide if k == place else each for k, each in enumerate(made.program.templates))
-    linking = rows.linking(len(names))
-    return dataclasses.replace(
-        made, program=dataclasses.replace(made.program, templates=templates, linking=linking)
-    )
-
-
-def _widened(root: NodeTemplate, names: list[str], blocks: list[Block], cost: FloatArray) -> NodeTemplate:
-    """The root's template with the measures' own columns behind its decisions."""
-    more: dict[str, FloatArray] = {
-        "cost": cost,
-        "lower": np.concatenate([each.lower for each in blocks]),
-        "upper": in_reach(np.concatenate([each.upper for each in blocks])),
-    }
-    parts = [np.append(root.part(name), more.get(name, [])) for name in root.spans]
-    return NodeTemplate(
-        root.stage,
-        tuple(unique_names([*root.columns, *names])),
-        root.rows,
-        np.concatenate([root.integer, *(each.integer for each in blocks)]),
-        root.entry_row,
-        root.entry_stage,
-        root.entry_column,
-        np.concatenate(parts),
-    )
+    wide = widen(made.program, {int(made.program.template[0]): own})  # of the root alone
+    return dataclasses.replace(made, program=dataclasses.replace(wide, linking=rows.linking(len(names))))
 
 
 class _Rows:
