@@ -6,7 +6,7 @@ import dataclasses
 import math
 import time
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -14,14 +14,19 @@ from bondwork.base.clock import Clock
 from bondwork.contracts import ProgramDecision
 from bondwork.observing import Told
 from bondwork.plan.certifying import without_certificate
-from bondwork.plan.horizon_building import build_horizon_plan, columns_by_node, offers_by_node
+from bondwork.plan.horizon_building import (
+    build_horizon_plan,
+    columns_by_node,
+    objective_of,
+    offers_by_node,
+)
 from bondwork.plan.horizon_certifying import certify_horizon
 from bondwork.plan.plan import Conflict
 from bondwork.plan.recount_columns import Uncheckable
 from bondwork.problem.release import THIS_ROUND
 from bondwork.program.horizon import horizon_program, kept_apart
 from bondwork.program.horizon_assessment import assess_horizon, exceeded, settle, without_choices
-from bondwork.program.horizon_greedy import decide_greedily
+from bondwork.program.horizon_greedy import decide_within_limits
 from bondwork.program.horizon_luck import with_luck
 from bondwork.program.horizon_money import HorizonLedger
 from bondwork.program.horizon_unseen import keep_unseen_apart
@@ -34,7 +39,7 @@ from bondwork.solver.solving import solve_program
 from bondwork.uncertainty.horizon import ENDED, horizon_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from bondwork.arrays import IntArray
     from bondwork.contracts import Observer, Options, Status, Voucher
@@ -64,8 +69,11 @@ _VERIFYING = 0.6
 #: Share of what is left that this may be at most, and share of the limit that a strategy has in any case.
 _MOST, _LEAST = 0.6, 0.25
 
-#: Share of what is left for greedy choices of later nodes.
-_GREEDY = 0.1
+#: Share of what is left for greedy choices of later nodes, and for several such decisions.
+_GREEDY, _GREEDY_OFTEN = 0.1, 0.5
+
+#: Share of what is left that a strategy has where it may have to decide again with further rows.
+_FIRST_SHARE = 0.5
 
 #: Why a strategy may end without a decision although there is one.
 _CUT_SHORT = ("time_limit", "interrupted", "iteration_limit", "numerical_error", "other_error")
@@ -138,7 +146,7 @@ def solve_horizon(
         observer=watch,
         how=(strategy, formulation),
         value=value,
-        clock=clock,
+        limit=clock.limit,
         needed=later,
         kept=later + greedily + (PROOF_SHARE * clock.limit if proven and clock.limited else 0.0),
     )
@@ -186,33 +194,60 @@ def solve_horizon(
     return certify_horizon(instance, plan, plain, left, vouched_by=by, later=_VERIFYING * later)
 
 
+class _Decides(Protocol):
+    """Decides a program in the time of a clock; ``again`` where it was decided before with fewer rows."""
+
+    def __call__(self, made: HorizonProgram, *, clock: Clock, again: bool) -> ProgramSolution: ...
+
+
 def _exactly(
-    made: HorizonProgram, decided: Callable[[HorizonProgram], ProgramSolution], clock: Clock
+    made: HorizonProgram, decided: _Decides, clock: Clock
 ) -> tuple[HorizonProgram, ProgramSolution, list[IntArray]]:
     """Decide again and again, until all that a solver does not see to holds; also columns by node.
 
     That is: collateral and stake to the last unit, limits on tails, and that nobody sees what was not chosen.
+    Each time but for the last there are rows too few, so that the least bound of all is one.
     """
     ledger = HorizonLedger(made)
-    for _ in range(MOST_ROUNDS):
-        solution = decided(made)
+    least: float | None = None
+    found: list[tuple[HorizonProgram, ProgramSolution, list[IntArray]]] = []
+    for count in range(MOST_ROUNDS):
+        before = clock.elapsed
+        # where a tree has leaves, rows are missing more often than not
+        share = _FIRST_SHARE if made.tree.leaves else 1.0
+        solution = decided(made, clock=_part(clock, share), again=count > 0)
+        bounds = [each for each in (least, solution.bound) if each is not None]
+        least = min(bounds, default=None)
+        solution = solution.model_copy(update={"bound": least})
         chosen = columns_by_node(made, solution)
         greedy = solution.strategy == "greedy" and made.bare is not made.program
         further = _further(made, ledger, chosen, money_only=greedy) if chosen else None
         if further is None and not greedy:
             return made, solution, chosen
-        if further is None:
-            break
-        if clock.limited and clock.left() <= 0.0:
+        found = [*(each for each in found if each[1].strategy != solution.strategy), (made, solution, chosen)]
+        if further is None or (clock.limited and clock.left() < clock.elapsed - before):
             break
         made = further
-    if chosen and made.tree.leaves:
-        chosen = settle(made, chosen)
-        if solution.status == "optimal":
-            solution = solution.model_copy(
-                update={"status": "time_limit" if clock.limited else "locally_solved"}
-            )
-    return made, solution, chosen
+    return _settled(found, clock)
+
+
+def _part(clock: Clock, share: float) -> Clock:
+    """A clock whose limit leaves some of what another leaves."""
+    return Clock(clock.elapsed + share * clock.left(), clock.begun) if clock.limited else clock
+
+
+def _settled(
+    found: Sequence[tuple[HorizonProgram, ProgramSolution, list[IntArray]]], clock: Clock
+) -> tuple[HorizonProgram, ProgramSolution, list[IntArray]]:
+    """The best of some decisions, once each keeps what a solver does not see to."""
+    made, last, chosen = found[-1]
+    if not made.tree.leaves:
+        return made, last, chosen
+    settled = [(each, solution, settle(each, choices)) for each, solution, choices in found]
+    _, best, chosen = max(settled, key=lambda each: objective_of(each[0], each[2]))
+    status = "time_limit" if clock.limited else "locally_solved"
+    update = {"bound": last.bound} | ({"status": status} if best.status == "optimal" else {})
+    return made, best.model_copy(update=update), chosen
 
 
 def _further(
@@ -249,20 +284,23 @@ def _several(made: HorizonProgram) -> int:
 def _decided(
     made: HorizonProgram,
     *,
+    clock: Clock,
+    again: bool,
     options: Options,
     observer: Observer,
     how: tuple[str, str],
     value: bool,
-    clock: Clock,
+    limit: float,
     needed: float,
     kept: float,
 ) -> ProgramSolution:
     """Decide by a strategy, or greedily where it has too little time or comes to nothing.
 
-    ``needed`` are the seconds of what follows it, ``kept`` those with a greedy decision and a proof besides.
+    ``limit`` is that of all, ``needed`` are the seconds of what follows it, ``kept`` those with a greedy
+    decision and a proof besides.
     """
     solution = None
-    if clock.limited and clock.elapsed + needed > 0.5 * clock.limit:
+    if not again and clock.limited and clock.elapsed + needed > 0.5 * limit:
         solution = _greedy(made, options, observer, how, clock)
     if solution is None:
         solution = solve_stochastic(
@@ -308,8 +346,9 @@ def _greedy(
     find_formulation(how[1])
     if getattr(chosen, "knows_outcomes", False):
         return None
-    # whoever calls gives up what limits on tails do not allow
-    nodes = decide_greedily(made.bare, start + _GREEDY * clock.left())
+    nodes = decide_within_limits(
+        made, start + (_GREEDY_OFTEN if made.tree.leaves else _GREEDY) * clock.left()
+    )
     if nodes is None:
         return None
     status: Status

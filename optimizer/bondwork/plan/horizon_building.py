@@ -64,7 +64,7 @@ def build_horizon_plan(
         For the plan.
     """
     chosen = offers_by_node(made, picked)
-    objective = _objective(made, picked) if chosen else None
+    objective = objective_of(made, picked) if chosen else None
     bound = None if solution.bound is None else solution.bound * made.unit
     if objective is not None and bound is not None:
         bound = max(bound, objective)
@@ -130,8 +130,14 @@ def offers_by_node(made: HorizonProgram, columns: Sequence[IntArray]) -> list[In
     ]
 
 
-def _objective(made: HorizonProgram, picked: Sequence[IntArray]) -> float:
-    """The objective of a policy, added up again."""
+def objective_of(made: HorizonProgram, picked: Sequence[IntArray]) -> float:
+    """The objective of a policy, added up again.
+
+    Parameters
+    ----------
+    picked
+        Columns that are chosen, by node.
+    """
     terms, priced = _terms(made, picked), made.measures.priced
     for chance, gains in zip(made.tree.tree.probability.tolist(), load_gains(made, picked), strict=True):
         terms += [chance * each for each in gains]

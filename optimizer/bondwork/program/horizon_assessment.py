@@ -108,8 +108,8 @@ def without_choices(
 def settle(made: HorizonProgram, chosen: Sequence[IntArray]) -> list[IntArray]:
     """A policy of what is seen that keeps the limits on tails, from one that might not.
 
-    Nodes that look alike decide as the first of them; then choices are given up, those of the last nodes
-    first and of each the least earning first, none of a task that is required.
+    Nodes that look alike decide as the first of them; then as few choices as will do are given up, those that
+    earn least for what they lose on average first, of equal ones the latest; none of a task that is required.
 
     Parameters
     ----------
@@ -119,27 +119,56 @@ def settle(made: HorizonProgram, chosen: Sequence[IntArray]) -> list[IntArray]:
     look = alike(made, chosen)
     _, first = np.unique(look, return_index=True)
     settled = [chosen[int(first[each])] for each in look.tolist()]
-    for node, column in _dearest(made, settled, look):
-        if not exceeded(made, settled):
-            break
-        for other in np.flatnonzero(look == look[node]).tolist():
-            settled[other] = settled[other][settled[other] != column]
-    return settled
+    broken = exceeded(made, settled)
+    if not broken:
+        return settled
+    order = _dearest(made, settled, look, broken)
+    # whoever chooses less loses no more: the least number that is enough
+    low, high = 0, len(order)
+    while low < high:
+        middle = (low + high) // 2
+        if exceeded(made, _without(settled, look, order[:middle])):
+            low = middle + 1
+        else:
+            high = middle
+    return _without(settled, look, order[:low])
 
 
-def _dearest(made: HorizonProgram, chosen: Sequence[IntArray], look: IntArray) -> list[tuple[int, int]]:
-    """Choices that a policy could do without, in the order in which they are given up."""
-    found: list[tuple[int, float, int, int]] = []
-    for node in np.unique(look, return_index=True)[1].tolist():
+def _without(
+    chosen: Sequence[IntArray], look: IntArray, given_up: Sequence[tuple[int, int]]
+) -> list[IntArray]:
+    """A policy without some choices, at all nodes that look like theirs."""
+    gone: dict[int, list[int]] = {}
+    for number, column in given_up:
+        gone.setdefault(number, []).append(column)
+    return [
+        columns[~np.isin(columns, gone[number])] if number in gone else columns
+        for columns, number in zip(chosen, look.tolist(), strict=True)
+    ]
+
+
+def _dearest(
+    made: HorizonProgram, chosen: Sequence[IntArray], look: IntArray, broken: Sequence[Measure]
+) -> list[tuple[int, int]]:
+    """Choices that a policy could do without, in the order in which they are given up: look and column."""
+    offsets = column_offsets(made.tree, made.teams)
+    loses = np.zeros(int(offsets[-1]))
+    for each in broken:
+        loses[each.loss.columns] += each.loss.weight * each.loss.sample.failure_share() / each.loss.unit
+    worth: dict[tuple[int, int], list[float]] = {}
+    for node, columns in enumerate(chosen):
         point = int(made.tree.period[node])
-        if point < THIS_ROUND or not len(chosen[node]):
+        if point < THIS_ROUND or not len(columns):
             continue
         decided, teams = made.tree.horizon.rounds[point], made.teams[point]
-        cost = made.program.values(node)[made.program.template_of(node).spans["cost"]]
+        cost = made.bare.values(node)[made.bare.template_of(node).spans["cost"]] * made.bare.probability[node]
         required = decided.tasks.required[decided.claims.task[teams.claim]]
-        stage = int(made.tree.tree.stage[node])
-        found += [(-stage, float(cost[c]), node, c) for c in chosen[node].tolist() if not required[c]]
-    return [(node, column) for _, _, node, column in sorted(found)]
+        for c in columns[~required[columns]].tolist():
+            terms = worth.setdefault((int(look[node]), c), [0.0, 0.0])
+            terms[0] += float(cost[c])
+            terms[1] += float(loses[offsets[node] + c])
+    some = {place: gain / lost for place, (gain, lost) in worth.items() if lost > 0.0}
+    return sorted(some, key=lambda place: (some[place], -place[0], place[1]))
 
 
 def _is_kept(measure: Measure, x: FloatArray) -> bool:

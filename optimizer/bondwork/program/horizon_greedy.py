@@ -8,20 +8,63 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bondwork.program.extensive import extensive_form, split
+from bondwork.program.horizon_assessment import choice, exceeded, settle
 from bondwork.program.program_recount import recount
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bondwork.arrays import FloatArray
+    from bondwork.program.horizon import HorizonProgram
     from bondwork.program.matrices import Matrices
     from bondwork.program.stochastic import StochasticProgram
+
+#: Quantiles of what choices earn for each unit that they may lose, at which losses are priced.
+_PRICES = (0.1, 0.2, 0.05, 0.35, 0.02, 0.6)
 
 #: Share of a row's limit that a greedy choice leaves free: sums in another order end within it.
 _HAIR = 1e-12
 
 
-def decide_greedily(program: StochasticProgram, ends: float) -> list[FloatArray] | None:
+def decide_within_limits(made: HorizonProgram, ends: float) -> list[FloatArray] | None:
+    """Decide greedily, and give choices up until limits on tails hold; see `decide_greedily`.
+
+    What may be lost by a choice is taken off what it earns, at one price after another: the best of these
+    decisions is returned. Prices are shares of what choices earn for each unit that they lose on average.
+
+    Parameters
+    ----------
+    made
+        A round's program; what is decided are the columns of its ``bare`` one.
+    ends
+        Moment, of `time.perf_counter`, after which no other price is tried.
+    """
+    found = decide_greedily(made.bare, ends)
+    if found is None or not made.tree.leaves:
+        return found
+    chosen = [np.flatnonzero(each > 0.5) for each in found]
+    best = settle(made, chosen)
+    measures = exceeded(made, chosen)
+    if measures:
+        loses = np.zeros(len(choice(made, chosen)))
+        for each in measures:
+            loses[each.loss.columns] += each.loss.weight * each.loss.sample.failure_share()
+        gain = extensive_form(made.bare).matrices.objective
+        priced = (loses > 0.0) & (gain > 0.0)
+        for price in np.quantile(gain[priced] / loses[priced], _PRICES) if priced.any() else ():
+            if time.perf_counter() >= ends:
+                break
+            other = decide_greedily(made.bare, ends, float(price) * loses)
+            if other is not None:
+                settled = settle(made, [np.flatnonzero(each > 0.5) for each in other])
+                best = max(best, settled, key=lambda each: float(gain @ choice(made, each)))
+    sizes = [len(made.bare.template_of(node).columns) for node in range(len(best))]
+    return [np.bincount(each, minlength=n).astype(float) for each, n in zip(best, sizes, strict=True)]
+
+
+def decide_greedily(
+    program: StochasticProgram, ends: float, dearer: FloatArray | None = None
+) -> list[FloatArray] | None:
     """Take the best choice of each node that still fits, the nodes in their order: the present one first.
 
     A choice counts in its node's rows and in those of every node behind it, so what is decided now leaves
@@ -34,6 +77,8 @@ def decide_greedily(program: StochasticProgram, ends: float) -> list[FloatArray]
     ends
         Moment, of `time.perf_counter`, after which later nodes choose nothing new. The present node and
         what is required are decided in any case.
+    dearer
+        What is taken off what each column earns, all nodes' columns one after the other.
 
     Returns
     -------
@@ -56,7 +101,7 @@ def decide_greedily(program: StochasticProgram, ends: float) -> list[FloatArray]
     node = np.repeat(np.arange(len(program)), np.diff(form.column_start))
     for column in _required(form.matrices, filled):
         filled.add(column)
-    gain = form.matrices.objective
+    gain = form.matrices.objective if dearer is None else form.matrices.objective - dearer
     order = np.lexsort((-gain, node))
     order = order[gain[order] > 0.0]
     now = int(np.searchsorted(node[order], 1))
