@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from bondwork.base.clock import Clock
-from bondwork.contracts import ProgramDecision
+from bondwork.contracts import ProgramDecision, WarmStart
 from bondwork.observing import Told
 from bondwork.plan.certifying import without_certificate
 from bondwork.plan.horizon_building import (
@@ -22,10 +22,17 @@ from bondwork.plan.horizon_building import (
 )
 from bondwork.plan.horizon_certifying import certify_horizon
 from bondwork.plan.plan import Conflict
+from bondwork.plan.recall import recall_horizon
 from bondwork.plan.recount_columns import Uncheckable
 from bondwork.problem.release import THIS_ROUND
 from bondwork.program.horizon import horizon_program, kept_apart
-from bondwork.program.horizon_assessment import assess_horizon, exceeded, settle, without_choices
+from bondwork.program.horizon_assessment import (
+    assess_horizon,
+    choice,
+    exceeded,
+    settle,
+    without_choices,
+)
 from bondwork.program.horizon_greedy import decide_within_limits
 from bondwork.program.horizon_luck import with_luck
 from bondwork.program.horizon_money import HorizonLedger
@@ -94,6 +101,7 @@ def solve_horizon(
     clock: Clock | None = None,
     apart: Sequence[Collection[int]] = (),
     proven: bool = False,
+    earlier: Plan | None = None,
 ) -> Plan:
     """Decide a round together with its later periods; the plan is not yet verified.
 
@@ -117,6 +125,8 @@ def solve_horizon(
         Sets of the round's own offers that cannot all be chosen.
     proven
         Put the proof of the bound into the plan.
+    earlier
+        A plan of this round, or of one like it, to start from; see `bondwork.plan.recall.recall_horizon`.
 
     Returns
     -------
@@ -134,6 +144,9 @@ def solve_horizon(
     sampled = time.perf_counter()
     plain = horizon_program(tree)
     made = kept_apart(plain, apart) if apart else plain
+    start_from, recalled = recall_horizon(made, earlier) if earlier is not None else (None, "")
+    if start_from is not None and made.is_bare:
+        options = dataclasses.replace(options, warm_start=WarmStart(choice(made, start_from)))
     built = time.perf_counter()
     # explaining and verifying draw the tree, and write what follows from it, again
     again = _BESIDES + built - start + instance.read_seconds
@@ -151,6 +164,10 @@ def solve_horizon(
         kept=later + greedily + (PROOF_SHARE * clock.limit if proven and clock.limited else 0.0),
     )
     made, solution, picked = _exactly(made, walk, clock)
+    if recalled:
+        solution = _with_note(solution, recalled)
+    if start_from is not None and solution.status in _CUT_SHORT:
+        solution, picked = _better(made, solution, picked, start_from)
     if solution.stochastic is not None:
         known = "ws knows the amounts and outcomes of the tree: those that a later decision could see"
         worth = solution.stochastic.model_copy(update={"notes": [known, *solution.stochastic.notes]})
@@ -220,7 +237,7 @@ def _exactly(
         least = min(bounds, default=None)
         solution = solution.model_copy(update={"bound": least})
         chosen = columns_by_node(made, solution)
-        greedy = solution.strategy == "greedy" and made.bare is not made.program
+        greedy = solution.strategy == "greedy" and not made.is_bare
         further = _further(made, ledger, chosen, money_only=greedy) if chosen else None
         if further is None and not greedy:
             return made, solution, chosen
@@ -229,6 +246,21 @@ def _exactly(
             break
         made = further
     return _settled(found, clock)
+
+
+def _with_note(solution: ProgramSolution, note: str) -> ProgramSolution:
+    notes = [note, *solution.provenance.notes]
+    return solution.model_copy(update={"provenance": solution.provenance.model_copy(update={"notes": notes})})
+
+
+def _better(
+    made: HorizonProgram, solution: ProgramSolution, picked: list[IntArray], earlier: list[IntArray]
+) -> tuple[ProgramSolution, list[IntArray]]:
+    """What was decided, or what a solve that was cut short started from where that is better."""
+    if picked and objective_of(made, picked) >= objective_of(made, earlier):
+        return solution, picked
+    found = solution.model_copy(update={"solution": "feasible"})
+    return _with_note(found, "nothing better than the start was found in time"), earlier
 
 
 def _part(clock: Clock, share: float) -> Clock:

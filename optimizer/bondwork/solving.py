@@ -176,8 +176,8 @@ def solve(
     if reasons := unsupported(instance):
         raise Refusal(f"this version cannot honour {reason}" for reason in reasons)
     later = is_staged(instance) or has_rescues(instance)
-    if warm_start is not None and later:
-        raise Refusal(["a warm start for a round with later stages"])
+    if warm_start is not None and not is_staged(instance) and has_rescues(instance):
+        raise Refusal(["a warm start for a round with second-stage offers"])
     if value and not later:
         raise Refusal(
             ["the value of the stochastic model of a round of one stage: nothing is decided after it is seen"]
@@ -358,6 +358,7 @@ def _with_periods(instance: Instance, asked: _Asked, apart: Sequence[Apart]) -> 
             clock=asked.clock,
             apart=apart,
             proven=asked.proven,
+            earlier=asked.warm_start,
         )
 
 

@@ -25,6 +25,12 @@ HISTORY = [
 
 TERMS = ({"bid_paid": "on_success"}, {"collateral_split": {"operator": 0.5, "burned": 0.5}})
 
+#: Features that measure the tail of losses.
+TAILS = frozenset(
+    {"cvar", "cvar of operator", "cvar of coprocessor", "chance", "chance of coprocessor", "worst case",
+     "worst case of operator", "solvency", "ambiguous", "ambiguous of coprocessor", "mean-risk", "calibrate"}
+)  # fmt: skip
+
 HUMP = {"A": 1, "B": 0.5, "C": 0.2, "D": 0.8, "E": -0.4, "F": 0.8, "G": -2, "H": 0.8, "I": 0.68}
 
 
@@ -388,4 +394,25 @@ def make(names: Iterable[str], seed: int) -> Sketch:
     if len(sketch.parts) > 1 or any("stage" in offer for offer in sketch.document["offers"]):
         # so many paths are listed with their probabilities, not sampled
         sketch.document["uncertainty"]["scenarios"] = 4096
+    if len(sketch.parts) > 1 and not named.isdisjoint(TAILS):
+        leave_few_offers(sketch)
     return sketch
+
+
+def leave_few_offers(sketch: Sketch) -> None:
+    """Leave one offer of each task but the first and those with replicas.
+
+    Where tails are measured the outcome of every offer makes nodes and leaves, and proofs take long.
+    """
+    for part in sketch.parts:
+        several = {task["id"] for task in part["tasks"] if task.get("replicas", 1) > 1}
+        if part is sketch.document:
+            several.add(part["tasks"][0]["id"])
+        kept: list[Document] = []
+        for offer in part["offers"]:
+            known = any(
+                each["task"] == offer["task"] and each.get("stage") == offer.get("stage") for each in kept
+            )
+            if offer["task"] in several or not known:
+                kept.append(offer)
+        part["offers"] = kept

@@ -49,7 +49,7 @@ REFUSED: tuple[Refused, ...] = (
         Refused(frozenset({"second stage", "several commitments", loss}), "several commitments of one task")
         for loss in (*EXPECTED, *TAILS, "mean-risk")
     ),
-    *_all("warm start", ["periods", "second stage"], "a warm start"),
+    *_all("warm start", ["second stage"], "a warm start"),
     Refused(frozenset({"value"}), "of one stage", unless=frozenset({"periods", "second stage"})),
 )
 

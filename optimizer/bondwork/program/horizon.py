@@ -109,6 +109,11 @@ class HorizonProgram:
     measures: PathMeasures
     loads: Mapping[int, tuple[tuple[int, ...], tuple[LoadTerm, ...]]] = field(default_factory=dict)
 
+    @property
+    def is_bare(self) -> bool:
+        """Whether choices and limits of every node are all there is."""
+        return not (self.loads or self.measures.limits or self.measures.priced is not None)
+
 
 def horizon_program(tree: HorizonTree) -> HorizonProgram:
     """Write the program of a round with later periods down.

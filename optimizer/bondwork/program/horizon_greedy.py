@@ -63,7 +63,10 @@ def decide_within_limits(made: HorizonProgram, ends: float) -> list[FloatArray] 
 
 
 def decide_greedily(
-    program: StochasticProgram, ends: float, dearer: FloatArray | None = None
+    program: StochasticProgram,
+    ends: float,
+    dearer: FloatArray | None = None,
+    only: FloatArray | None = None,
 ) -> list[FloatArray] | None:
     """Take the best choice of each node that still fits, the nodes in their order: the present one first.
 
@@ -79,6 +82,8 @@ def decide_greedily(
         what is required are decided in any case.
     dearer
         What is taken off what each column earns, all nodes' columns one after the other.
+    only
+        Above 0 for the columns that may be chosen, beside what is required; at all nodes, whatever ``ends``.
 
     Returns
     -------
@@ -99,8 +104,13 @@ def decide_greedily(
     form = extensive_form(program)
     filled = _Filled(form.matrices)
     node = np.repeat(np.arange(len(program)), np.diff(form.column_start))
+    for column in () if only is None else np.flatnonzero(only).tolist():
+        filled.add(column)
     for column in _required(form.matrices, filled):
         filled.add(column)
+    if only is not None:
+        values = split(form, filled.x)
+        return None if recount(program, values).violations else values
     gain = form.matrices.objective if dearer is None else form.matrices.objective - dearer
     order = np.lexsort((-gain, node))
     order = order[gain[order] > 0.0]

@@ -83,7 +83,12 @@ class Extensive:
         notes = (f"{added} rows added that strengthen the linear relaxation",) if added else ()
         build = time.perf_counter() - start
         left = dataclasses.replace(options, time_limit=max(options.time_limit - build, 0.0))
-        answer = solve_program(stronger, left, observer, phase="extensive form", worth=stronger.value)
+        start_from = None if options.warm_start is None else options.warm_start.x
+        if start_from is not None and start_from.shape != (stronger.matrix.shape[1],):
+            start_from = None  # of another program: that of a scenario, or of means
+        answer = solve_program(
+            stronger, left, observer, start=start_from, phase="extensive form", worth=stronger.value
+        )
         # of an unbounded program HiGHS holds some feasible point; what could be arbitrarily good has no use
         # for it
         x = None if answer.status == "dual_infeasible" else answer.x
