@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bondwork.base.tolerances import PROGRAM_ROW
-from bondwork.contracts import ProgramDecision
-from bondwork.program.evening import even_units, leaves_out
+from bondwork.contracts import Options, ProgramDecision
+from bondwork.observing import Silence
+from bondwork.program.confirming import CLAIMS, UNBOUNDED, confirm, is_taken_apart
+from bondwork.program.drowned import find_nearby, may_drown
+from bondwork.program.evening import even_units, leaves_out, may_leave_out
 from bondwork.program.extensive import extensive_form, split
 from bondwork.program.program_certifying import certify_solution
 from bondwork.program.program_recount import recount
@@ -28,16 +31,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bondwork.arrays import FloatArray
-    from bondwork.contracts import Observer, Options, Status
+    from bondwork.contracts import Observer, Status
     from bondwork.program.extensive import ExtensiveForm
     from bondwork.program.program_solution import ProgramSolution
     from bondwork.program.stochastic import StochasticProgram
 
 #: Seconds that the search may take.
 SECONDS = 2.0
-
-#: Statuses that say something of the program and hand out nothing.
-CLAIMS: tuple[Status, ...] = ("infeasible", "dual_infeasible", "infeasible_or_unbounded")
 
 #: What is said where doubles cannot tell, and why.
 UNDECIDED: Status = "numerical_error"
@@ -129,11 +129,35 @@ def _look_again(
 
     One that is neither bettered nor reached again where nothing is left out is not called optimal.
     """
-    form = extensive_form(program)
-    if solution.objective is None or not leaves_out(form.matrices):
+    missing = _missing(solution, options)
+    if solution.objective is None:
         return decision
-    again = _in_even_units(program, form, decision, options, observer)
-    own = solution.objective if program.sense == "max" else -solution.objective
+    small = missing is not None and may_drown(program, missing)
+    if not small and not may_leave_out(program):
+        return decision
+    ends = time.perf_counter() + options.time_limit
+    form = extensive_form(program)
+    better = decision
+    if leaves_out(form.matrices):
+        again = _in_even_units(program, form, decision, options, observer)
+        better = _compared(program, form, solution.objective, decision, again)
+    if better is decision and small:
+        rest = dataclasses.replace(options, time_limit=max(ends - time.perf_counter(), 0.0))
+        again = _in_what_is_near(program, form, solution, decision, rest, observer)
+        if again is not decision:
+            better = _compared(program, form, solution.objective, decision, again)
+    return better
+
+
+def _compared(
+    program: StochasticProgram,
+    form: ExtensiveForm,
+    objective: float,
+    decision: ProgramDecision,
+    again: ProgramDecision,
+) -> ProgramDecision:
+    """The better of two decisions, the first of which is called optimal: undecided where neither is."""
+    own = objective if program.sense == "max" else -objective
     if again.nodes is None:
         return dataclasses.replace(decision, status=UNDECIDED, bound=np.inf, notes=again.notes)
     other = form.matrices.value(np.concatenate(again.nodes))
@@ -145,13 +169,51 @@ def _look_again(
     return dataclasses.replace(decision, status=UNDECIDED, bound=np.inf, notes=(*decision.notes, FAR_APART))
 
 
-def _is_met(solution: ProgramSolution) -> bool:
-    """Whether what a certificate proves is what the solution comes to."""
+def _in_what_is_near(
+    program: StochasticProgram,
+    form: ExtensiveForm,
+    solution: ProgramSolution,
+    decision: ProgramDecision,
+    options: Options,
+    observer: Observer,
+) -> ProgramDecision:
+    """Decide again over what may be better, in units in which it is seen; the same where nothing tells."""
+    assert solution.objective is not None
+    ends = time.perf_counter() + options.time_limit
+    own = solution.objective if program.sense == "max" else -solution.objective
+    relaxation = solve_program(form.matrices, options, Silence(), relaxed=True, phase="second opinion")
+    if relaxation.row_duals is None:
+        return decision
+    near = find_nearby(form.matrices, relaxation.row_duals, own)
+    if near is None:
+        return decision
+    left = dataclasses.replace(options, time_limit=max(ends - time.perf_counter(), 0.0))
+    answer = solve_program(near.matrices, left, observer, phase="second opinion")
+    if answer.x is None or answer.status == "dual_infeasible":
+        return decision if answer.status in ("time_limit", "interrupted") else _undecided(decision)
+    x = near.here(answer.x, form.matrices)
+    values, bound = split(form, x), max(answer.bound, form.matrices.value(x), own)
+    if recount(program, values).violations:
+        return decision
+    return ProgramDecision(
+        answer.status, bound, values[0], values, (*decision.notes, SOLVED_AGAIN), build=decision.build
+    )
+
+
+def _missing(solution: ProgramSolution, options: Options) -> float | None:
+    """What a solution lacks of what its certificate proves; ``None`` where that is nothing, or unknown."""
     certificate, objective = solution.certificate, solution.objective
     if certificate is None or certificate.bound is None or objective is None:
-        return False
+        return None
+    missing = abs(certificate.bound - objective)
     largest = max(abs(certificate.bound), abs(objective))
-    return abs(certificate.bound - objective) <= PROGRAM_ROW * largest
+    return missing if missing > max(PROGRAM_ROW, options.mip_rel_gap) * largest else None
+
+
+def _is_met(solution: ProgramSolution) -> bool:
+    """Whether what a certificate proves is what the solution comes to."""
+    exact = Options(mip_rel_gap=0.0)
+    return solution.certificate is not None and _missing(solution, exact) is None
 
 
 def _undecided(decision: ProgramDecision) -> ProgramDecision:
@@ -168,6 +230,7 @@ def prove_or_doubt(
     carry_out: Callable[..., ProgramSolution],
     *,
     certified: bool,
+    doubted: bool = False,
 ) -> ProgramSolution:
     """Return a solution with its certificate; where one that hands out nothing gets none, perhaps another.
 
@@ -179,6 +242,8 @@ def prove_or_doubt(
         Makes a solution of another ``decision`` in the seconds ``left``.
     certified
         Whether the certificate is wanted; it is sought in any case where a solution says infeasible.
+    doubted
+        Whether it says so only because what the strategy handed out does not stand a recount.
     """
     start = time.perf_counter()
     ends = start + options.time_limit
@@ -188,13 +253,18 @@ def prove_or_doubt(
 
     proven, better = certify_solution(program, solution, options, decision.row_duals), decision
     if solution.status in CLAIMS and proven.certificate is None:
-        better = solve_in_doubt(program, decision, rest(), observer)
+        if is_taken_apart(solution.strategy):
+            better = confirm(program, decision, rest(), observer)
+        if better.status in CLAIMS:
+            better = solve_in_doubt(program, better, rest(), observer)
+        if doubted and better is decision and decision.status == "infeasible":
+            better = _undecided(decision)
     elif solution.status == "optimal" and not _is_met(proven):
-        better = _look_again(program, solution, decision, rest(), observer)
+        better = _look_again(program, proven, decision, rest(), observer)
     if better is not decision:
         solution = carry_out(decision=better, left=max(ends - time.perf_counter(), 0.0))
         proven = certify_solution(program, solution, rest(), better.row_duals)
-        unbounded = decision.status in ("dual_infeasible", "infeasible_or_unbounded")
+        unbounded = decision.status in UNBOUNDED
         if unbounded and solution.status == "optimal" and not _is_met(proven):
             # of an optimum and of being unbounded one is wrong, and nothing proves which
             better = dataclasses.replace(better, status=UNDECIDED, bound=np.inf)

@@ -17,10 +17,15 @@ from bondwork.program.scaling import in_units, scale
 if TYPE_CHECKING:
     from bondwork.arrays import FloatArray
     from bondwork.program.matrices import Matrices
+    from bondwork.program.stochastic import StochasticProgram
 
 #: What HiGHS drops (``small_matrix_value``), the share of a row that nobody would miss, and what it takes for
 #: infinite.
 SMALL, MISSED, ENDLESS = 1e-9, 1e-9, 1e20
+
+
+#: Numbers of a node that are those of its rows.
+_ROWS = ("entries", "row_lower", "row_upper")
 
 
 def leaves_out(program: Matrices) -> bool:
@@ -52,6 +57,25 @@ def leaves_out(program: Matrices) -> bool:
             [program.lower, program.upper, scaled.row_lower, scaled.row_upper, scaled.objective]
         )
     return bool(np.any(np.isnan(bounds) | (np.isfinite(bounds) & (np.abs(bounds) >= ENDLESS))))
+
+
+def may_leave_out(program: StochasticProgram) -> bool:
+    """Whether a solver may leave something of a program out. No matrices are made for it.
+
+    Where no number is a billionth of another, nothing is; `leaves_out` tells of the rest.
+    """
+    least, most = np.inf, 0.0
+    linking = program.linking
+    numbers = [linking.entry_value, linking.row_lower, linking.row_upper, program.change_value]
+    for template in program.templates:
+        numbers += [template.values[span] for name, span in template.spans.items() if name in _ROWS]
+        bounds = np.concatenate([template.part("lower"), template.part("upper")])
+        most = max(most, float(np.abs(bounds[np.isfinite(bounds)]).max(initial=0.0)))
+    for each in numbers:
+        size = np.abs(each[np.isfinite(each) & (each != 0.0)])
+        least, most = min(least, float(size.min(initial=np.inf))), max(most, float(size.max(initial=0.0)))
+    # scaling by powers of two moves a number by less than 2
+    return most > 0.5 * least / SMALL
 
 
 def even_units(program: Matrices) -> list[FloatArray]:

@@ -7,7 +7,7 @@ import math
 import time
 from functools import partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from bondwork.arrays import FloatArray
-    from bondwork.contracts import Observer, ProgramStrategy
+    from bondwork.contracts import Observer, ProgramStrategy, Status
     from bondwork.program.stochastic import StochasticProgram
 
 #: Feasibility tolerance of the second try, for a solution that does not stand a recount.
@@ -111,7 +111,8 @@ def solve_stochastic(
     Refusal
         The strategy cannot honour this program, or decides no programs at all.
     UnverifiedSolution
-        The solution does not stand an independent recount: a bug.
+        What was found instead of a solution that does not stand an independent recount does not stand it
+        either: a bug.
 
     Examples
     --------
@@ -128,7 +129,8 @@ def solve_stochastic(
     (6.0, {'x': 6.0}, 2.0, 1.0)
     """
     from bondwork.observing import Silence, Told
-    from bondwork.program.doubting import CLAIMS, prove_or_doubt
+    from bondwork.program.confirming import CLAIMS, UNBOUNDED, is_taken_apart, unconfirmed
+    from bondwork.program.doubting import prove_or_doubt
     from bondwork.program.program_certifying import MOST_CERTIFIED, entries_of
     from bondwork.program.stochastic_value import stochastic_value
 
@@ -158,13 +160,12 @@ def solve_stochastic(
     decision = early.with_bound(decision)
     how, seconds = (strategy, formulation), time.perf_counter() - start
     left = max(clock.left(), LEAST_RECOURSE)
-    doubted: UnverifiedSolution | None = None
+    doubted = False
     try:
         solution = carry_out(program, decision, options, watch, how, seconds, all_nodes=all_nodes, left=left)
     except UnverifiedSolution as error:
-        doubted = error  # nothing may be feasible, but for the tolerances of a solver
-        notes = (*decision.notes, str(error))
-        decision = ProgramDecision("infeasible", -math.inf, None, notes=notes, build=decision.build)
+        doubted = True
+        decision = _taken_back(decision, error, looked_at=entries_of(program) < MOST_CERTIFIED)
         solution = carry_out(program, decision, options, watch, how, seconds)
     if (better := early.or_better(program, decision, solution)) is not decision:
         solution = carry_out(program, better, options, watch, how, seconds, all_nodes=all_nodes, left=0.0)
@@ -185,9 +186,10 @@ def solve_stochastic(
                 all_nodes=all_nodes,
             ),
             certified=proven,
+            doubted=doubted,
         )
-    if doubted is not None and solution.status == "infeasible" and solution.certificate is None:
-        raise doubted
+    elif solution.status in UNBOUNDED and is_taken_apart(solution.strategy):
+        solution = carry_out(program, unconfirmed(decision), options, watch, how, seconds)
     watch.report(_reached(solution))
     if value:
         concluded = time.perf_counter()
@@ -195,6 +197,20 @@ def solve_stochastic(
         solution = solution.model_copy(update={"stochastic": worth})
         solution = _longer(solution, time.perf_counter() - concluded)
     return solution
+
+
+def _taken_back(decision: ProgramDecision, error: UnverifiedSolution, *, looked_at: bool) -> ProgramDecision:
+    """What is left of a decision that breaks something: nothing may be feasible, but for tolerances.
+
+    Parameters
+    ----------
+    looked_at
+        Whether being infeasible is looked at again before it is said.
+    """
+    status, bound = ("infeasible", -math.inf) if looked_at else ("numerical_error", math.inf)
+    return ProgramDecision(
+        cast("Status", status), bound, None, notes=(*decision.notes, str(error)), build=decision.build
+    )
 
 
 def _longer(solution: ProgramSolution, seconds: float) -> ProgramSolution:
