@@ -52,6 +52,40 @@ def test_no_eligible_offer(document: Document):
 
 
 @pytest.mark.parametrize(
+    ("posted", "demanded", "decimals", "meets"),
+    [
+        (1, 1.0000004, 6, True),
+        (1, 1.0000005, 6, True),  # half to even
+        (1.000001, 1.0000015, 6, False),
+        (1, 1.0000006, 6, False),
+        (0.9999996, 1, 6, True),
+        (0.9999994, 1, 6, False),
+        (2.5, 2, 0, True),
+        (1.5, 2.5, 0, True),
+        (1e18, 1e18, 18, True),
+        (0.1, 0.1 + 1e-17, 18, False),
+        (10**18 - 200, 10**18, 0, False),
+        (0, 0.004, 2, True),
+    ],
+)
+@pytest.mark.parametrize("later", [False, True])
+def test_a_minimum_collateral_is_met_as_the_ledger_counts(
+    posted: float, demanded: float, decimals: int, *, meets: bool, later: bool
+):
+    document = one_task([offer("t", "cp", 1, collateral=posted)], minimum_collateral=demanded)
+    document["decimals"] = decimals
+    if later:
+        document["periods"] = [
+            {"id": "p", "at": 9, "tasks": [TASK | {"id": "u"}], "offers": [offer("u", "cp", 1)]}
+        ]
+    instance = bondwork.load(document)
+    plan = bondwork.solve(instance, mip_rel_gap=0.0)
+    assert [each.task for each in plan.assignments] == ["t"] * meets
+    assert plan.ineligible_offers.minimum_collateral == 1 - meets
+    assert plan.verified and bondwork.verify(instance, plan)
+
+
+@pytest.mark.parametrize(
     "offers",
     [
         [offer("t", "cp", 8.5)],

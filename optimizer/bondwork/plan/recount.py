@@ -194,7 +194,6 @@ class Recount:
         slashing: list[float] = instance.claims.slashing.tolist()
         self.reward = [reward[each] for each in claim]
         self.slashing = [slashing[each] for each in claim]
-        self.minimum: list[float] = instance.tasks.minimum_collateral.tolist()
         self.deadline: list[float] = instance.tasks.deadline.tolist()
         self.committed = set(instance.commitments.task.tolist())
         serial: list[bool] = instance.coprocessors.serial.tolist()
@@ -205,13 +204,23 @@ class Recount:
         ]
         # a tree has many nodes, each with a round: what is asked of every offer is asked of arrays
         delegated = offers.coprocessor >= 0
-        self._below: BoolArray = delegated & (
-            offers.collateral < instance.tasks.minimum_collateral[offers.task]
-        )
+        self._below: BoolArray = delegated & self._posts_less()
         since = np.array([*self.free_from, -math.inf])[offers.coprocessor]  # -1, nobody's, is the last
         self._late: BoolArray = delegated & (instance.tasks.deadline[offers.task] < since)
         self.eligible = self._eligible()
         self.deadlines = self._deadlines()
+
+    def _posts_less(self) -> BoolArray:
+        """Offers whose collateral is below their task's minimum, as a ledger counts both."""
+        posted = self.instance.offers.collateral
+        demanded = self.instance.tasks.minimum_collateral[self.instance.offers.task]
+        less: BoolArray = posted < demanded
+        # what is two units apart is so in whole units, too
+        for k in np.flatnonzero(less & (demanded - posted < 2.0 * 10.0**-self.instance.decimals)).tolist():
+            less[k] = _whole_units(posted[k], self.instance.decimals) < _whole_units(
+                demanded[k], self.instance.decimals
+            )
+        return less
 
     def below_minimum(self, offer: int) -> bool:
         """Whether the offer's collateral is below its task's minimum."""

@@ -98,9 +98,10 @@ def is_committed(instance: Instance) -> BoolArray:
 
 
 def is_below_minimum_collateral(instance: Instance) -> BoolArray:
-    """Whether each offer posts less than its task demands (MODEL 1). Shape (O,)."""
+    """Whether each offer posts less than its task demands, as a ledger counts both (MODEL 1). Shape (O,)."""
     offers = instance.offers
-    return ~offers.is_self & (offers.collateral < instance.tasks.minimum_collateral[offers.task])
+    demanded = as_counted(instance.tasks.minimum_collateral, instance.decimals)
+    return ~offers.is_self & (posted(instance) < demanded[offers.task])
 
 
 def is_too_late(instance: Instance) -> BoolArray:
