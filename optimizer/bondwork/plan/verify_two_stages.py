@@ -15,8 +15,9 @@ from bondwork.plan.recount_rescue_bound import RescueBound
 from bondwork.plan.recount_rescues import Outcome, RescueRecount, tail_value
 from bondwork.plan.verify_certificate import ceilings_of_plan
 from bondwork.plan.verify_feasible import WithoutRescues
-from bondwork.plan.verify_plan import PlanCheck, unmeasured
+from bondwork.plan.verify_plan import PlanCheck
 from bondwork.plan.verify_reasons import LimitsInTheWay, Worth, all_unexplained, unexplained
+from bondwork.plan.verify_risk import unmeasured
 from bondwork.plan.verify_status import asked_gap
 from bondwork.risk.assessment import FRESH_SCENARIOS
 
@@ -417,6 +418,11 @@ class TwoStageCheck(PlanCheck, LimitsInTheWay):
         if limit.measure == "expected":
             return self.round.loss_account(name, [], 0.0).committed()
         return self.committed_tail(limit, name)
+
+    @property
+    def is_one_stage(self) -> bool:
+        """No: outcomes are seen, and then it is decided again."""
+        return False
 
     def committed_tail(self, limit: RiskLimit, name: str) -> float:
         """What a tail limit measures of the commitments alone, on the outcomes of the solve."""
