@@ -238,6 +238,9 @@ def _exactly(
         solution = solution.model_copy(update={"bound": least})
         chosen = columns_by_node(made, solution)
         greedy = solution.strategy == "greedy" and not made.is_bare
+        if found and made.tree.leaves and not chosen and solution.status in _CUT_SHORT:
+            found = [(each, some.model_copy(update={"bound": least}), mine) for each, some, mine in found]
+            break  # what was found before may do yet
         further = _further(made, ledger, chosen, money_only=greedy) if chosen else None
         if further is None and not greedy:
             return made, solution, chosen
@@ -275,7 +278,12 @@ def _settled(
     made, last, chosen = found[-1]
     if not made.tree.leaves:
         return made, last, chosen
-    settled = [(each, solution, settle(each, choices)) for each, solution, choices in found]
+    tried = [(each, solution, settle(each, choices)) for each, solution, choices in found]
+    settled = [(each, solution, choices) for each, solution, choices in tried if choices is not None]
+    if not settled:
+        status: Status = "time_limit" if clock.limited else "iteration_limit"
+        nothing = {"status": status, "solution": "none", "objective": None, "nodes": None}
+        return made, last.model_copy(update=nothing), []
     _, best, chosen = max(settled, key=lambda each: objective_of(each[0], each[2]))
     status = "time_limit" if clock.limited else "locally_solved"
     update = {"bound": last.bound} | ({"status": status} if best.status == "optimal" else {})

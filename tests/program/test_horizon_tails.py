@@ -194,3 +194,62 @@ def test_every_leaf_is_a_path() -> None:
     assert tree.exact
     assert sorted(leaves.probability.tolist()) == pytest.approx([0.01, 0.09, 0.09, 0.81])
     assert np.isclose(leaves.probability.sum(), 1.0)
+
+
+def required(*, now: bool, risk: list[Document], safe: bool = True) -> Document:
+    """Two tasks, one of which must be done: cheaply and badly, or well and dearly."""
+    document = two_periods(risk=risk)
+    for part, name, must in (
+        (document, "now", now),
+        (document["periods"][0], "then", not now),
+    ):
+        part["tasks"][0]["required"] = must
+        part["offers"] = [offer(name, 0.7)]
+        if safe:
+            part["offers"].append(offer(name, 0.9) | {"coprocessor": "safe", "bid": 5})
+    document["coprocessors"].append({"id": "safe"})
+    return document
+
+
+@pytest.mark.parametrize("now", [True, False])
+def test_what_is_required_keeps_limits_where_time_is_up(now: bool) -> None:
+    risk = limited("chance", budget=5, probability=0.2)
+    instance = bondwork.load(required(now=now, risk=risk))
+    loose = bondwork.solve(bondwork.load(required(now=now, risk=[])), mip_rel_gap=0)
+    best = bondwork.solve(instance, mip_rel_gap=0)
+    assert best.objective is not None
+    for start in (None, loose, best):
+        plan = bondwork.solve(instance, time_limit=1e-9, warm_start=start)
+        assert plan.verified
+        assert plan.objective is not None
+        assert plan.objective <= best.objective + 1e-9
+        assert all(each.holds for each in plan.risk)
+
+
+def test_where_nothing_that_is_required_keeps_a_limit_there_is_no_plan() -> None:
+    risk = limited("chance", budget=5, probability=0.2)
+    instance = bondwork.load(required(now=True, risk=risk, safe=False))
+    loose = bondwork.solve(bondwork.load(required(now=True, risk=[], safe=False)), mip_rel_gap=0)
+    assert bondwork.solve(instance).status == "infeasible"
+    for start in (None, loose):
+        plan = bondwork.solve(instance, time_limit=1e-9, warm_start=start)
+        assert plan.solution == "none"
+        assert not plan.assignments
+        assert plan.verified
+
+
+@pytest.mark.parametrize("coin", [0.4, 0.6])
+def test_what_is_required_is_no_coin_where_decisions_are_cut_short(
+    monkeypatch: pytest.MonkeyPatch, coin: float
+) -> None:
+    # the task may be done badly in half of all cases; a coin that nobody tosses would tell which
+    document = required(now=False, risk=limited("chance", budget=5, probability=0.2))
+    document["tasks"] = [task("coin", 0, 1)]
+    document["offers"] = [offer("coin", coin)]
+    monkeypatch.setattr(horizon_solving, "MOST_ROUNDS", 1)
+    plan = bondwork.solve(bondwork.load(document), mip_rel_gap=0)
+    assert plan.verified
+    assert plan.status != "optimal"
+    # one of the two nodes decides for both: what it chose keeps the limit there, or it does not
+    assert plan.solution == "none" or plan.objective == pytest.approx(10 * 0.9 - 5 - 10 * 0.1)
+    assert all(each.holds for each in plan.risk)

@@ -79,7 +79,7 @@ def recall_horizon(made: HorizonProgram, plan: Plan) -> tuple[list[IntArray] | N
     Returns
     -------
     chosen
-        Columns by node, which keep every limit; ``None`` where what is required later does not fit any more.
+        Columns by node, which keep every limit; ``None`` where what is required does not fit any more.
     note
         What was found again, with the plan's digest, for the provenance.
     """
@@ -97,7 +97,10 @@ def recall_horizon(made: HorizonProgram, plan: Plan) -> tuple[list[IntArray] | N
     )
     if nodes is None:
         return None, f"{note} found again, beside which what is required does not fit"
-    return settle(made, [np.flatnonzero(each > 0.5) for each in nodes]), f"{note} found again"
+    chosen = settle(made, [np.flatnonzero(each > 0.5) for each in nodes])
+    if chosen is None:
+        return None, f"{note} found again, whose choices for what is required break a limit on losses"
+    return chosen, f"{note} found again"
 
 
 def _teams_of(made: HorizonProgram, point: int, assignments: Sequence[Assignment]) -> list[int]:

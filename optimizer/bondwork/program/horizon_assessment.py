@@ -105,11 +105,12 @@ def without_choices(
     return dataclasses.replace(made, program=dataclasses.replace(made.program, linking=linking))
 
 
-def settle(made: HorizonProgram, chosen: Sequence[IntArray]) -> list[IntArray]:
+def settle(made: HorizonProgram, chosen: Sequence[IntArray]) -> list[IntArray] | None:
     """A policy of what is seen that keeps the limits on tails, from one that might not.
 
     Nodes that look alike decide as the first of them; then as few choices as will do are given up, those that
     earn least for what they lose on average first, of equal ones the latest; none of a task that is required.
+    ``None`` where what is chosen for those alone breaks a limit.
 
     Parameters
     ----------
@@ -124,6 +125,8 @@ def settle(made: HorizonProgram, chosen: Sequence[IntArray]) -> list[IntArray]:
         return settled
     order = _dearest(made, settled, look, broken)
     # whoever chooses less loses no more: the least number that is enough
+    if exceeded(made, _without(settled, look, order)):
+        return None
     low, high = 0, len(order)
     while low < high:
         middle = (low + high) // 2

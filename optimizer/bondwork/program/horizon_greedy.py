@@ -30,7 +30,8 @@ def decide_within_limits(made: HorizonProgram, ends: float) -> list[FloatArray] 
     """Decide greedily, and give choices up until limits on tails hold; see `decide_greedily`.
 
     What may be lost by a choice is taken off what it earns, at one price after another: the best of these
-    decisions is returned. Prices are shares of what choices earn for each unit that they lose on average.
+    decisions is returned. Prices are shares of what choices earn for each unit that they lose on average, and
+    one at which only what is lost counts. ``None`` where what is required was never found to fit.
 
     Parameters
     ----------
@@ -43,23 +44,34 @@ def decide_within_limits(made: HorizonProgram, ends: float) -> list[FloatArray] 
     if found is None or not made.tree.leaves:
         return found
     chosen = [np.flatnonzero(each > 0.5) for each in found]
-    best = settle(made, chosen)
-    measures = exceeded(made, chosen)
+    best, measures = settle(made, chosen), exceeded(made, chosen)
     if measures:
         loses = np.zeros(len(choice(made, chosen)))
         for each in measures:
             loses[each.loss.columns] += each.loss.weight * each.loss.sample.failure_share()
         gain = extensive_form(made.bare).matrices.objective
-        priced = (loses > 0.0) & (gain > 0.0)
-        for price in np.quantile(gain[priced] / loses[priced], _PRICES) if priced.any() else ():
-            if time.perf_counter() >= ends:
+        for price in _prices(gain, loses):
+            if best is not None and time.perf_counter() >= ends:
                 break
-            other = decide_greedily(made.bare, ends, float(price) * loses)
+            other = decide_greedily(made.bare, ends, price * loses)
             if other is not None:
                 settled = settle(made, [np.flatnonzero(each > 0.5) for each in other])
-                best = max(best, settled, key=lambda each: float(gain @ choice(made, each)))
+                some = [each for each in (best, settled) if each is not None]
+                best = max(some, key=lambda each: float(gain @ choice(made, each)), default=None)
+    if best is None:
+        return None
     sizes = [len(made.bare.template_of(node).columns) for node in range(len(best))]
     return [np.bincount(each, minlength=n).astype(float) for each, n in zip(best, sizes, strict=True)]
+
+
+def _prices(gain: FloatArray, loses: FloatArray) -> list[float]:
+    """Prices of what is lost; the last one at which nothing counts but how little that is."""
+    priced = loses > 0.0
+    if not priced.any():
+        return []
+    each = gain[priced] / loses[priced]
+    dearest = 1e6 * float(np.abs(gain).max()) / float(loses[priced].min())
+    return [*(np.quantile(each[each > 0.0], _PRICES).tolist() if np.any(each > 0.0) else ()), dearest]
 
 
 def decide_greedily(
@@ -106,12 +118,12 @@ def decide_greedily(
     node = np.repeat(np.arange(len(program)), np.diff(form.column_start))
     for column in () if only is None else np.flatnonzero(only).tolist():
         filled.add(column)
-    for column in _required(form.matrices, filled):
+    gain = form.matrices.objective if dearer is None else form.matrices.objective - dearer
+    for column in _required(form.matrices, filled, gain):
         filled.add(column)
     if only is not None:
         values = split(form, filled.x)
         return None if recount(program, values).violations else values
-    gain = form.matrices.objective if dearer is None else form.matrices.objective - dearer
     order = np.lexsort((-gain, node))
     order = order[gain[order] > 0.0]
     now = int(np.searchsorted(node[order], 1))
@@ -150,7 +162,7 @@ class _Filled:
             self.x[column] = 1.0
 
 
-def _required(matrices: Matrices, filled: _Filled) -> Iterator[int]:
+def _required(matrices: Matrices, filled: _Filled, gain: FloatArray) -> Iterator[int]:
     """For each row that asks for a choice, the best column that fits, when its turn has come."""
     rows = np.flatnonzero(matrices.row_lower > 0.0)
     if not len(rows):
@@ -158,7 +170,7 @@ def _required(matrices: Matrices, filled: _Filled) -> Iterator[int]:
     matrix = matrices.matrix.tocsr()
     options = [matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]] for row in rows]
     for each in sorted(options, key=len):  # those with the least choice first
-        for column in each[np.argsort(-matrices.objective[each], kind="stable")].tolist():
+        for column in each[np.argsort(-gain[each], kind="stable")].tolist():
             if filled.fits(column):
                 yield column
                 break
