@@ -253,3 +253,28 @@ def test_what_is_required_is_no_coin_where_decisions_are_cut_short(
     # one of the two nodes decides for both: what it chose keeps the limit there, or it does not
     assert plan.solution == "none" or plan.objective == pytest.approx(10 * 0.9 - 5 - 10 * 0.1)
     assert all(each.holds for each in plan.risk)
+
+
+def test_what_was_found_before_does_where_deciding_again_comes_to_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # the first decision has an outcome of what nobody chose tell how to share a budget
+    document = two_periods(risk=limited("chance", budget=0, probability=0.05))
+    document["tasks"].append(task("coin", 0, 1))
+    document["offers"].append(offer("coin", 0.5))
+    solved, calls = horizon_solving.solve_stochastic, []
+
+    def once(*given: Any, **how: Any) -> Any:
+        solution = solved(*given, **how)
+        calls.append(solution)
+        if len(calls) == 1:
+            return solution
+        return solution.model_copy(update={"status": "time_limit", "solution": "none", "nodes": None})
+
+    monkeypatch.setattr(horizon_solving, "solve_stochastic", once)
+    monkeypatch.setattr(horizon_solving, "decide_within_limits", lambda *given: None)
+    plan = bondwork.solve(bondwork.load(document), mip_rel_gap=0)
+    assert len(calls) == 2
+    assert plan.solution == "feasible"
+    assert plan.status != "optimal"
+    assert plan.verified
