@@ -87,10 +87,10 @@ REFUSED: dict[str, tuple[str, Document]] = {
         "a load curve with a weight",
         rescue(with_curve(weight=1), bid=100),
     ),
-    "tail limits beside later periods": (
-        "later periods",
+    "calibrated limits beside later periods": (
+        "limits that are calibrated beside later periods",
         period({"task": "later", "coprocessor": "cp", "success_probability": 1})
-        | {"risk": [{"measure": "cvar", "level": 0.9, "budget": 1, "of": "network"}]},
+        | {"risk": [{"measure": "cvar", "level": 0.9, "budget": 1, "of": "network", "calibrate": True}]},
     ),
 }
 
@@ -174,7 +174,8 @@ def test_accepted_where_it_changes_nothing(document: Document):
 
 
 def test_every_reason_is_told_at_once():
-    document = rescue(one_task()) | {"periods": REFUSED["tail limits beside later periods"][1]["periods"]}
+    calibrated = REFUSED["calibrated limits beside later periods"][1]
+    document = rescue(one_task()) | {name: calibrated[name] for name in ("periods", "risk")}
     document["coprocessors"] = with_curve(weight=1)["coprocessors"]
     with pytest.raises(bondwork.Refusal) as caught:
         bondwork.solve(bondwork.load(document))
