@@ -10,6 +10,7 @@ import pytest
 
 import bondwork
 from bondwork import horizon_solving
+from bondwork.program import program_solving
 
 Document = dict[str, Any]
 
@@ -262,7 +263,8 @@ def test_what_was_found_before_does_where_deciding_again_comes_to_nothing(
     document = two_periods(risk=limited("chance", budget=0, probability=0.05))
     document["tasks"].append(task("coin", 0, 1))
     document["offers"].append(offer("coin", 0.5))
-    solved, calls = horizon_solving.solve_stochastic, []
+    solved = program_solving.solve_stochastic
+    calls: list[Any] = []
 
     def once(*given: Any, **how: Any) -> Any:
         solution = solved(*given, **how)
@@ -278,3 +280,13 @@ def test_what_was_found_before_does_where_deciding_again_comes_to_nothing(
     assert plan.solution == "feasible"
     assert plan.status != "optimal"
     assert plan.verified
+
+
+def test_whoever_has_any_amount_of_collateral_is_solvent() -> None:
+    risk = [{"measure": "solvency", "of": "coprocessor", "probability": 0.05}]
+    document = two_periods(risk=risk)
+    document["offers"][0]["collateral"] = 3
+    plan = bondwork.solve(bondwork.load(document), mip_rel_gap=0)
+    assert plan.objective == pytest.approx(16.0)
+    assert plan.verified
+    assert [(each.in_sample, each.holds) for each in plan.risk] == [(0.0, True)]

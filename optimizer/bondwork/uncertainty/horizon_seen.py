@@ -252,9 +252,8 @@ def measured_losses(instance: Instance) -> tuple[BoolArray, BoolArray]:
 
 
 def measures_paths(instance: Instance) -> bool:
-    """Whether anything about a round depends on the distribution of what whole paths lose."""
-    losses, forfeits = measured_losses(instance)
-    return bool(losses.any() or forfeits.any())
+    """Whether anything of a round is stated of what whole paths lose, even that nobody can lose too much."""
+    return instance.objective.risk_weight > 0.0 or any(each.measure != "expected" for each in instance.risk)
 
 
 def _with_others(claim: IntArray, done: BoolArray, wanted: bool) -> BoolArray:
