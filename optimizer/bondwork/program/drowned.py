@@ -119,8 +119,12 @@ def find_nearby(program: Matrices, duals: FloatArray, value: float) -> Nearby | 
     with np.errstate(all="ignore"):
         room = np.where(reduced != 0.0, spare / np.abs(reduced), np.inf)
     room = np.where(program.integer, np.floor(room + WHOLE_TOLERANCE), room)
-    lower = np.where(reduced > 0.0, np.maximum(lower, upper - room), lower)
-    upper = np.where(reduced < 0.0, np.minimum(upper, lower + room), upper)
+    # where a cost is 0 there is room without end, and infinite bounds less that are no numbers
+    near = np.where(reduced == 0.0, 0.0, room)
+    lower, upper = (
+        np.where(reduced > 0.0, np.maximum(lower, upper - near), lower),
+        np.where(reduced < 0.0, np.minimum(upper, lower + near), upper),
+    )
     place = np.where(reduced == 0.0, np.clip(0.0, lower, upper), best)
     place = np.where(program.integer, np.round(place), place)
     size = np.where(np.isfinite(upper - lower) & ~program.integer, upper - lower, 1.0)
