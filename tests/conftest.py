@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
+from hypothesis.strategies import none
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -30,6 +31,15 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "published: solves instances with published optima (minutes)")
 
 
+@given(none())
+def _use_hypothesis(nothing: None) -> None:
+    """Have Hypothesis make its generator of random numbers, as it does where it is first used.
+
+    It warns where it finds nobody who refers to that generator, and does not find who was frozen.
+    """
+    assert nothing is None
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
     """Look for no garbage among thousands of tests, neither while they are collected nor ever after."""
@@ -37,6 +47,7 @@ def pytest_collection() -> Generator[None, object, object]:
     try:
         return (yield)
     finally:
+        _use_hypothesis()
         gc.collect()
         gc.freeze()
         gc.enable()
