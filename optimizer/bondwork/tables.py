@@ -89,7 +89,10 @@ def print_plan(instance: Instance, plan: Plan, written_to: Path | None, *, expla
 def _show_objective(plan: Plan) -> str:
     """Show the objective, with its standard error where it has one."""
     error = plan.objective_standard_error
-    return show_number(plan.objective) + ("" if error is None else f" +- {show_number(error)}")
+    shown = show_number(plan.objective) + ("" if error is None else f" +- {show_number(error)}")
+    if plan.worth_taken is None:
+        return shown
+    return f"{shown} ({show_number(plan.worth_taken)} taken off for room)"
 
 
 def _print_assignments(out: Console, plan: Plan, unit: str) -> None:

@@ -312,6 +312,19 @@ def load_curve(sketch: Sketch) -> None:
         }
 
 
+def worth(sketch: Sketch) -> None:
+    """What room is worth later: amounts that change what is best, now and then."""
+    rng, document = sketch.rng, sketch.document
+    document["operators"][0]["worth"] = {"stake": rng.choice([0, 0.05, 0.25]), "capacity": {"gpu": 0.5}}
+    for coprocessor in document["coprocessors"][:2]:
+        coprocessor["worth"] = {
+            "collateral": rng.choice([0.25, 0.5, 1]),
+            "capacity": {"gpu": rng.choice([0, 0.5, 1])},
+        }
+        if coprocessor.get("serial"):
+            coprocessor["worth"]["second"] = rng.choice([0.01, 0.05])
+
+
 def bootstrap(sketch: Sketch) -> None:
     sketch.document["uncertainty"]["sampling"] = "bootstrap"
 
@@ -365,6 +378,7 @@ FEATURES: dict[str, Callable[[Sketch], None]] = {
     "solvency": solvency,
     "mean-risk": mean_risk,
     "load curve": load_curve,
+    "worth": worth,
     "bootstrap": bootstrap,
     "calibrate": calibrate,
     "warm start": warm_start,

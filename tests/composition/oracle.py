@@ -259,8 +259,9 @@ class Oracle:
         return self._combined(parts)
 
     def _end(self, held: Held, reached: Fraction) -> list[Worth]:
+        charge = (self.weight - 1) * self.rooms.worth_taken(held)
         if not self.tails and self.priced is None:
-            return [(ZERO, ())]
+            return [(charge, ())]
         kind = (
             tuple((deal.task, deal.point, deal.operator, *deal.works) for deal in held.deals),
             tuple(held.seen.get(work) for work in held.works),
@@ -279,10 +280,10 @@ class Oracle:
         if not self._keeps(sums, reached):
             return []
         if self.priced is None:
-            return [(ZERO, sums)]
+            return [(charge, sums)]
         priced, t = self.priced
         over = sum((leaf.probability * priced.part(leaf, t) for leaf in leaves), ZERO)
-        return [(-self.weight * over / priced.allowed, sums)]
+        return [(charge - self.weight * over / priced.allowed, sums)]
 
     # limits on expected losses, loads, and where there is a second stage
 

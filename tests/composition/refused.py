@@ -45,6 +45,7 @@ REFUSED: tuple[Refused, ...] = (
     *_all("second stage", ["replicas"], "replicas beside second-stage offers"),
     *_all("second stage", ["bootstrap"], "bootstrap"),
     *_all("second stage", ["load curve"], "a load curve with a weight"),
+    *_all("second stage", ["worth"], "worth beside second-stage offers"),
     *(
         Refused(frozenset({"second stage", "several commitments", loss}), "several commitments of one task")
         for loss in (*EXPECTED, *TAILS, "mean-risk")

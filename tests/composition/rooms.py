@@ -81,6 +81,27 @@ class Rooms:
             and all(_in_time(each, held) for each in reader.coprocessors.values() if each.get("serial"))
         )
 
+    def worth_taken(self, held: Held) -> Fraction:
+        """Worth of what decisions hold, or have lost, at the end of a path; commitments are no decisions."""
+        total = ZERO
+        for deal in held.deals:
+            if deal.committed:
+                continue
+            if not _is_free(deal, held):
+                total += self._price(deal.operator, "stake") * deal.slashing
+            for work in deal.works:
+                if not held.came_back(work):
+                    total += self._price(work.executor, "collateral") * work.collateral
+                if work not in held.released:
+                    total += self._price(work.executor, "second") * work.duration
+                    total += sum((self._price(work.executor, "capacity", k) * a for k, a in work.work), ZERO)
+        return total
+
+    def _price(self, member: str, word: str, resource: str | None = None) -> Fraction:
+        owner = self.reader.coprocessors.get(member) or self.reader.operators[member]
+        stated = owner.get("worth", {}).get(word)
+        return exact(stated if resource is None else (stated or {}).get(resource))
+
     @staticmethod
     def _capacity(owner: dict[str, Any], held: Held) -> bool:
         mine = [w for w in held.works if w.executor == owner["id"] and w not in held.released]

@@ -9,6 +9,7 @@ import numpy as np
 
 from bondwork.arrays import freeze_fields
 from bondwork.problem.instance import NOBODY
+from bondwork.problem.room import executor_room, stake_room
 from bondwork.problem.values import net_reward
 
 if TYPE_CHECKING:
@@ -59,13 +60,14 @@ class Lots:
         paid = np.where(on_success, offers.success_probability[columns], 1.0)
         left = instance.tasks.unassigned_cost[offers.task[columns]]
         own = len(instance.coprocessors) + offers.operator[columns]
+        room = executor_room(instance) + stake_room(instance)[offers.claim]
         return cls(
             task=offers.task[columns],
             executor=np.where(offers.coprocessor[columns] == NOBODY, own, offers.coprocessor[columns]),
             is_self=is_self,
             bid=offers.bid[columns],
             reward=instance.claims.reward[offers.claim[columns]],
-            worth=net_reward(instance)[columns] + paid * offers.bid[columns] + left,
+            worth=net_reward(instance)[columns] - room[columns] + paid * offers.bid[columns] + left,
             paid=paid,
         )
 

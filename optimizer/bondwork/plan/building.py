@@ -28,7 +28,7 @@ from bondwork.plan.plan import (
 )
 from bondwork.problem.constraints import document_of
 from bondwork.problem.instance import NOBODY
-from bondwork.problem.teams import team_benefit, team_slashing, team_value, teams_of_offers
+from bondwork.problem.teams import team_benefit, team_room, team_slashing, team_value, teams_of_offers
 from bondwork.problem.values import (
     expected_cost,
     is_below_minimum_collateral,
@@ -91,6 +91,7 @@ def build_plan(
         strategy=solution.strategy or strategy,
         formulation=formulation,
         objective=objective,
+        worth_taken=None if x is None or instance.worth is None else math.fsum(team_room(instance, teams)),
         bound=bound,
         gap=None if objective is None or bound is None else gap(objective, bound),
         objective_standard_error=error,

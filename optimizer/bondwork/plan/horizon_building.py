@@ -16,12 +16,13 @@ from bondwork.plan.recall import columns_of_offers
 from bondwork.plan.replicas import value_replicas
 from bondwork.problem.limits import enumerate_limits
 from bondwork.problem.release import THIS_ROUND
-from bondwork.problem.teams import team_value, teams_of_offers
+from bondwork.problem.teams import team_net_reward, teams_of_offers
 from bondwork.problem.values import is_committed
 from bondwork.program.bounds import gap
 from bondwork.program.horizon import rounds_of
 from bondwork.program.horizon_assessment import choice
 from bondwork.program.horizon_loads import load_error, load_gains
+from bondwork.program.horizon_room import RoomToTheEnd
 from bondwork.uncertainty.horizon import ENDED
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def build_horizon_plan(
         strategy=solution.strategy,
         formulation=formulation,
         objective=objective,
+        worth_taken=math.fsum(_room_terms(made, picked)) if chosen and instance.worth is not None else None,
         bound=bound,
         gap=None if objective is None or bound is None else gap(objective, bound),
         assignments=list_assignments(instance, teams),
@@ -139,6 +141,7 @@ def objective_of(made: HorizonProgram, picked: Sequence[IntArray]) -> float:
         Columns that are chosen, by node.
     """
     terms, priced = _terms(made, picked), made.measures.priced
+    terms += [-each for each in _room_terms(made, picked)]
     for chance, gains in zip(made.tree.tree.probability.tolist(), load_gains(made, picked), strict=True):
         terms += [chance * each for each in gains]
     if priced is not None:
@@ -146,6 +149,21 @@ def objective_of(made: HorizonProgram, picked: Sequence[IntArray]) -> float:
         terms = [(1.0 - weight) * each for each in terms]
         terms.append(-weight * priced.value(choice(made, picked)))
     return math.fsum(terms)
+
+
+def _room_terms(made: HorizonProgram, chosen: Sequence[IntArray]) -> list[float]:
+    """Worth of the room that is taken to the end of the paths, by what is chosen at the nodes."""
+    horizon, probability = made.tree.horizon, made.tree.tree.probability.tolist()
+    if horizon.instance.worth is None:
+        return []
+    points = (*horizon.reached, THIS_ROUND)
+    rooms = {point: RoomToTheEnd(horizon, point, made.teams[point]) for point in points}
+    found: list[float] = []
+    for node, columns in enumerate(chosen):
+        point = int(made.tree.period[node])
+        if point != ENDED:
+            found += (probability[node] * rooms[point].charge(rounds_of(made, node))[columns]).tolist()
+    return found
 
 
 def _terms(made: HorizonProgram, chosen: Sequence[IntArray]) -> list[float]:
@@ -159,7 +177,7 @@ def _terms(made: HorizonProgram, chosen: Sequence[IntArray]) -> list[float]:
         teams = made.teams[int(made.tree.period[node])].select(columns)
         left = ~is_committed(decided)
         left[decided.claims.task[teams.claim]] = False
-        terms = np.concatenate([team_value(decided, teams), -decided.tasks.unassigned_cost[left]])
+        terms = np.concatenate([team_net_reward(decided, teams), -decided.tasks.unassigned_cost[left]])
         found += (probability[node] * terms).tolist()
     return found
 

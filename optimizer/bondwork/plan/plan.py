@@ -274,6 +274,11 @@ class Plan(PlanRecord):
         description="Of objective, where chances of teams in it are averages over the rounds of a history; "
         "null elsewhere.",
     )
+    worth_taken: float | None = Field(
+        None,
+        description="Worth of the room that is taken to the end of the horizon, as expected: part of "
+        "objective. Null where nobody states worth, or nothing is decided.",
+    )
     assignments: list[Assignment] = []
     recourse: list[NodeDecision] = []
     constraints: list[Constraint] = Field(

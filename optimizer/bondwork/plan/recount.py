@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from bondwork.base.money import as_counted
 from bondwork.base.tolerances import ROW
+from bondwork.plan.recount_room import RoomRecount
 from bondwork.plan.recount_teams import TeamRecount
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from bondwork.arrays import BoolArray
+    from bondwork.arrays import BoolArray, FloatArray
     from bondwork.plan.recount_constraints import ConstraintRecount
     from bondwork.plan.recount_teams import Team
     from bondwork.problem.instance import Instance
@@ -288,6 +290,10 @@ class Recount:
             term for offer in team for term in self.paid_terms(offer, price[offer])
         ]
 
+    def value_terms(self, team: Team, price: Mapping[int, float]) -> list[float]:
+        """Return the terms of what a team adds to the objective of a round without later stages."""
+        return self.net_terms(team, price) + self.room.terms(team)
+
     def newcomers(self, team: Team) -> list[int]:
         """Eligible offers of executors that could join a team."""
         claim, known = self.teams.claim, {self.coprocessor[offer] for offer in team}
@@ -301,7 +307,23 @@ class Recount:
         """Return the terms of what one more executor adds to a team's expected net reward."""
         grown = self.benefit_terms(tuple(sorted((*team, offer))))
         before = [-term for term in self.benefit_terms(team)]
-        return grown + before + self.paid_terms(offer, self.bid[offer])
+        alone = self.paid_terms(offer, self.bid[offer]) + self.room.terms_of_members([offer])
+        return grown + before + alone
+
+    @cached_property
+    def posted(self) -> FloatArray:
+        """Collateral of each offer as a ledger counts it. Shape (O,)."""
+        return as_counted(self.instance.offers.collateral, self.instance.decimals)
+
+    @cached_property
+    def exposed(self) -> FloatArray:
+        """Slashing of each claim as a ledger counts it. Shape (L,)."""
+        return as_counted(self.instance.claims.slashing, self.instance.decimals)
+
+    @cached_property
+    def room(self) -> RoomRecount:
+        """What the room is worth that offers take."""
+        return RoomRecount(self)
 
     def accounts(self, chosen: list[int]) -> dict[Key, Account]:
         """Every limit by its key, with what the chosen offers and the commitments take of it."""

@@ -158,7 +158,6 @@ class PricedColumns:
         with np.errstate(all="ignore"):
             worth, size, terms = self.sums()
             error = (terms + TERM_ERROR) * np.finfo(float).eps * size + 1e-300
-            error += self._ledger_rounding()
         bad = ~(np.isfinite(worth) & np.isfinite(error))
         worth[bad], error[bad] = 0.0, np.inf
         return worth, error
@@ -171,11 +170,12 @@ class PricedColumns:
         slashing, failure = claims.slashing[claim], 1.0 - columns.success
         earning = float(self.earning)
         loss = slashing * failure
+        stake = self._money_table("stake", len(instance.operators))[claims.operator[claim]]
         own = [
             earning * claims.reward[claim] * columns.success,
             -earning * loss,
             earning * instance.tasks.unassigned_cost[columns.task],
-            -slashing * self._table("stake", len(instance.operators))[claims.operator[claim]],
+            -stake * self.round.exposed[claim],
             -loss * float(self._sum_of("expected", "network")),
             -loss * self._expected_table("operator")[claims.operator[claim]],
         ]
@@ -185,11 +185,11 @@ class PricedColumns:
             worth += columns.per_column(part)
             size += columns.per_column(np.abs(part))
         taken, sizes, most = self.tails.rough(columns)
-        count = len(own) + 8 + len(instance.resources) * 2 + self.due.most + most
+        count = len(own) + 10 + len(instance.resources) * 2 + self.due.most + most
         return worth - taken, size + sizes, count + int(np.diff(columns.start).max(initial=1))
 
     def _member_terms(self, member: IntArray, slashing: FloatArray) -> list[FloatArray]:
-        instance, columns = self.round.instance, self.columns
+        instance, columns, room = self.round.instance, self.columns, self.round.room
         offers, terms = instance.offers, instance.terms
         p, bid, posted = offers.success_probability[member], offers.bid[member], offers.collateral[member]
         coprocessor, operator = offers.coprocessor[member], offers.operator[member]
@@ -203,8 +203,11 @@ class PricedColumns:
         else:
             of_executor = self._expected_table("coprocessor")[c] * slashing * columns.blame
             parts.append(-np.where(delegated, of_executor, 0.0))
-            price = self._table("collateral", len(instance.coprocessors))[c]
-            parts.append(-np.where(delegated, price * posted, 0.0))
+            price = self._money_table("collateral", len(instance.coprocessors))[c]
+            parts.append(-np.where(delegated, price * self.round.posted[member], 0.0))
+            if room.is_stated:
+                second = np.broadcast_to(room.table("second"), len(instance.coprocessors))[c]
+                parts.append(-np.where(delegated, earning * second * offers.duration[member], 0.0))
             parts.append(-self.due.rough(member, coprocessor, instance))
         for k in range(len(instance.resources)):
             work = offers.work[member, k]
@@ -227,7 +230,13 @@ class PricedColumns:
         for about, y in self.prices.get(word, {}).items():
             if about[1] == resource:
                 table[int(about[0])] = float(y)
+        if word != "load":
+            table += float(self.earning) * self.round.room.table(word, resource)
         return table
+
+    def _money_table(self, word: str, size: int) -> FloatArray:
+        """Prices of stake or collateral, with what it is worth besides."""
+        return self._table(word, size) + float(self.earning) * self.round.room.table(word)
 
     def _expected_table(self, scope: str) -> FloatArray:
         instance = self.round.instance
@@ -238,18 +247,6 @@ class PricedColumns:
 
     def _sum_of(self, word: str, scope: str) -> Fraction:
         return self.prices.get(f"{word} {scope}", {}).get((0,), NOTHING)
-
-    def _ledger_rounding(self) -> FloatArray:
-        """How far counting in ledger units can move what money costs. Shape (n,)."""
-        instance, columns = self.round.instance, self.columns
-        half = 10.0**-instance.decimals
-        claim = instance.offers.claim[columns.first]
-        off = half * self._table("stake", len(instance.operators))[instance.claims.operator[claim]]
-        if len(instance.coprocessors):
-            c = instance.offers.coprocessor[columns.member]
-            price = self._table("collateral", len(instance.coprocessors))[np.where(c >= 0, c, 0)]
-            off = off + columns.per_column(half * np.where(c >= 0, price, 0.0))
-        return off
 
     # without rounding
 
@@ -265,6 +262,9 @@ class PricedColumns:
             cost = Fraction(float(instance.tasks.unassigned_cost[round_.task[team[0]]]))
             worth += self.earning * (Fraction(round_.reward[team[0]]) * success - loss + cost)
             worth += self.earning * sum((self._net_of_member(offer) for offer in team), NOTHING)
+            if (room := round_.room).is_stated:
+                taken = sum((room.collateral(o) + room.working(o) for o in team), NOTHING)
+                worth -= self.earning * (taken + room.stake(team[0], round_.slashing[team[0]]))
         if stake := self.prices.get("stake", {}).get((v,)):
             worth -= stake * ledger(round_.slashing[team[0]], instance.decimals)
         for scope, whose in (("network", 0), ("operator", v)):

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from bondwork.base.tolerances import ROW
 from bondwork.plan.findings import Findings
 from bondwork.plan.recount import SUM_TOLERANCE, Account, Key, Recount, label
 from bondwork.plan.recount_horizon_claims import Claim, HeldClaim
+from bondwork.plan.recount_horizon_room import HorizonRoomRecount
 from bondwork.plan.recount_loads import LoadRecount
 from bondwork.problem.faults import json_path
 from bondwork.uncertainty.horizon import ENDED, HorizonTree, horizon_tree
@@ -57,6 +59,7 @@ class HorizonRecount(Findings):
         self.probability: list[float] = self.tree.tree.probability.tolist()
         self.chosen: dict[int, list[int]] = {0: chosen}
         self._rounds: dict[tuple[int, int], Recount] = {}
+        self._rooms: dict[int, HorizonRoomRecount] = {}
         #: Columns of what is seen on entering a period, by what it is an outcome of.
         self._seen: dict[int, dict[tuple[int, int, bool], int]] = {}
         #: Asked again at every node below: teams that a node chooses, and offers seen to fail on entering it.
@@ -110,8 +113,30 @@ class HorizonRecount(Findings):
             cost: list[float] = here.instance.tasks.unassigned_cost.tolist()
             terms += [-each for task, each in enumerate(cost) if task not in done]
             terms += [each.worth() for each in self._loads(node)]
+            terms += [-each for each in self._room_taken(node)]
             found += [self.probability[node] * term for term in terms]
         return found
+
+    def room_terms(self) -> list[float]:
+        """Worth of the room that is taken to the end of the paths, by node and team."""
+        return [
+            self.probability[node] * each
+            for node, point in enumerate(self.period)
+            if point != ENDED
+            for each in self._room_taken(node)
+        ]
+
+    def _room_taken(self, node: int) -> list[float]:
+        here, point = self._round(node), self.period[node]
+        if not here.room.is_stated:
+            return []
+        if point not in self._rooms:
+            self._rooms[point] = HorizonRoomRecount(self.tree.horizon, point, self._round(node))
+        chances = here.teams.chances
+        return [
+            float(self._rooms[point].taken(team, here.slashing[team[0]], Fraction(chances(team)[0])))
+            for team in here.teams.group(self.chosen.get(node, []))
+        ]
 
     def _loads(self, node: int) -> list[LoadAccount]:
         """Loads that count at a node: work that is held there."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from bondwork.base.tolerances import ROW
 from bondwork.plan.recount_columns import MOST_TEAMS, Uncheckable
 from bondwork.plan.recount_exact import blame_of, ledger, success_of
+from bondwork.plan.recount_horizon_room import HorizonRoomRecount
 from bondwork.plan.recount_horizon_rooms import FORFEITABLE, NOTHING, Limit, NodeRooms
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ class Choices:
             )
             for team in self.teams
         ]
+        self._room = HorizonRoomRecount(rooms.tree.tree.horizon, point, recount)
         self._amounts: dict[tuple[Limit, int], dict[int, Fraction]] = {}
         #: By what is known of commitments, and by that and the amounts as they turned out.
         self._too_large: dict[tuple[bool, ...], frozenset[int]] = {}
@@ -241,7 +243,9 @@ class Choices:
                 paid += Fraction(bid[offer]) * (Fraction(recount.p[offer]) if only_then else 1)
             mine, p = claim[team[0]], self._success[place]
             gain = Fraction(reward[mine]) * p - paid - Fraction(slashing[mine]) * (1 - p)
-            found.append(gain + self._besides[place])
+            found.append(
+                gain + self._besides[place] - self._room.taken(team, slashing[mine], self._success[place])
+            )
         return found
 
 

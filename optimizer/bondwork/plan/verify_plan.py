@@ -67,6 +67,7 @@ class PlanCheck(RiskCheck):
             self.check_replica_values()
             self.check_reasons(accounts)
         self.check_objective_error()
+        self.check_worth_taken()
         self.check_load_error()
         self.check_risk()
         self.check_overcommitted()

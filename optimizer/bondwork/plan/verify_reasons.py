@@ -191,7 +191,7 @@ class ReasonCheck(LimitsInTheWay):
 
     def _worth(self, team: Team) -> Worth:
         """What choosing a team would earn, and below which size that is nothing."""
-        terms = self.round.net_terms(team, {offer: self.round.bid[offer] for offer in team})
+        terms = self.round.value_terms(team, {offer: self.round.bid[offer] for offer in team})
         terms.append(float(self.round.instance.tasks.unassigned_cost[self.round.task[team[0]]]))
         terms += self.loads.rise(team)
         objective = self.round.instance.objective

@@ -145,7 +145,7 @@ class RiskCheck(ShareCheck):
         done = {self.round.task[offer] for offer in self.chosen} | self.round.committed
         price = {id_: each.price for id_, each in zip(self.chosen, self.plan.assignments, strict=False)}
         teams = self.round.teams.group(self.chosen)
-        terms = [term for team in teams for term in self.round.net_terms(team, price)]
+        terms = [term for team in teams for term in self.round.value_terms(team, price)]
         cost: list[float] = self.instance.tasks.unassigned_cost.tolist()
         terms += [-each for task, each in enumerate(cost) if task not in done]
         terms += self.loads.worths()
@@ -154,6 +154,22 @@ class RiskCheck(ShareCheck):
             terms.append(-weight * self.tails.network_cvar(level))
         self.objective = math.fsum(terms)
         self.check_sum("objective", ("objective",), self.plan.objective, terms)
+
+    def check_worth_taken(self) -> None:
+        """Check what the room is worth that the plan takes; earlier versions told nothing."""
+        given, terms = self.plan.worth_taken, list[float]()
+        if given is None:
+            return
+        if not self.round.room.is_stated or self.plan.solution == "none":
+            self.wrong("worth_taken", given, None, (("worth_taken",), None))
+            return
+        if self.is_staged:
+            terms = self.later.room_terms()
+        else:
+            terms = [
+                -each for team in self.round.teams.group(self.chosen) for each in self.round.room.terms(team)
+            ]
+        self.check_sum("worth_taken", ("worth_taken",), given, terms)
 
     def check_objective_error(self) -> None:
         """Check the objective's standard error; earlier versions told none."""

@@ -24,7 +24,8 @@ class ShareCheck(StatusCheck):
     @cached_property
     def is_staged(self) -> bool:
         """Whether later periods were planned with."""
-        return any(
+        charged = self.round.room.is_stated and bool(self.instance.periods)
+        return charged or any(
             len(period.offers) or period.tasks.required.any() or period.tasks.unassigned_cost.any()
             for period in self.instance.periods
         )

@@ -30,6 +30,7 @@ from bondwork.problem.instance import (
 from bondwork.problem.offers import OfferColumns, assemble_offers
 from bondwork.problem.periods import PeriodReader, resources_of_periods
 from bondwork.problem.references import References
+from bondwork.problem.room_reading import read_room_worth
 from bondwork.problem.sections import Index, Section, Sections
 from bondwork.registry import sampler_fault
 
@@ -95,6 +96,7 @@ class Assembly:
         ids = offer_ids(sections)
         known = Known(self.operators, self.coprocessors, self.tasks, ids, self.resources)
         constraints = read_constraints(sections.constraints, known, self.faults)
+        worth = read_room_worth(sections, self.resources, self.faults)
         self.faults += References(self.operators, self.coprocessors, self.tasks).faults(sections)
         if self.faults:
             return None
@@ -120,6 +122,7 @@ class Assembly:
             uncertainty=uncertainty,
             periods=periods,
             constraints=constraints,
+            worth=worth,
         )
 
     def _fault(self, path: str, found: str, expected: str) -> None:

@@ -331,6 +331,32 @@ class Constraint:
     beside: bool = False
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class RoomWorth:
+    """What the room is worth that decisions leave at the end of the horizon, in currency.
+
+    Attributes
+    ----------
+    collateral, second
+        Shape (C,). Of one unit of collateral, and of one second of a serial coprocessor.
+    capacity
+        Shape (C, R). Of one unit of each resource.
+    stake
+        Shape (V,). Of one unit of stake.
+    own_capacity
+        Shape (V, R). Of one unit of each resource, for self-execution.
+    """
+
+    collateral: FloatArray
+    second: FloatArray
+    capacity: FloatArray
+    stake: FloatArray
+    own_capacity: FloatArray
+
+    def __post_init__(self) -> None:
+        freeze_fields(self, *self.__slots__)
+
+
 @dataclass(frozen=True, slots=True)
 class Objective:
     """Mean-risk objective (1 - weight) * E[net reward] - weight * CVaR_level[loss] (MODEL 5)."""
@@ -434,7 +460,8 @@ class Instance:
     """One round, checked, as immutable arrays (MODEL 1 and 2).
 
     Made by `bondwork.load` from JSON, or by `bondwork.from_arrays`. ``resources`` names the R columns of
-    every ``work`` and ``capacity``; ``sha256`` is the digest of the content, whatever its layout on disk.
+    every ``work`` and ``capacity``; ``worth`` is ``None`` where nobody states one; ``sha256`` is the digest
+    of the content, whatever its layout on disk.
     """
 
     name: str
@@ -454,6 +481,7 @@ class Instance:
     uncertainty: Uncertainty = field(default_factory=Uncertainty)
     periods: tuple[Period, ...] = ()
     constraints: tuple[Constraint, ...] = ()
+    worth: RoomWorth | None = None
     sha256: str = ""
     read_seconds: float = field(default=0.0, compare=False)
 

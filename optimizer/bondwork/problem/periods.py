@@ -191,8 +191,11 @@ def instance_of_period(instance: Instance, number: int) -> Instance:
 
 
 def is_staged(instance: Instance) -> bool:
-    """Whether a later period of the round has anything to decide, or a task that costs something."""
-    return any(
+    """Whether a later period of the round could change the answer.
+
+    It has something to decide, a task that costs something, or it frees room that is worth something.
+    """
+    return (instance.worth is not None and len(instance.periods) > 0) or any(
         len(period.offers) or period.tasks.required.any() or period.tasks.unassigned_cost.any()
         for period in instance.periods
     )

@@ -105,7 +105,7 @@ def _feed(digest: Any, value: Any) -> None:
         digest.update(np.ascontiguousarray(value).data)
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         for each in dataclasses.fields(value):
-            if each.name == "constraints" and not getattr(value, each.name):
+            if each.name in ("constraints", "worth") and not getattr(value, each.name):
                 continue  # rounds without any keep the digest that they had before there were any
             if each.name not in ("sha256", "read_seconds", "history", "beside"):
                 digest.update(each.name.encode())

@@ -29,12 +29,30 @@ from bondwork.problem.schema_types import (
 ROUND_FORMAT = "bondwork.round/1"
 
 
+class OperatorWorth(Record):
+    """What the room of an operator is worth to later rounds."""
+
+    stake: Quantity = Field(0.0, description="Currency per unit of stake that is exposed or slashed.")
+    capacity: Resources = Field({}, description="Currency per unit of each resource for self-execution.")
+
+
+class CoprocessorWorth(Record):
+    """What the room of a coprocessor is worth to later rounds."""
+
+    collateral: Quantity = Field(0.0, description="Currency per unit of collateral that is held or lost.")
+    capacity: Resources = Field({}, description="Currency per unit of each resource.")
+    second: Quantity = Field(0.0, description="Currency per second of work; of serial coprocessors.")
+
+
 class Operator(Record):
     """An operator: earns rewards, is slashed."""
 
     id: Id
     stake: Amount | None = Field(None, description="Slashable stake in currency; absent: not limited.")
     capacity: Resources = Field({}, description="Free resources for self-execution; absent: not limited.")
+    worth: OperatorWorth | None = Field(
+        None, description="What a decision is charged for the room it takes to the end; absent: nothing."
+    )
 
 
 class LoadCurve(Record):
@@ -72,6 +90,9 @@ class Coprocessor(Record):
     serial: bool = Field(False, description="Works on one task at a time.")
     free_at: Number | None = Field(None, description="Clock time from which a serial coprocessor is free.")
     load_curve: LoadCurve | None = None
+    worth: CoprocessorWorth | None = Field(
+        None, description="What a decision is charged for the room it takes to the end; absent: nothing."
+    )
 
 
 class _TaskTerms(Record):

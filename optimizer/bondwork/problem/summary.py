@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bondwork.problem.limits import enumerate_limits
+from bondwork.problem.room import executor_room, stake_room
 from bondwork.problem.support import unsupported
 from bondwork.problem.values import is_below_minimum_collateral, is_eligible, is_too_late, net_reward
 
@@ -24,6 +25,8 @@ def summarise(instance: Instance) -> dict[str, Any]:
         will go ahead.
     """
     eligible, limits = is_eligible(instance), enumerate_limits(instance)
+    room = executor_room(instance) + stake_room(instance)[instance.offers.claim]
+    worth = net_reward(instance) - room
     return {
         "name": instance.name,
         "currency": instance.currency,
@@ -39,7 +42,7 @@ def summarise(instance: Instance) -> dict[str, Any]:
             "eligible_offers": int(eligible.sum()),
             "offers_below_minimum_collateral": int(is_below_minimum_collateral(instance).sum()),
             "offers_too_late": int(is_too_late(instance).sum()),
-            "eligible_offers_worth_it": int(np.sum(eligible & (net_reward(instance) > 0.0))),
+            "eligible_offers_worth_it": int(np.sum(eligible & (worth > 0.0))),
             "commitments": len(instance.commitments),
             "resources": len(instance.resources),
             "limits": len(limits),

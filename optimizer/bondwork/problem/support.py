@@ -34,6 +34,7 @@ def unsupported(instance: Instance) -> list[str]:
         *_load_curves(instance),
         *_periods(instance),
         *_constraints(instance),
+        *_worth(instance),
     ]
 
 
@@ -51,6 +52,12 @@ def _constraints(instance: Instance) -> list[str]:
         f"constraints beside {other}: they are about what is chosen now, not about what is later ({some})"
         for other in beside
     ]
+
+
+def _worth(instance: Instance) -> list[str]:
+    if instance.worth is None or not has_rescues(instance):
+        return []
+    return ["worth beside second-stage offers: what a rescue leaves is not counted yet"]
 
 
 def _bootstrap(instance: Instance) -> list[str]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bondwork.arrays import freeze_fields
+from bondwork.problem.room import executor_room, stake_room
 from bondwork.problem.values import cost_size, expected_cost, is_eligible, net_reward
 
 if TYPE_CHECKING:
@@ -237,6 +238,15 @@ def has_teams(instance: Instance) -> bool:
 
 
 def team_value(instance: Instance, teams: Teams) -> FloatArray:
+    """What each team adds to the objective of a round of one stage, in currency. Shape (n,).
+
+    Its expected net reward, less what the room is worth that it takes.
+    """
+    value = team_net_reward(instance, teams)
+    return value if instance.worth is None else value - team_room(instance, teams)
+
+
+def team_net_reward(instance: Instance, teams: Teams) -> FloatArray:
     """Expected net reward of each team, in currency. Shape (n,).
 
     ``r*P - s*(1-P)``, P the probability that the quorum succeeds, less what each member costs by its own
@@ -250,9 +260,19 @@ def team_value(instance: Instance, teams: Teams) -> FloatArray:
     return np.where(teams.sizes == 1, alone, together)
 
 
+def team_room(instance: Instance, teams: Teams) -> FloatArray:
+    """Worth of the room that each team takes: its claim's stake, and what each member takes. Shape (n,)."""
+    members = np.bincount(teams.team, executor_room(instance)[teams.member], minlength=len(teams))
+    room: FloatArray = stake_room(instance)[teams.claim] + members
+    return room
+
+
 def team_size(instance: Instance, teams: Teams) -> FloatArray:
-    """Sum of the sizes of the terms of each team's expected net reward, in currency. Shape (n,)."""
-    costs = np.bincount(teams.team, cost_size(instance)[teams.member], minlength=len(teams))
+    """Sum of the sizes of the terms of what each team adds to the objective, in currency. Shape (n,)."""
+    costs = np.zeros(len(teams))
+    costs += np.bincount(teams.team, cost_size(instance)[teams.member], minlength=len(teams))
+    if instance.worth is not None:
+        costs += team_room(instance, teams)
     size: FloatArray = (
         np.abs(instance.claims.reward[teams.claim] * teams.success)
         + np.abs(team_slashing(instance, teams))

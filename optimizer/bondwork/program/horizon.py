@@ -31,13 +31,14 @@ from bondwork.base.tolerances import STAGED_ROW
 from bondwork.problem.instance import NOBODY
 from bondwork.problem.limits import LimitKind, Limits, enumerate_limits
 from bondwork.problem.release import THIS_ROUND
-from bondwork.problem.teams import enumerate_teams, held_teams, team_value
+from bondwork.problem.teams import enumerate_teams, held_teams, team_net_reward
 from bondwork.problem.values import is_committed
 from bondwork.program.exact import HAIR
 from bondwork.program.horizon_entries import EXPECTED, FORFEITABLE, Entries, entries_of
 from bondwork.program.horizon_loads import with_loads
 from bondwork.program.horizon_losses import path_measures
 from bondwork.program.horizon_measures import with_measures
+from bondwork.program.horizon_room import RoomToTheEnd
 from bondwork.program.horizon_values import NodeNumbers
 from bondwork.program.stochastic import StochasticProgram
 from bondwork.program.template import NodeTemplate
@@ -230,7 +231,9 @@ def _gains(tree: HorizonTree, point: int, teams: Teams) -> tuple[FloatArray, Flo
     decided = tree.horizon.rounds[point]
     cost = np.where(is_committed(decided), 0.0, decided.tasks.unassigned_cost)
     count = len(tree.seen[point].probability) if point in tree.seen else 1
-    reward = np.stack([team_value(tree.round_at(point, j), teams) for j in range(count)])
+    room = RoomToTheEnd(tree.horizon, point, teams)
+    rounds = [tree.round_at(point, j) for j in range(count)]
+    reward = np.stack([team_net_reward(each, teams) - room.charge(each) for each in rounds])
     kept = 1.0 - tree.horizon.instance.objective.risk_weight
     return kept * (reward + cost[decided.claims.task[teams.claim]]), kept * np.array([cost.sum()])
 

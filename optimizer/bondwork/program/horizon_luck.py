@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bondwork.problem.room import collateral_room, stake_room
 from bondwork.problem.teams import distribution
 from bondwork.program.stochastic import StochasticProgram
 from bondwork.program.template import NodeTemplate
@@ -148,10 +149,10 @@ class _Luck:
         found = []
         for (point, column), places in zip(self.choices, self.places, strict=True):
             decided = self.tree.round_at(point, int(self.tree.realisation[at[point]]))
-            teams = self.made.teams[point]
+            teams, stake = self.made.teams[point], stake_room(decided)
             members = teams.member[teams.start[column] : teams.start[column + 1]].tolist()
             claim = int(teams.claim[column])
-            at_stake = float(decided.claims.reward[claim] + decided.claims.slashing[claim])
+            at_stake = float(decided.claims.reward[claim] + decided.claims.slashing[claim] + stake[claim])
             if len(members) == 1:
                 worth = at_stake + _by_outcome(decided, members[0])
                 found.append(self._single(node, places[0][1], worth))
@@ -192,12 +193,12 @@ class _Luck:
 
 
 def _by_outcome(decided: Instance, o: int) -> float:
-    """What an offer's own success changes: a bid that is paid then, and no collateral for its operator."""
+    """What an offer's own success changes: a bid is paid then, and collateral comes back to who posted it."""
     offers, terms = decided.offers, decided.terms
     change = -terms.operator * terms.collateral_rate * float(offers.collateral[o])
     if terms.bid_paid == "on_success" and not offers.is_self[o]:
         change -= float(offers.bid[o])
-    return change
+    return change + float(collateral_room(decided)[o])
 
 
 def _new_name(name: str, taken: tuple[str, ...]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from bondwork.console import count, printable
 from bondwork.problem.faults import Fault, InvalidInput
@@ -128,6 +128,7 @@ def _facts(instance: Instance, plan: Plan, unit: str) -> Facts:
             ("status", plan.status.replace("_", " "), "" if usable else "bad"),
             ("solution", plan.solution, "" if usable else "bad"),
             ("objective", _with_error(amount(plan.objective), plan.objective_standard_error), ""),
+            *_room(plan, amount),
             ("bound: no plan earns more", amount(plan.bound), ""),
             ("bound that its certificate proves", _proven(plan, amount), ""),
             ("gap", "none" if plan.gap is None else show_percent(plan.gap), ""),
@@ -138,6 +139,13 @@ def _facts(instance: Instance, plan: Plan, unit: str) -> Facts:
             else ("checked by independent code", "not verified", "bad"),
         )
     )
+
+
+def _room(plan: Plan, amount: Callable[[float | None], str]) -> tuple[tuple[str, str, Literal[""]], ...]:
+    """What was taken off for the room that the plan takes, where anybody says what it is worth."""
+    if plan.worth_taken is None:
+        return ()
+    return (("taken off: worth of the room taken to the end", amount(plan.worth_taken), ""),)
 
 
 def _with_error(text: str, error: float | None) -> str:
