@@ -63,7 +63,8 @@ SHAPES: dict[str, dict[str, str]] = {
         "uncertainty": "record uncertainty",
         "periods": "list period",
     },
-    "operator": {"id": "id!", "stake": "amount?", "capacity": "resources"},
+    "operator": {"id": "id!", "stake": "amount?", "capacity": "resources", "worth": "record? operator_worth"},
+    "operator_worth": {"stake": "amount", "capacity": "resources"},
     "coprocessor": {
         "id": "id!",
         "capacity": "resources",
@@ -72,7 +73,9 @@ SHAPES: dict[str, dict[str, str]] = {
         "serial": "boolean",
         "free_at": "number?",
         "load_curve": "record? load_curve",
+        "worth": "record? coprocessor_worth",
     },
+    "coprocessor_worth": {"collateral": "amount", "capacity": "resources", "second": "amount"},
     "load_curve": {"resource": "id!", "scale": "number", "weight": "number"}
     | dict.fromkeys("ABCDEFGHI", "number!"),
     "task": {
@@ -240,7 +243,12 @@ def full_round() -> dict[str, Any]:
         "decimals": 18,
         "now": 0,
         "operators": [
-            {"id": "op-1", "stake": 320.0, "capacity": {"compute": 6.0, "gpu hours": 2}},
+            {
+                "id": "op-1",
+                "stake": 320.0,
+                "capacity": {"compute": 6.0, "gpu hours": 2},
+                "worth": {"stake": 0.01, "capacity": {"compute": 0.5}},
+            },
             {"id": "op-2", "stake": "120.5", "capacity": {"compute": 1}},
         ],
         "coprocessors": [
@@ -253,6 +261,7 @@ def full_round() -> dict[str, Any]:
                 "serial": True,
                 "free_at": 120,
                 "load_curve": curve,
+                "worth": {"collateral": 0.02, "capacity": {"compute": 1}, "second": "0.001"},
             },
         ],
         "tasks": [

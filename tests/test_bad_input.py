@@ -355,6 +355,7 @@ def faulty_plans(rng: random.Random) -> Iterator[tuple[str, bytes, str]]:
             nullable = name in (
                 "objective",
                 "objective_standard_error",
+                "worth_taken",
                 "bound",
                 "gap",
                 "prices_from",
@@ -364,7 +365,7 @@ def faulty_plans(rng: random.Random) -> Iterator[tuple[str, bytes, str]]:
             )
             if type(value) is type(plan[name]) or (value is None and nullable):
                 continue
-            amounts = ("objective", "objective_standard_error", "bound", "gap", "load_error")
+            amounts = ("objective", "objective_standard_error", "worth_taken", "bound", "gap", "load_error")
             if isinstance(value, int | float) and name in amounts and value == 1:
                 continue
             if name == "stochastic" and value in ({}, {"nonsense": 1}):

@@ -32,16 +32,16 @@ ROUND_FORMAT = "bondwork.round/1"
 class OperatorWorth(Record):
     """What the room of an operator is worth to later rounds."""
 
-    stake: Quantity = Field(0.0, description="Currency per unit of stake that is exposed or slashed.")
+    stake: Amount = Field(0.0, description="Currency per unit of stake that is exposed or slashed.")
     capacity: Resources = Field({}, description="Currency per unit of each resource for self-execution.")
 
 
 class CoprocessorWorth(Record):
     """What the room of a coprocessor is worth to later rounds."""
 
-    collateral: Quantity = Field(0.0, description="Currency per unit of collateral that is held or lost.")
+    collateral: Amount = Field(0.0, description="Currency per unit of collateral that is held or lost.")
     capacity: Resources = Field({}, description="Currency per unit of each resource.")
-    second: Quantity = Field(0.0, description="Currency per second of work; of serial coprocessors.")
+    second: Amount = Field(0.0, description="Currency per second of work; of serial coprocessors.")
 
 
 class Operator(Record):
