@@ -17,21 +17,22 @@ from bondwork.plan.certifying import certify
 from bondwork.problem.constraints import fixed, with_constraints
 from bondwork.problem.faults import Fault, InvalidInput, Refusal, preview
 from bondwork.problem.instance import Instance
-from bondwork.problem.periods import is_staged
+from bondwork.problem.periods import is_staged, states_later
 from bondwork.problem.rescues import has_rescues
 from bondwork.problem.support import unsupported
-from bondwork.registry import find_formulation, find_strategy
+from bondwork.registry import find_formulation, find_strategy, load_strategy
 from bondwork.rehearsing import TOO_SHORT, Later, expected_seconds, is_too_short, proof_seconds, rehearse
 from bondwork.repairing import Apart, KeptApart, check, hand_out
 from bondwork.road import RiskForm, Road, draw_scenarios, write_program
 from bondwork.settings import read_settings
+from bondwork.strategies.one_stage import OneStage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from typing import TypeAlias
 
-    from bondwork.contracts import Formulation
+    from bondwork.contracts import Formulation, Strategy
     from bondwork.plan.plan import Plan
     from bondwork.problem.constraints import Given
     from bondwork.program.program import Program
@@ -47,6 +48,9 @@ LARGEST_RANDOM_SEED = 2**31
 
 #: Share of a time limit that is kept for the proof of a bound with later stages.
 PROOF_SHARE = 0.05
+
+#: What is said of the value of the stochastic model where nothing that is decided later can matter.
+NO_VALUE = "nothing that is decided later can matter: WS, RP and EEV are the objective, EVPI and VSS are 0"
 
 #: Offers from which on plans have a certificate only where it is asked for.
 MOST_CERTIFIED = 100_000
@@ -178,7 +182,7 @@ def solve(
     later = is_staged(instance) or has_rescues(instance)
     if warm_start is not None and not is_staged(instance) and has_rescues(instance):
         raise Refusal(["a warm start for a round with second-stage offers"])
-    if value and not later:
+    if value and not later and not states_later(instance):
         raise Refusal(
             ["the value of the stochastic model of a round of one stage: nothing is decided after it is seen"]
         )
@@ -237,7 +241,7 @@ def _decide(instance: Instance, asked: _Asked, apart: Sequence[Apart] = ()) -> P
         written = KeptApart(written, apart)
     if has_rescues(instance):
         return _with_rescues(instance, asked, written)
-    decide = find_strategy(asked.strategy)
+    decide = _strategy_for(instance, asked.strategy)
     read_settings(decide, asked.options.settings, f"strategy {asked.strategy}")
     with interruptible(Told(asked.observer or Silence())) as watch:
         road = Road(
@@ -252,7 +256,8 @@ def _decide(instance: Instance, asked: _Asked, apart: Sequence[Apart] = ()) -> P
             clock=asked.clock,
         )
         written_as: dict[str, Any] = {"formulation": asked.formulation, "options": asked.told}
-        write = partial(_written, road, asked.strategy, written_as, proven=asked.proven)
+        worthless = (NO_VALUE,) if asked.value else ()
+        write = partial(_written, road, asked.strategy, written_as, worthless, proven=asked.proven)
         early, reserve = _rehearsed(road, write)
         if early is not None:
             return early
@@ -262,8 +267,28 @@ def _decide(instance: Instance, asked: _Asked, apart: Sequence[Apart] = ()) -> P
     return write(decision)
 
 
-def _written(road: Road, strategy: str, how: dict[str, Any], decision: Decision, *, proven: bool) -> Plan:
+def _strategy_for(instance: Instance, name: str) -> Strategy:
+    """Make the strategy that decides a round of which nothing later can matter, whatever it states."""
+    if states_later(instance):
+        kind = load_strategy(name)
+        if not hasattr(kind, "solve") and hasattr(kind, "solve_program"):
+            return OneStage(name, kind)
+    return find_strategy(name)
+
+
+def _written(
+    road: Road,
+    strategy: str,
+    how: dict[str, Any],
+    notes: tuple[str, ...],
+    decision: Decision,
+    *,
+    proven: bool,
+) -> Plan:
     """Write a decision down as a plan, with the proof of its bound where that is wanted."""
+    if notes:
+        solution = dataclasses.replace(decision.solution, notes=(*decision.solution.notes, *notes))
+        decision = dataclasses.replace(decision, solution=solution)
     plan = decision.plan(road, strategy=strategy, **how)
     if not proven:
         return plan

@@ -80,8 +80,7 @@ def solve(
     """Solve a round, or a stochastic program: the best plan within its limits, verified."""
     from bondwork.contracts import Options
     from bondwork.plan.plan import load_plan
-    from bondwork.problem.periods import is_staged
-    from bondwork.problem.rescues import has_rescues
+    from bondwork.problem.periods import states_later
     from bondwork.solving import solve as solve_round
 
     if output is not None and str(output) == "-":
@@ -106,7 +105,7 @@ def solve(
         proof: Literal["full", "none"] | None = None if certificate is None else certificate.value
         _solve_program(document, options, output, how, proof, begun, value=value, as_json=as_json)
     instance = beside_history(instance, history)
-    if value and not (is_staged(instance) or has_rescues(instance)):
+    if value and not states_later(instance):
         raise typer.BadParameter("--value is for programs and rounds with recourse; this has one stage")
     if alternatives is not None and (report is not None or explain):
         raise typer.BadParameter("--report and --explain are about one plan: leave --alternatives out")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bondwork.problem.release import Horizon
+from bondwork.problem.release import THIS_ROUND, Horizon
+from bondwork.problem.rescues import has_rescues
 from bondwork.problem.values import is_eligible
 
 if TYPE_CHECKING:
@@ -23,8 +24,9 @@ def unsupported_horizon(instance: Instance) -> list[str]:
         reasons.append("limits that are calibrated beside later periods with offers")
     if instance.uncertainty.sampling == "bootstrap":
         reasons.append("sampling by bootstrap beside later periods with offers")
-    rounds = Horizon(instance).rounds
-    if any(np.any(each.offers.stage == 2) for each in rounds):
+    horizon = Horizon(instance)
+    rounds = horizon.rounds
+    if any(_may_rescue(horizon, point) for point in (THIS_ROUND, *horizon.reached)):
         reasons.append("second-stage offers beside later periods with offers")
     if instance.uncertainty.common > 0.0 and any(_may_part(each) for each in rounds):
         reasons.append(
@@ -32,6 +34,13 @@ def unsupported_horizon(instance: Instance) -> list[str]:
             "uncertainty.dependence and later periods"
         )
     return reasons
+
+
+def _may_rescue(horizon: Horizon, point: int) -> bool:
+    """Whether a second-stage offer of a decision point could pay; where amounts are random, any may."""
+    if point != THIS_ROUND and horizon.instance.periods[point].laws:
+        return bool(np.any(horizon.rounds[point].offers.stage == 2))
+    return has_rescues(horizon.rounds[point])
 
 
 def _may_part(instance: Instance) -> bool:

@@ -190,6 +190,11 @@ def instance_of_period(instance: Instance, number: int) -> Instance:
     )
 
 
+def states_later(instance: Instance) -> bool:
+    """Whether a round states anything that would be decided later, whether it could matter or not."""
+    return len(instance.periods) > 0 or bool((instance.offers.stage == 2).any())
+
+
 def is_staged(instance: Instance) -> bool:
     """Whether a later period of the round could change the answer.
 

@@ -35,7 +35,7 @@ def round_sampler(instance: Instance, formulation: str = "highs") -> ProgramSamp
     Parameters
     ----------
     instance
-        A round with second-stage offers that could pay.
+        A round with second-stage offers; where none could pay, its programs are all the same.
     formulation
         Name of the one that writes the first stage.
 
@@ -65,9 +65,9 @@ def round_sampler(instance: Instance, formulation: str = "highs") -> ProgramSamp
     """
     if reasons := unsupported(instance):
         raise Refusal(f"this version cannot honour {reason}" for reason in reasons)
-    if not has_rescues(instance):
+    if not np.any(instance.offers.stage == 2):
         raise Refusal(["sampling programs of a round without second-stage offers: nothing is decided later"])
-    if limits_losses(instance):
+    if has_rescues(instance) and limits_losses(instance):
         raise Refusal(
             ["sampling programs of a round whose limits on losses, or price of them, link scenarios"]
         )
