@@ -129,7 +129,10 @@ class Proof:
             total -= cost
             for team in teams:
                 worth = self._worth(team.gain + cost, team.uses) - self.task.get(task, Fraction())
-                if worth > 0:
+                if worth > 0 and len(team.choices) > 1:  # as if its executors had no limits of their own
+                    total += worth
+                    self._count(worth)
+                elif worth > 0:
                     profits.setdefault(team.choices[0].executor, []).append((worth, team.uses))
             self._count(cost)
             self._count(self.task.get(task, Fraction()))

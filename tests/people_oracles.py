@@ -186,6 +186,8 @@ def best_with_rescues(document: Document) -> float | None:
         raise Unanswered
     if any(limit.get("calibrate") for limit in document["risk"]):
         raise Unanswered
+    if not rescues and any(limit["measure"] != "expected" for limit in document["risk"]):
+        raise Unanswered  # a round of one stage measures its tails on a sample
     return RescueOracle(document).best()
 
 

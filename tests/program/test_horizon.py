@@ -306,3 +306,30 @@ def test_luck_has_no_expectation(document):
     assert lucky.stochastic is not None
     assert lucky.stochastic.ws is not None
     assert lucky.stochastic.ws >= plain.objective - 1e-6
+
+
+def test_what_is_worth_nothing_up_to_a_rounding_is_worth_nothing() -> None:
+    """0.85*1 - 0.15*2 - 0.55 and 0.7*10 - 0.3*10 - 4 are nothing, and a few 1e-16 in binary."""
+    offer = {"coprocessor": "cp", "duration": 30}
+    instance = bondwork.load(
+        {
+            "format": "bondwork.round/1",
+            "operators": [{"id": "op"}],
+            "coprocessors": [{"id": "cp", "free_collateral": 10}],
+            "tasks": [{"id": "t", "operator": "op", "reward": 10, "slashing": 10}],
+            "offers": [offer | {"task": "t", "bid": 4, "collateral": 1, "success_probability": 0.7}],
+            "periods": [
+                {
+                    "id": "next",
+                    "at": 60,
+                    "tasks": [{"id": "n", "operator": "op", "reward": 1, "slashing": 2}],
+                    "offers": [offer | {"task": "n", "bid": 0.55, "success_probability": 0.85}],
+                }
+            ],
+        }
+    )
+    for strategy in ("extensive", "l-shaped"):
+        plan = bondwork.solve(instance, strategy=strategy, mip_rel_gap=0.0)
+        assert plan.status == "optimal"
+        assert plan.objective == pytest.approx(0.0, abs=1e-14)
+        assert plan.bound == pytest.approx(0.0, abs=1e-14)

@@ -17,7 +17,7 @@ from bondwork.problem.faults import InvalidInput
 from bondwork.program.evaluation import evaluate
 from bondwork.program.optimality_gap import Unfinished, estimate_gap, gap_interval
 from bondwork.program.resampling import sampler_of
-from bondwork.program.saa import solve_saa
+from bondwork.program.saa import choose, solve_saa
 from bondwork.program.saa_report import report_saa
 from bondwork.program.stochastic import StochasticProgram
 from bondwork.program.template import NodeTemplate
@@ -179,6 +179,22 @@ def test_strategy_reports_what_is_infeasible_and_what_ran_out() -> None:
     assert (decision.status, decision.bound, decision.root) == ("infeasible", -math.inf, None)
     decision = Saa().solve_program(toy(), dataclasses.replace(EXACT, time_limit=0.0), Silence())
     assert (decision.status, decision.bound, decision.root) == ("time_limit", math.inf, None)
+
+
+def test_decisions_that_lack_recourse_somewhere_do_not_make_a_program_infeasible() -> None:
+    """Samples may miss the one scenario of fifty in which what is best in them cannot stand."""
+    take = NodeTemplate.make(0, ["x"], cost=1.0, upper=1.0)
+    bear = NodeTemplate.make(
+        1, ["y"], ["room"], cost=0.0, row_upper=1.0, entries=[(0, 0, 0, 1.0), (0, 1, 0, -1.0)]
+    )
+    program = StochasticProgram.from_changes(
+        "rare", "max", [take, bear], parent=[-1] + [0] * 50, template=[0] + [1] * 50,
+        conditional=[1.0] + [0.02] * 50,
+        changes=[{}, *({("upper", 0): 0.0} for _ in range(49)), {("upper", 0): 0.0, ("row_upper", 0): 0.0}],
+    )  # fmt: skip
+    with pytest.raises(Unfinished) as told:
+        choose(program, [np.array([1.0]), np.array([0.5])], EXACT, Silence())
+    assert told.value.status == "locally_infeasible"
 
 
 def test_limits_and_bad_numbers() -> None:

@@ -229,7 +229,8 @@ class TwoStageCheck(PlanCheck, LimitsInTheWay):
             facts = (fresh.value, fresh.standard_error, FRESH_SCENARIOS)
             stated = (given.out_of_sample, given.standard_error, given.scenarios)
             # what cancels has the rounding of its terms
-            size = max(abs(fresh.value), math.fsum(map(abs, first_stage)))
+            rescues = (math.fsum(map(abs, self._gain_terms(each))) for each in self.outcomes.values())
+            size = max(abs(fresh.value), math.fsum(map(abs, first_stage)) + max(rescues, default=0.0))
             for name, one, other in zip(_FRESH_FIELDS, stated, facts, strict=True):
                 if not _near(one, other, size):
                     self.doubt(f"evaluation.{name}", one, other, (("evaluation", name), other))

@@ -27,11 +27,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bondwork.base.tolerances import STAGED_ROW
+from bondwork.base.tolerances import STAGED_ROW, WORTH_NOISE
 from bondwork.problem.instance import NOBODY
 from bondwork.problem.limits import LimitKind, Limits, enumerate_limits
 from bondwork.problem.release import THIS_ROUND
-from bondwork.problem.teams import enumerate_teams, held_teams, team_net_reward
+from bondwork.problem.teams import enumerate_teams, held_teams, team_net_reward, team_size
 from bondwork.problem.values import is_committed
 from bondwork.program.exact import HAIR
 from bondwork.program.horizon_entries import EXPECTED, FORFEITABLE, Entries, entries_of
@@ -227,15 +227,22 @@ def _kept_apart(
 
 
 def _gains(tree: HorizonTree, point: int, teams: Teams) -> tuple[FloatArray, FloatArray]:
-    """What each column earns, by realisation, and what leaving every task costs. Shapes (R, n) and (1,)."""
+    """What each column earns, by realisation, and what leaving every task costs. Shapes (R, n) and (1,).
+
+    Terms that cancel on paper leave a rounding in binary: what is worth nothing up to it is worth nothing,
+    or a round in which nothing earns anything would be decided by roundings.
+    """
     decided = tree.horizon.rounds[point]
     cost = np.where(is_committed(decided), 0.0, decided.tasks.unassigned_cost)
     count = len(tree.seen[point].probability) if point in tree.seen else 1
     room = RoomToTheEnd(tree.horizon, point, teams)
     rounds = [tree.round_at(point, j) for j in range(count)]
-    reward = np.stack([team_net_reward(each, teams) - room.charge(each) for each in rounds])
+    left = cost[decided.claims.task[teams.claim]]
+    reward = np.stack([team_net_reward(each, teams) - room.charge(each) + left for each in rounds])
+    size = np.stack([team_size(each, teams) + left for each in rounds])
+    reward[np.abs(reward) <= WORTH_NOISE * size] = 0.0
     kept = 1.0 - tree.horizon.instance.objective.risk_weight
-    return kept * (reward + cost[decided.claims.task[teams.claim]]), kept * np.array([cost.sum()])
+    return kept * reward, kept * np.array([cost.sum()])
 
 
 class _Template:

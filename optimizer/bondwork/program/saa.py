@@ -202,7 +202,8 @@ def choose(
             status = worth.status
     best = int(np.argmax(sign * values))
     if not math.isfinite(values[best]):
-        raise Unfinished(status, "no candidate has recourse in every scenario")
+        said: Status = "locally_infeasible" if status == "infeasible" else status  # of these decisions
+        raise Unfinished(said, "no candidate has recourse in every scenario")
     return roots[best], values
 
 
