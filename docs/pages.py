@@ -22,7 +22,7 @@ GENERATED = "_generated"
 #: Captions of the contents and the pages below each. Pages that are not there are left out, pages that nobody
 #: names come last: writing a page is enough to have it on the site.
 CONTENTS: dict[str, tuple[str, ...]] = {
-    "Begin": (f"{GENERATED}/readme", "concepts", "numbers"),
+    "Begin": (f"{GENERATED}/readme", "concepts", "numbers", "glossary"),
     "How to": ("howto/install", "howto/solve", "howto/compare", "howto/embed"),
     "Gallery": (
         "gallery/first-round",
@@ -30,7 +30,7 @@ CONTENTS: dict[str, tuple[str, ...]] = {
         "gallery/replicas-rescues",
         "gallery/reputation",
     ),
-    "Models": ("models", "model", "risk", "replicas", "load", "recourse", "horizon", "programs"),
+    "Models": ("choosing", "model", "risk", "replicas", "load", "recourse", "horizon", "programs"),
     "What is known": ("uncertainty", "reputation"),
     "Deciding": (
         "strategies",
@@ -53,7 +53,13 @@ CONTENTS: dict[str, tuple[str, ...]] = {
         "examples/second-chances",
         "examples/epochs",
     ),
-    "Reference": ("format", f"{GENERATED}/reference/index", "design", f"{GENERATED}/changelog"),
+    "Reference": (
+        "format",
+        f"{GENERATED}/reference/index",
+        "architecture",
+        "design",
+        f"{GENERATED}/changelog",
+    ),
 }
 
 #: Rooms of the reference: page, title, packages or modules below the package, what the page says first.

@@ -40,7 +40,7 @@ import pytest
 from commands import bond
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SECONDS = 300
 
 FENCE = re.compile(r"^(?P<indent> *)```(?P<kind>\w*)\s*$")

@@ -93,3 +93,24 @@ def test_anchors_of_links_are_headings(page: Path):
         if anchor not in _anchors(page.parent / path if path else page)
     ]
     assert not missing
+
+
+def test_the_architecture_names_every_room_and_files_that_are_there():
+    page = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    package = Path(bondwork.__file__).parent
+    rooms = {path.parent.name for path in package.glob("*/__init__.py")}
+    named = {
+        word
+        for row in re.findall(r"^\| (`.*?`) \|", page, re.MULTILINE)
+        for word in re.findall(r"`(\w+)`", row)
+    }
+    assert named == rooms
+    files = re.findall(r"`((?:\w+/)?\w+\.py)`", page)
+    missing = [name for name in files if not list(package.rglob(name))]
+    assert not missing
+
+
+def test_the_glossary_is_in_order_and_says_each_word_once():
+    page = (DOCS / "glossary.md").read_text(encoding="utf-8")
+    words = [row.lower() for row in re.findall(r"^\| ([^|]+?) \| ", page, re.MULTILINE)][1:]
+    assert words == sorted(set(words))
