@@ -1,7 +1,7 @@
 """The best second stage behind a first stage that is settled: node by node where nothing links the nodes.
 
-A node is then a small knapsack of its own: the rescues of what failed and was chosen. Where the best rescue
-of every task fits beside all others, they are taken as they are; only the other nodes are solved.
+A node is then a small knapsack of its own: the rescues of what failed and was chosen. Where few tasks compete
+a search of our own is done before HiGHS has begun; only the other nodes are HiGHS's.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse import csc_array, csr_array
+from scipy.sparse import csr_array
 
 from bondwork.base.tolerances import STAGED_ROW
 from bondwork.program.extensive import extensive_form, split
+from bondwork.program.few_rescues import MOST_STEPS, FewRescues
 from bondwork.program.matrices import Matrices
 from bondwork.solver.solving import solve_program
 
@@ -105,7 +106,10 @@ class _Nodes:
         self.rows = csr_array((template.part("entries")[own], place), shape=shape).tocsc()
         late = model.rescues.offers[np.concatenate([model.over, model.up])]
         self.task = model.instance.offers.task[late]
+        self.column = np.repeat(np.arange(shape[1]), np.diff(self.rows.indptr))
         self.plain = not np.any(self.rows.data < 0.0)
+        #: Without rows that rescues make room in: those may be searched, and filled.
+        self.few = FewRescues(self.rows, self.cost, self.task) if self.plain else None
         self.largest = np.zeros(shape[0])
         np.maximum.at(self.largest, self.rows.indices, np.abs(self.rows.data))
 
@@ -116,31 +120,37 @@ class _Nodes:
         for k in range(self.count):
             room = self.room[k] + ROOM * np.maximum(np.abs(self.room[k]), self.largest)
             active = np.flatnonzero((self.upper[k] > 0.0) & ((self.cost > 0.0) | (not self.plain)))
-            block = self.rows[:, active].tocsr()
-            if self.plain:
-                fits = _fits_alone(block, room)
-                active, block = active[fits], csr_array(block.tocsc()[:, fits])
-                best = _best_of_each(self.task[active], self.cost[active])
-                if np.all(block @ best <= room):
-                    rescued[k, active] = best
+            if self.few is not None:
+                active = active[self._fits_alone(room)[active]]
+                chosen = self.few.best(active.tolist(), room.tolist(), 0 if self._is_over() else MOST_STEPS)
+                if chosen is not None:
+                    rescued[k, chosen] = 1.0
                     continue
-            ended, found = self._solved(k, active, block, room)
+            ended, found = self._solved(k, active, room)
             if ended != "optimal":
                 unfinished, status = unfinished + 1, ended
-                found = self._better(k, found, active, block, room)
+                found = self._better(k, found, active, room)
             if found is None:
                 return SecondStage(ended, None)
             rescued[k] = found
         return SecondStage(status, rescued, unfinished)
 
-    def _solved(
-        self, k: int, active: IntArray, block: csr_array, room: FloatArray
-    ) -> tuple[Status, FloatArray | None]:
+    def _fits_alone(self, room: FloatArray) -> BoolArray:
+        """Which columns fit by themselves; entries are not negative. Shape (columns,)."""
+        fits = np.ones(len(self.cost), dtype=bool)
+        fits[self.column[self.rows.data > room[self.rows.indices]]] = False
+        return fits
+
+    def _is_over(self) -> bool:
+        return time.perf_counter() >= self.ends or self.observer.should_stop()
+
+    def _solved(self, k: int, active: IntArray, room: FloatArray) -> tuple[Status, FloatArray | None]:
         if self.observer.should_stop():
             return "interrupted", None
         left = self.ends - time.perf_counter()
         if left <= 0.0:
             return "time_limit", None
+        block = self.rows[:, active].tocsr()
         small = Matrices(
             self.cost[active], 0.0, block, np.full(len(room), -np.inf), room,
             np.zeros(len(active)), self.upper[k][active], self.integer[active], row_tolerance=STAGED_ROW,
@@ -150,14 +160,16 @@ class _Nodes:
         return answer.status, None if answer.x is None else self._whole(active, np.round(answer.x))
 
     def _better(
-        self, k: int, found: FloatArray | None, active: IntArray, block: csr_array, room: FloatArray
+        self, k: int, found: FloatArray | None, active: IntArray, room: FloatArray
     ) -> FloatArray | None:
         """The best of what was found in time, what was known, and a greedy filling."""
         some = [] if found is None else [found]
         if self.known is not None:
             some.append(self.known[k])
-        if self.plain:
-            some.append(self._whole(active, _filled(block.tocsc(), self.cost[active], room)))
+        if self.few is not None:
+            filled = np.zeros(self.decisions)
+            filled[self.few.filled(active.tolist(), room.tolist())] = 1.0
+            some.append(filled)
         return max(some, key=lambda each: float(self.cost[: self.decisions] @ each), default=None)
 
     def _whole(self, active: IntArray, values: FloatArray) -> FloatArray:
@@ -165,18 +177,6 @@ class _Nodes:
         everything = np.zeros(len(self.cost))
         everything[active] = values
         return everything[: self.decisions]
-
-
-def _filled(block: csc_array, cost: FloatArray, room: FloatArray) -> FloatArray:
-    """Columns taken in the order of what they add, while they fit; entries are not negative."""
-    chosen, left = np.zeros(len(cost)), room.copy()
-    for j in np.argsort(-cost, kind="stable").tolist():
-        there = slice(block.indptr[j], block.indptr[j + 1])
-        row, need = block.indices[there], block.data[there]
-        if np.all(need <= left[row]):
-            chosen[j] = 1.0
-            left[row] -= need
-    return chosen
 
 
 def used_by_root(model: Redelegation, x: FloatArray, nodes: IntArray) -> FloatArray:
@@ -193,24 +193,6 @@ def used_by_root(model: Redelegation, x: FloatArray, nodes: IntArray) -> FloatAr
     )
     used: FloatArray = entries @ to_row
     return used
-
-
-def _fits_alone(block: csr_array, room: FloatArray) -> IntArray:
-    """Which columns fit by themselves."""
-    over = block.tocoo()
-    bad = over.data > room[over.row]
-    fits = np.ones(block.shape[1], dtype=bool)
-    fits[over.col[bad]] = False
-    return np.flatnonzero(fits)
-
-
-def _best_of_each(task: IntArray, cost: FloatArray) -> FloatArray:
-    """1 for the dearest column of each task, the first of them in a tie."""
-    order = np.lexsort((np.arange(len(task)), -cost, task))
-    _, first = np.unique(task[order], return_index=True)
-    best = np.zeros(len(task))
-    best[order[first]] = 1.0
-    return best
 
 
 def losses_at_leaves(model: Redelegation, x: FloatArray, rescued: FloatArray, mine: FloatArray) -> FloatArray:
