@@ -309,7 +309,7 @@ def _children(parent: int) -> list[int]:
     """Compile processes of a process."""
     return [
         each
-        for each in _processes("bondwork.base.compiling")
+        for each in _processes("bondwork.base.compiling_worker")
         if Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()[1] == str(parent)
     ]
 

@@ -163,9 +163,9 @@ def test_it_ends_with_whoever_began_it() -> None:
     )
     options = dataclasses.replace(LIMITED, highs={}, settings={}, warm_start=None)
     task = {"program": knapsack(150, 20), "options": options, "asked": Asked(relaxed=False)}
-    apart._send(process.stdin, task | {"ends": time.monotonic() + 600.0, "reports": True})
+    apart.send(process.stdin, task | {"ends": time.monotonic() + 600.0, "reports": True})
     assert process.stdin is not None and process.stdout is not None
-    assert apart._Inbox(process.stdout).read()  # it is at work
+    assert apart.Inbox(process.stdout).read()  # it is at work
     process.stdin.close()
     assert process.wait(timeout=60.0) != 0
     process.stdout.close()

@@ -37,6 +37,9 @@ _SHARED_MEMORY = Path("/dev/shm")
 #: Folders that are for temporary files, whoever works in them.
 _TEMPORARY = ("/tmp", "/var/tmp", "/usr/tmp")
 
+#: Exit code of a process that compiles where another one is compiling into the cache.
+BUSY = 75
+
 #: Seconds after which a file that was not finished was left by a process that is no more.
 _ABANDONED = 3600.0
 

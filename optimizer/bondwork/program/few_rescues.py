@@ -42,8 +42,7 @@ class FewRescues:
     def __init__(self, rows: csc_array, cost: FloatArray, task: IntArray) -> None:
         ends, row, need = rows.indptr.tolist(), rows.indices.tolist(), rows.data.tolist()
         self.needs = [
-            list(zip(row[begin:end], need[begin:end], strict=True))
-            for begin, end in itertools.pairwise(ends)
+            list(zip(row[begin:end], need[begin:end], strict=True)) for begin, end in itertools.pairwise(ends)
         ]
         self.cost: list[float] = cost.tolist()
         self.task: list[int] = task.tolist()

@@ -16,24 +16,19 @@ import dataclasses
 import json
 import math
 import os
-import pickle
-import queue
 import selectors
-import struct
 import subprocess
 import sys
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 from bondwork.contracts import Progress
 from bondwork.program.matrices import Matrices
 from bondwork.solver.answer import Answer
-from bondwork.solver.watching import OVERRUN, OVERRUN_SHARE, THREAD
+from bondwork.solver.apart_messages import Inbox, send
+from bondwork.solver.watching import OVERRUN, OVERRUN_SHARE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from bondwork.arrays import FloatArray
     from bondwork.contracts import Observer, Options
     from bondwork.solver.asked import Asked
@@ -45,21 +40,15 @@ LARGE_COLUMNS, LARGE_ENTRIES, LEAST_SECONDS = 50_000, 200_000, 1.0
 #: Seconds in which an answer arrives.
 PATIENCE = 0.05
 
-#: Seconds after which a process that nobody gives a task ends.
-IDLE = 30.0
-
 #: Those that wait for a task, with the process that began them: loading HiGHS once is enough.
 _IDLE: list[tuple[int, subprocess.Popen[bytes]]] = []
-
-#: Bytes read at once, and what stands before each message: its length.
-_PIECE, _HEAD = 2**20, struct.Struct(">Q")
 
 #: Seconds after a wish to stop in which a run may still hand out what it has.
 GRACE = 1.0
 
 _RUN = (
     "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); "
-    "from bondwork.solver.apart import main; main()"
+    "from bondwork.solver.apart_worker import main; main()"
 )
 
 
@@ -105,7 +94,7 @@ def _given(task: dict[str, Any]) -> subprocess.Popen[bytes] | None:
             continue
         with contextlib.suppress(OSError):
             if process.poll() is None:
-                _send(process.stdin, task)
+                send(process.stdin, task)
                 return process
         _end(process)
     try:
@@ -118,7 +107,7 @@ def _given(task: dict[str, Any]) -> subprocess.Popen[bytes] | None:
     except OSError:
         return None
     with contextlib.suppress(OSError):  # it died at once: its end says so
-        _send(process.stdin, task)
+        send(process.stdin, task)
     return process
 
 
@@ -164,7 +153,7 @@ class _Run:
         with selectors.DefaultSelector() as waiting:
             assert self.process.stdout is not None
             waiting.register(self.process.stdout, selectors.EVENT_READ)
-            inbox = _Inbox(self.process.stdout)
+            inbox = Inbox(self.process.stdout)
             while (left := self.late - time.monotonic()) > 0.0:
                 try:
                     if waiting.select(min(left, 0.1)) and not inbox.read():
@@ -188,7 +177,7 @@ class _Run:
         self.stopping = True
         self.late = min(self.late, time.monotonic() + GRACE)
         with contextlib.suppress(OSError):
-            _send(self.process.stdin, "stop")
+            send(self.process.stdin, "stop")
 
     def _told_apart(self, answer: Answer) -> Answer:
         if answer.status != "interrupted" or self.stopping:
@@ -207,103 +196,3 @@ class _Run:
             return
         bound = self.bound if self.worth is not None and math.isfinite(self.bound) else None
         self.observer.report(Progress(time.monotonic() - self.began, self.best, bound, self.phase))
-
-
-class _Teller:
-    """The observer of a run elsewhere: tells of it, and stops when told to."""
-
-    def __init__(self) -> None:
-        self.answers = os.fdopen(os.dup(1), "wb")
-        os.dup2(2, 1)  # whatever else is printed must not stand among the answers
-        self.stopped = threading.Event()
-        self.tasks: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-        self.lock = threading.Lock()
-
-    def listen(self) -> None:
-        """Take tasks and words to stop, and end this process where the other end has gone."""
-        inbox = _Inbox(sys.stdin)
-        while inbox.read():
-            for message in inbox.messages():
-                if isinstance(message, dict):
-                    self.tasks.put(message)
-                else:
-                    self.stopped.set()
-        os._exit(1)
-
-    def tell(self, word: str, what: Any) -> None:
-        """Send one message."""
-        with self.lock:
-            _send(self.answers, (word, what))
-
-    def report(self, progress: Progress) -> None:
-        """Tell of the bound."""
-        self.tell("bound", progress.bound)
-
-    def should_stop(self) -> bool:
-        """Whether the other end said so."""
-        return self.stopped.is_set()
-
-    def incumbent(self, x: FloatArray) -> None:
-        """Tell of a solution; what it is worth the other end knows."""
-        self.tell("incumbent", x)
-
-
-def main() -> None:
-    """Solve the programs that come on standard input, one after the other."""
-    teller = _Teller()
-    threading.Thread(target=teller.listen, daemon=True).start()
-    from bondwork.solver.solving import solve_here
-
-    with contextlib.suppress(queue.Empty, BrokenPipeError):
-        while not any(each.name == THREAD for each in threading.enumerate()):  # one that nobody can end
-            task = teller.tasks.get(timeout=IDLE)
-            left = max(task.pop("ends") - time.monotonic(), 0.0)
-            options = dataclasses.replace(task.pop("options"), time_limit=left)
-            worth = teller.incumbent if task["reports"] else None
-            asked = dataclasses.replace(task["asked"], worth=worth)
-            try:
-                answer = solve_here(task.pop("program"), options, teller, asked)
-            except MemoryError:
-                teller.tell("fault", MemoryError())
-            except Exception as fault:  # not all of them travel
-                teller.tell("fault", RuntimeError(f"{type(fault).__name__}: {fault}"))
-            else:
-                teller.tell("answer", answer)
-            del task
-    os._exit(0)
-
-
-def _send(stream: Any, message: Any) -> None:
-    data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
-    stream.write(_HEAD.pack(len(data)))
-    stream.write(data)
-    stream.flush()
-
-
-class _Inbox:
-    """Messages that arrive at a descriptor, a piece at a time: waiting for one is left to whoever asks.
-
-    Nothing is read ahead that somebody who waits for the descriptor would not see, and what has arrived of a
-    message stays where an interrupt comes between.
-    """
-
-    def __init__(self, stream: Any) -> None:
-        self._descriptor: int = stream.fileno()
-        self._data = bytearray()
-
-    def read(self) -> bool:
-        """Take what is there, wait where that is nothing; say whether the other end is still there."""
-        part = os.read(self._descriptor, _PIECE)
-        self._data += part
-        return bool(part)
-
-    def messages(self) -> Iterator[Any]:
-        """Hand out what has arrived whole."""
-        while len(self._data) >= _HEAD.size:
-            (size,) = _HEAD.unpack_from(self._data)
-            ends = _HEAD.size + size
-            if len(self._data) < ends:
-                return
-            message = pickle.loads(self._data[_HEAD.size : ends])
-            del self._data[:ends]
-            yield message
