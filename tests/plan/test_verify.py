@@ -12,6 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import bondwork
+from bondwork.plan.recount_columns import Columns
 from hand_made import Document, everyone_busy, make_round, market, offer
 from oracle import Oracle
 from rounds_strategy import examples, rounds
@@ -509,3 +510,20 @@ def test_a_plan_is_of_one_round_only(document: Document, other: Document):
     assume(one.sha256 != two.sha256)
     plan = bondwork.solve(one, strategy="greedy", allow_violations=True)
     assert "provenance.input_sha256" in [each.what for each in bondwork.verify(two, plan).violations]
+
+
+def test_prices_and_certificate_are_about_the_same_teams_which_are_found_once(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    built: list[Columns] = []
+
+    class Counted(Columns):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            built.append(self)
+
+    instance, plan = bondwork.load(market()), json.loads(market_plan())
+    assert plan["certificate"] and plan["prices"]
+    monkeypatch.setattr("bondwork.plan.recount_bound.Columns", Counted)
+    assert bondwork.verify(instance, plan)
+    assert len(built) == 1

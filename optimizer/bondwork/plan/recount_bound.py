@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from fractions import Fraction
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -76,8 +77,18 @@ class BoundRecount:
         self.round = recount
         self.ceilings = ceilings or {}
         self.rooms = Rooms(recount)
-        tails = TailPrices(recount, [], self.ceilings, None)
-        self.columns = Columns(recount, self.rooms, tails.break_alone)
+
+    @cached_property
+    def columns(self) -> Columns:
+        """The teams that can be chosen, found when first asked for: whoever wants others puts them here.
+
+        Raises
+        ------
+        Uncheckable
+            There are too many.
+        """
+        tails = TailPrices(self.round, [], self.ceilings, None)
+        return Columns(self.round, self.rooms, tails.break_alone)
 
     def bound(self, entries: Sequence[Entry]) -> Fraction | None:
         """No plan earns more than this; ``None`` where a required task has nobody who could do it.

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bondwork.plan.recount import Account, Key, label
-from bondwork.plan.recount_bound import BoundProof, BoundRecount
 from bondwork.plan.recount_columns import Uncheckable
 from bondwork.plan.recount_horizon_bound import HorizonBound
-from bondwork.plan.verify_certificate import ceilings_of_plan, check_certificate
+from bondwork.plan.verify_certificate import check_certificate
 from bondwork.plan.verify_conflict import check_conflict
 from bondwork.plan.verify_explanations import ExplanationCheck
 from bondwork.plan.verify_feasible import FeasibleSearch
@@ -21,6 +20,7 @@ from bondwork.problem.faults import Refusal
 
 if TYPE_CHECKING:
     from bondwork.plan.plan import Assignment
+    from bondwork.plan.recount_bound import BoundProof
 
 
 class PlanCheck(RiskCheck):
@@ -130,7 +130,7 @@ class PlanCheck(RiskCheck):
             raise Uncheckable("bounds with load incentives over later periods are not recomputed")
         if self.is_staged:
             return HorizonBound(self.instance, self.later.tree, self.plan.provenance.seed)
-        return BoundRecount(self.round, ceilings_of_plan(self))
+        return self.bounds
 
     def feasible_search(self) -> FeasibleSearch | None:
         """What looks for a plan; ``None`` where what is required later would have to be looked for.

@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING, Final
 from bondwork.base.tolerances import SUM
 from bondwork.plan.certificate import WEIGHTED, BadCertificate, Entry, read_entries
 from bondwork.plan.recount import label
-from bondwork.plan.recount_bound import BoundRecount
 from bondwork.plan.recount_columns import Uncheckable
 from bondwork.plan.recount_judge import PriceJudge
 from bondwork.plan.recount_names import is_on_tail, places_by_name
 from bondwork.plan.verify_carried import CarriedPrices
-from bondwork.plan.verify_certificate import ceilings_of_plan
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -171,7 +169,7 @@ class PriceCheck:
         priced = self.entries()
         names, rows = [name for name, _ in priced], [entry for _, entry in priced]
         self._list_unchecked(set(names))
-        recount = BoundRecount(self.check.round, ceilings_of_plan(self.check))
+        recount = self.check.bounds
         carried = CarriedPrices(self.check, recount)
         alike = carried.are_stated(self.plan.prices, self.exceeded)
         rest = self._rest(alike=alike is not False)

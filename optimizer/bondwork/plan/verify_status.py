@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from bondwork.base.tolerances import LARGEST_GAP, PROGRAM_ROW
 from bondwork.plan.findings import Findings
 from bondwork.plan.recount import SUM_TOLERANCE, Recount
+from bondwork.plan.recount_bound import BoundRecount
+from bondwork.plan.verify_certificate import ceilings_of_plan
 
 if TYPE_CHECKING:
     from bondwork.arrays import FloatArray
@@ -38,6 +41,11 @@ class StatusCheck(Findings):
         self.chosen: list[int] = []
         #: The same, to be looked up.
         self.taken: set[int] = set()
+
+    @cached_property
+    def bounds(self) -> BoundRecount:
+        """What multipliers prove about the first stage alone; prices and certificate are about the same."""
+        return BoundRecount(self.round, ceilings_of_plan(self))
 
     def check_sum(self, what: str, place: Place, given: float | None, terms: list[float]) -> None:
         """Check a stated sum of the decision against its terms."""
