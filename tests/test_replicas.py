@@ -24,6 +24,7 @@ from test_properties import (
     FORMULATIONS,
     check_conflict,
     check_optimal,
+    check_read_back,
     check_same_in_another_unit,
     choices_of,
     solve,
@@ -40,6 +41,8 @@ def test_the_optimum_is_that_of_brute_force(formulation: str, document: Document
     oracle = Oracle(document)
     best = oracle.best()
     plan = solve(document, formulation=formulation)
+    if formulation == "highs":
+        check_read_back(document, plan)
     if best is None:
         assert (plan.status, plan.solution) == ("infeasible", "none")
         check_conflict(oracle, plan)

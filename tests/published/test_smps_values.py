@@ -64,16 +64,6 @@ def test_lands() -> None:
     assert value.evpi > 0.0 and value.vss > 0.0
 
 
-@pytest.mark.published
-@pytest.mark.parametrize(("name", "optimum"), [("sslp_5_25_50", -121.60), ("sslp_15_45_5", -262.40)])
-def test_sslp(name: str, optimum: float) -> None:
-    """Ntaimo & Sen, SIPLIB; yes or no in both stages."""
-    solution = solve_stochastic(published(f"sslp/{name}"), Options(threads=1, time_limit=600.0))
-    assert (solution.status, solution.verified) == ("optimal", True)
-    assert solution.objective == pytest.approx(optimum, abs=1e-6)
-    assert solution.bound == pytest.approx(optimum, abs=0.02)
-
-
 def test_mean_problem_of_sslp_5_25_50_is_infeasible() -> None:
     """Its customers are there or not; the mean of that is a fraction that no whole column can meet."""
     from bondwork.observing import Silence
