@@ -17,6 +17,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from bondwork.arrays import freeze_fields
+from bondwork.base.tolerances import PROGRAM_ROW
 from bondwork.contracts import Options
 from bondwork.observing import Silence
 from bondwork.problem.faults import Fault, InvalidInput, Refusal
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from bondwork.program.template import NodeTemplate
 
 #: How far a decision may break a limit of the root, relative to the sizes of what it adds up.
-ROOT_TOLERANCE = 1e-6
+ROOT_TOLERANCE = PROGRAM_ROW
 
 # Numbers of one batch of scenarios that are gathered at once: 64 MB.
 _NUMBERS = 8_000_000
@@ -260,28 +261,41 @@ def _linear(
         (np.ones(int(there.sum())), (kind.entry_row[there], np.arange(int(there.sum())))),
         shape=(len(kind.rows), int(there.sum())),
     )
+    along = x[kind.entry_column[there]]
     family: WarmLP | None = None
     batch = max(1, _NUMBERS // len(kind.values))
     for first in range(0, len(nodes), batch):
         some = nodes[first : first + batch]
         part = {name: program.gather(some, name) for name in kind.spans}
         entries = part.pop("entries")
-        spent = (adds_up @ (entries[:, there] * x[kind.entry_column[there]]).T).T
+        spent = (adds_up @ (entries[:, there] * along).T).T
+        size = (adds_up @ np.abs(entries[:, there] * along).T).T
+        wide = [_widened(*each) for each in zip(part["row_lower"], part["row_upper"], size, strict=True)]
         part["row_lower"] = part["row_lower"] - spent
         part["row_upper"] = part["row_upper"] - spent
         part["cost"] = sign * part["cost"]
         part["entries"] = entries[:, own]
         constant = sign * part.pop("constant")[:, 0]
         if family is None:
-            size = {name: np.abs(part[name]).max(axis=0) for name in ("cost", "entries")}
+            largest = {name: np.abs(part[name]).max(axis=0) for name in ("cost", "entries")}
             family = WarmLP(
-                kind.entry_row[own], kind.entry_column[own], len(kind.columns), len(kind.rows), size, options
+                kind.entry_row[own],
+                kind.entry_column[own],
+                len(kind.columns),
+                len(kind.rows),
+                largest,
+                options,
             )
         for at, node in enumerate(some.tolist()):
             if stopped := _stopped(observer, deadline):
                 yield node, stopped, math.nan
                 return
-            answer = family.solve({name: table[at] for name, table in part.items()}, deadline)
+            member = {name: table[at] for name, table in part.items()}
+            answer = family.solve(member, deadline)
+            if answer.status == "infeasible":
+                lower, upper = wide[at]
+                within = {"row_lower": lower - spent[at], "row_upper": upper - spent[at]}
+                answer = family.solve({**member, **within}, deadline)
             yield node, answer.status, answer.value + float(constant[at])
 
 
@@ -297,7 +311,11 @@ def _whole(
     """Recourse with whole columns, each scenario by itself."""
     for node in nodes.tolist():
         numbers = program.node(node)
-        spent = numbers.to_ancestors[0] @ x if 0 in numbers.to_ancestors else 0.0
+        spent = np.zeros(len(numbers.row_lower))
+        size = np.zeros(len(spent))
+        if 0 in numbers.to_ancestors:
+            spent = numbers.to_ancestors[0] @ x
+            size = abs(numbers.to_ancestors[0]) @ np.abs(x)
         matrix = numbers.own
         matrix.sort_indices()
         matrices = Matrices(
@@ -310,7 +328,8 @@ def _whole(
             numbers.upper,
             program.template_of(node).integer,
         )
-        yield node, *_solve(matrices, options, observer, deadline)
+        lower, upper = _widened(numbers.row_lower, numbers.row_upper, size)
+        yield node, *_solve(matrices, (lower - spent, upper - spent), options, observer, deadline)
 
 
 def _subtrees(
@@ -333,30 +352,55 @@ def _subtrees(
         mass = program.probability[branch]
         block = whole.matrix[rows]
         spent = block[:, :width] @ x
+        lower, upper = whole.row_lower[rows], whole.row_upper[rows]
+        wide = _widened(lower, upper, abs(block[:, :width]) @ np.abs(x))
         matrix = csr_array(block[:, columns])
         matrix.sort_indices()
         matrices = Matrices(
             whole.objective[columns] / mass,
             sign * float(program.probability[nodes] @ constants[nodes]) / mass,
             matrix,
-            whole.row_lower[rows] - spent,
-            whole.row_upper[rows] - spent,
+            lower - spent,
+            upper - spent,
             whole.lower[columns],
             whole.upper[columns],
             whole.integer[columns],
         )
-        yield branch, *_solve(matrices, options, observer, deadline)
+        yield branch, *_solve(matrices, (wide[0] - spent, wide[1] - spent), options, observer, deadline)
 
 
-def _solve(matrices: Matrices, options: Options, observer: Observer, deadline: float) -> tuple[Status, float]:
+def _widened(lower: FloatArray, upper: FloatArray, size: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Limits of rows as far as the recount of a solution lets them be exceeded.
+
+    Parameters
+    ----------
+    size
+        Of what the root adds to each row: the sum of its terms' sizes.
+    """
+
+    def room(limit: FloatArray) -> FloatArray:
+        known = np.where(np.isfinite(limit), np.abs(limit), 0.0)
+        return np.asarray(PROGRAM_ROW * np.maximum(size, known))
+
+    return lower - room(lower), upper + room(upper)
+
+
+def _solve(
+    matrices: Matrices,
+    wide: tuple[FloatArray, FloatArray],
+    options: Options,
+    observer: Observer,
+    deadline: float,
+) -> tuple[Status, float]:
+    """Solve recourse; with ``wide`` limits of rows where the others leave none."""
     if stopped := _stopped(observer, deadline):
         return stopped, math.nan
     left = dataclasses.replace(options, time_limit=deadline - time.perf_counter())
     answer = solve_program(matrices, left, observer, phase="recourse")
-    if answer.status == "infeasible" and not matrices.integer.all():
-        # a decision made elsewhere is as exact as its solver was
-        loose = {"primal_feasibility_tolerance": ROOT_TOLERANCE, "mip_feasibility_tolerance": ROOT_TOLERANCE}
-        again = dataclasses.replace(left, highs={**left.highs, **loose})
+    if answer.status == "infeasible":
+        # a decision made elsewhere is as exact as its solver was, and feasible is what the recount calls so
+        matrices = dataclasses.replace(matrices, row_lower=wide[0], row_upper=wide[1])
+        again = dataclasses.replace(options, time_limit=max(deadline - time.perf_counter(), 0.0))
         answer = solve_program(matrices, again, observer, phase="recourse")
     return answer.status, math.nan if answer.x is None else matrices.value(answer.x)
 
