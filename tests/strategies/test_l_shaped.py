@@ -104,6 +104,39 @@ def test_what_could_be_arbitrarily_good_is_no_solution() -> None:
     assert (solution.status, solution.solution, solution.objective) == ("dual_infeasible", "none", None)
 
 
+def test_what_is_endless_along_a_row_is_said_so_before_steps_are_too_wide_to_solve() -> None:
+    """A free column pulls another with it; a trust region that doubles on soon holds 1e13 and more."""
+    root = NodeTemplate.make(
+        0, ["x", "z", "w"], ["tied"], cost=[6.0, 0.3, -5.0], lower=[0.0, -np.inf, -np.inf],
+        upper=[2.5, np.inf, 1.0], integer=[True, True, False], row_lower=0.37, row_upper=0.37,
+        entries=[(0, 0, 1, 8.0), (0, 0, 2, -0.1)],
+    )  # fmt: skip
+    later = NodeTemplate.make(1, ["y"], cost=4.0, upper=5.0)
+    program = StochasticProgram.from_changes(
+        "endless", "max", [root, later], parent=[-1, 0, 0], template=[0, 1, 1],
+        conditional=[1.0, 0.25, 0.75], changes=[{}, {}, {}],
+    )  # fmt: skip
+    assert by(program).status == "infeasible_or_unbounded"
+    assert solve_stochastic(program, EXACT, strategy="l-shaped").status == "dual_infeasible"
+
+
+def test_a_cut_does_not_forbid_by_rounding_what_leaves_recourse() -> None:
+    """Both rows say y = 0.1 where x = z = 0; in binary 0.1 - (-0.3) / -3 is less than nothing."""
+    root = NodeTemplate.make(0, ["x", "z"], cost=[-1.0, 1.0], upper=1.0, integer=True)
+    later = NodeTemplate.make(
+        1, ["w", "y"], ["a", "b"], cost=[3.0, -1.0], upper=[0.0, 2.5], integer=[True, False],
+        row_lower=[0.1, -0.3], row_upper=[0.1, -0.3],
+        entries=[(0, 0, 0, -2.0), (0, 1, 1, 1.0), (1, 0, 1, -2.0), (1, 1, 1, -3.0)],
+    )  # fmt: skip
+    program = StochasticProgram.from_changes(
+        "rounded", "max", [root, later], parent=[-1, 0], template=[0, 1], conditional=[1.0, 1.0],
+        changes=[{}, {}],
+    )  # fmt: skip
+    decision = by(program)
+    assert (decision.status, decision.bound) == ("optimal", pytest.approx(-0.1, abs=1e-9))
+    agrees(program)
+
+
 @pytest.mark.parametrize("tighten", ["no", "always"])
 @examples(0.5)
 @given(program=two_stage(whole_recourse=True))

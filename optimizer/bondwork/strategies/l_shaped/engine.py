@@ -222,9 +222,9 @@ class Engine:
             self.steps += 1
             self.master.purge()
             model = None
-            if math.isfinite(radius) and self.steps % BOUND_STEPS != 1:
-                model = self._proposal(self._box(center, radius))
-                if model.value - best <= self._gap(best, share):
+            if math.isfinite(radius) and self.steps % BOUND_STEPS != 1 and not _is_far(center):
+                model = self._within(self._box(center, radius))
+                if model is not None and model.value - best <= self._gap(best, share):
                     model, radius = None, 4.0 * radius  # nothing to gain here: look beyond
             if model is None:
                 model = self._beyond(center, best)
@@ -249,12 +249,12 @@ class Engine:
                 return center
             self._report()
 
-    def _proposal(self, box: tuple[FloatArray, FloatArray] | None) -> Proposal:
-        """Ask the master problem, which is known to have a solution there."""
+    def _within(self, box: tuple[FloatArray, FloatArray]) -> Proposal | None:
+        """Ask the master problem, known to have a solution in the box; ``None`` where that is too wide."""
         model = self.master.relax(box, self._left())
-        if model.status != "optimal":
-            raise Ended(_reason(model.status))
-        return model
+        if model.status in ("time_limit", "interrupted"):
+            raise Ended(model.status)
+        return model if model.status == "optimal" else None
 
     def _beyond(self, center: FloatArray, best: float) -> Proposal:
         """Ask the master problem without the box: its value is a bound."""
@@ -265,9 +265,12 @@ class Engine:
         if model.status != "dual_infeasible":
             raise Ended(_reason(model.status))
         self.far *= 100.0
-        if self.far > FARTHEST:
+        within = None
+        if self.far <= FARTHEST and not _is_far(center):
+            within = self._within(self._box(center, self.far))
+        if within is None:
             raise Ended("infeasible_or_unbounded" if self.whole else "dual_infeasible")
-        return self._proposal(self._box(center, self.far))
+        return within
 
     def _gap(self, best: float, share: float) -> float:
         return max(share, ROUNDING) * max(abs(best), 1e-3 * self._scale())
@@ -405,6 +408,11 @@ class Engine:
         drop = np.maximum(ceilings - bound, 0.0)[lower]
         self.master.add_cuts(lower, bound[lower] + drop * yes.sum(), -drop[:, None] * sign[None])
         return True
+
+
+def _is_far(x: FloatArray) -> bool:
+    """Whether a first stage is so far out that no box round it is one to solve in."""
+    return bool(np.abs(x).max(initial=0.0) > FARTHEST)
 
 
 def _reason(status: Status) -> Status:

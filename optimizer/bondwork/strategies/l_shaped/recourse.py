@@ -48,6 +48,9 @@ _NUMBERS = 2_000_000
 #: let pass.
 _NO_PRICE = 1e-5
 
+#: Share of the sizes of its terms by which a feasibility cut allows more than their sum: adding may lose that.
+_ROUNDING = 1e-13
+
 #: Feasibility cuts handed out at once.
 _MOST_FEASIBILITY_CUTS = 20
 
@@ -271,6 +274,18 @@ class Recourse:
         rows = (prices * np.where(prices == 0.0, 0.0, limit)).sum(axis=1)
         return np.asarray(rows + self._column_part(reduced, some(batch.lower), some(batch.upper)))
 
+    def _sizes(self, rays: FloatArray, at: IntArray) -> FloatArray:
+        """Sizes of the terms that `_constants` adds up for rays, none of which it may lose. Shape (s,)."""
+        batch = self.batch
+
+        def some(lines: FloatArray) -> FloatArray:
+            return np.abs(lines if len(lines) == 1 else lines[at])
+
+        limit = np.where(rays > 0.0, _zeroed(some(batch.row_upper)), _zeroed(some(batch.row_lower)))
+        end = np.maximum(_zeroed(some(batch.lower)), _zeroed(some(batch.upper)))
+        products = some(batch.own) * np.abs(rays)[:, batch.own_row] * end[:, batch.own_column]
+        return np.asarray((np.abs(rays) * limit).sum(axis=1) + products.sum(axis=1))
+
     def _slopes(self, prices: FloatArray, at: IntArray, weight: csr_array) -> FloatArray:
         """The part that does depend on x, added up by the lines of ``weight``. Shape (k, n1)."""
         batch = self.batch
@@ -332,6 +347,7 @@ class Recourse:
         allow = self._constants(rays, at, costless=True)
         alone = csr_array(np.eye(len(at)))
         forbid = -self._slopes(rays, at, alone)
+        allow = allow + _ROUNDING * self._sizes(rays, at)
         size = np.abs(forbid).max(axis=1, initial=0.0)
         size = np.where(size > 0.0, size, 1.0)
         forbid, allow = forbid / size[:, None], allow / size
