@@ -107,9 +107,9 @@ def test_what_could_be_arbitrarily_good_is_no_solution() -> None:
 def test_what_is_endless_along_a_row_is_said_so_before_steps_are_too_wide_to_solve() -> None:
     """A free column pulls another with it; a trust region that doubles on soon holds 1e13 and more."""
     root = NodeTemplate.make(
-        0, ["x", "z", "w"], ["tied"], cost=[6.0, 0.3, -5.0], lower=[0.0, -np.inf, -np.inf],
-        upper=[2.5, np.inf, 1.0], integer=[True, True, False], row_lower=0.37, row_upper=0.37,
-        entries=[(0, 0, 1, 8.0), (0, 0, 2, -0.1)],
+        0, ["x", "z", "w"], ["tied", "again"], cost=[6.0, 0.3, -5.0], lower=[0.0, -np.inf, -np.inf],
+        upper=[2.5, np.inf, 1.0], integer=[True, True, False], row_lower=[0.37, 0.74], row_upper=[0.37, 0.74],
+        entries=[(0, 0, 1, 8.0), (0, 0, 2, -0.1), (1, 0, 1, 16.0), (1, 0, 2, -0.2)],
     )  # fmt: skip
     later = NodeTemplate.make(1, ["y"], cost=4.0, upper=5.0)
     program = StochasticProgram.from_changes(

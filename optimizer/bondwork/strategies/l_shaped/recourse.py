@@ -48,7 +48,7 @@ _NUMBERS = 2_000_000
 #: let pass.
 _NO_PRICE = 1e-5
 
-#: Share of the sizes of its terms by which a feasibility cut allows more than their sum: adding may lose that.
+#: Share of the sizes of its terms by which a feasibility cut allows more than their sum, for rounding.
 _ROUNDING = 1e-13
 
 #: Feasibility cuts handed out at once.
