@@ -314,8 +314,8 @@ def _whole(
         spent = np.zeros(len(numbers.row_lower))
         size = np.zeros(len(spent))
         if 0 in numbers.to_ancestors:
-            spent = numbers.to_ancestors[0] @ x
-            size = abs(numbers.to_ancestors[0]) @ np.abs(x)
+            spent += numbers.to_ancestors[0] @ x
+            size += abs(numbers.to_ancestors[0]) @ np.abs(x)
         matrix = numbers.own
         matrix.sort_indices()
         matrices = Matrices(
