@@ -276,10 +276,13 @@ def test_amounts_finer_than_the_ledger_are_what_they_are_counted_as(
     amounts: list[Any], decimals: int, stage: bool
 ):
     counted = [str(Decimal(units(float(each), decimals)).scaleb(-decimals)) for each in amounts]
-    found = set()
+    found, known = set(), set()
     for first, second, free in (amounts, counted):
         document = with_later(first, second, free, stage=stage) | {"decimals": decimals}
         instance = bondwork.load(document)
+        if instance.sha256 in known:
+            continue  # no amount was finer: it is the same round
+        known.add(instance.sha256)
         for strategy in ("extensive", "l-shaped"):
             plan = bondwork.solve(instance, strategy=strategy, mip_rel_gap=0.0)
             assert plan.status == "optimal" and plan.objective is not None

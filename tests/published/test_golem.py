@@ -15,6 +15,8 @@ from bondwork.uncertainty.history import OutcomeHistory
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from bondwork.reputation.evaluation import Score
+
 
 def increments(path: Path) -> OutcomeHistory:
     """Outcomes between snapshots: counters are cumulative, and one that falls has started again from 0.
@@ -49,10 +51,14 @@ def history(shared: Path) -> OutcomeHistory:
     return increments(path)
 
 
-def test_three_snapshots_predict_the_fourth(history: OutcomeHistory):
+@pytest.fixture(scope="module")
+def scores(history: OutcomeHistory) -> list[Score]:
+    return score_models(history, holdout=1)
+
+
+def test_three_snapshots_predict_the_fourth(history: OutcomeHistory, scores: list[Score]):
     """Moving average and forgetting beta law win, alike; then GAS; the smoothed rate is far off."""
     assert history.done.shape[0] == 4
-    scores = score_models(history, holdout=1)
     assert [each.model for each in scores] == ["ewma", "forgetting", "gas", "smoothed"]
     told = {each.model: each for each in scores}
     expected = {"ewma": 1.380, "forgetting": 1.381, "gas": 1.413, "smoothed": 2.011}
@@ -67,8 +73,7 @@ def test_three_snapshots_predict_the_fourth(history: OutcomeHistory):
     assert told["smoothed"].p_value < 1e-6
 
 
-def test_forecasts_cover_what_came(history: OutcomeHistory):
-    told = {
-        each.model: each.coverage for each in score_models(history, holdout=1, models=["gas", "forgetting"])
-    }
+def test_forecasts_cover_what_came(scores: list[Score]):
+    told = {each.model: each.coverage for each in scores if each.model in ("gas", "forgetting")}
+    assert len(told) == 2
     assert np.abs(np.array(list(told.values())) - 0.9).max() < 0.05
