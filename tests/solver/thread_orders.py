@@ -118,6 +118,10 @@ def foreign(threads: int) -> None:
 CALLS = (whole, relaxed, parallel, ray, warm, live_ray, moved, foreign)
 
 
+#: Numbers of threads, each after each other one once.
+EACH_AFTER_EACH = (0, 1, 2, 4, 0, 2, 1, 4, 2, 0, 4, 1, 0)
+
+
 def in_every_order(*, pairs: bool = True) -> None:
     """Each kind of call with every number of threads, after each other kind with every other number."""
     for order in itertools.permutations(THREADS):
@@ -157,7 +161,9 @@ def main(cpus: int) -> None:
     threads_of_the_door.usable_cpus = lambda: cpus
     in_every_order(pairs=cpus > 2)
     at_once()
-    in_every_order(pairs=False)
+    for number in EACH_AFTER_EACH:
+        for call in CALLS:
+            call(number)
 
 
 if __name__ == "__main__":
