@@ -14,10 +14,10 @@ from bondwork.base.tolerances import ROW
 from bondwork.plan.recount import Account
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from bondwork.plan.recount import Key, Recount
-    from bondwork.problem.instance import Constraint, ConstraintTerm
+    from bondwork.problem.instance import ConstraintTerm
 
 
 @dataclass(slots=True)
@@ -53,8 +53,9 @@ class ConstraintRecount:
     def __init__(self, recount: Recount) -> None:
         self.round = recount
         self.constraints = recount.instance.constraints
-        offers = range(len(recount.task)) if self.constraints else range(0)
-        self._uses = [list(self._of_offer(offer)) for offer in offers]
+        self._uses: list[list[tuple[Key, float]]] = [[] for _ in recount.task]
+        if self.constraints:
+            self._count()
 
     def accounts(self) -> Iterator[tuple[Key, Account]]:
         """Both sides of every constraint, as far as it has them."""
@@ -74,30 +75,40 @@ class ConstraintRecount:
                 total.setdefault(key, []).append(amount)
         return [(key, math.fsum(amounts)) for key, amounts in total.items()]
 
-    def _of_offer(self, offer: int) -> Iterator[tuple[Key, float]]:
+    def _count(self) -> None:
+        """Note what each offer counts, term by term: each looks at the offers that its ids name alone."""
+        by_id = self._by_id()
         for each in self.constraints:
-            amount = self._counts(each, offer)
-            if amount and each.sense != ">=":
-                yield ("constraint", each.name, "most"), amount
-            if amount and each.sense != "<=":
-                yield ("constraint", each.name, "least"), -amount
+            counted: dict[int, list[float]] = {}
+            for term in each.terms:
+                for offer in self._meant(term, by_id):
+                    counted.setdefault(offer, []).append(term.weight * self._amount(term, offer))
+            for offer, amounts in counted.items():
+                amount = math.fsum(amounts)
+                if amount and each.sense != ">=":
+                    self._uses[offer].append((("constraint", each.name, "most"), amount))
+                if amount and each.sense != "<=":
+                    self._uses[offer].append((("constraint", each.name, "least"), -amount))
 
-    def _counts(self, constraint: Constraint, offer: int) -> float:
-        return math.fsum(
-            term.weight * self._amount(term, offer)
-            for term in constraint.terms
-            if self._is_meant(term, offer)
-        )
-
-    def _is_meant(self, term: ConstraintTerm, offer: int) -> bool:
+    def _by_id(self) -> dict[str, dict[str, list[int]]]:
+        """Offers by the ids of their task, operator and executor, and by their own."""
         known = self.round
-        facts = (
-            (term.task, known.instance.tasks.ids[known.task[offer]]),
-            (term.operator, known.operator_id(offer)),
-            (term.executor, known.executor_id(offer)),
-            (term.offer, known.instance.offers.ids[offer]),
-        )
-        return all(wanted is None or fact in wanted for wanted, fact in facts)
+        found: dict[str, dict[str, list[int]]] = {"task": {}, "operator": {}, "executor": {}, "offer": {}}
+        for offer, task in enumerate(known.task):
+            found["task"].setdefault(known.instance.tasks.ids[task], []).append(offer)
+            found["operator"].setdefault(known.operator_id(offer), []).append(offer)
+            found["executor"].setdefault(known.executor_id(offer), []).append(offer)
+            found["offer"].setdefault(known.instance.offers.ids[offer], []).append(offer)
+        return found
+
+    def _meant(self, term: ConstraintTerm, by_id: dict[str, dict[str, list[int]]]) -> Collection[int]:
+        """Offers that a term is about, which have all that it names; all of them where it names nothing."""
+        named = [
+            {offer for id_ in wanted for offer in by_id[kind].get(id_, ())}
+            for kind in by_id
+            if (wanted := getattr(term, kind)) is not None
+        ]
+        return set.intersection(*named) if named else range(len(self.round.task))
 
     def _amount(self, term: ConstraintTerm, offer: int) -> float:
         known = self.round

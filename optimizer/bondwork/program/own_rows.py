@@ -9,9 +9,9 @@ import numpy as np
 from scipy.sparse import csr_array, vstack
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from bondwork.arrays import BoolArray, FloatArray
+    from bondwork.arrays import FloatArray, IntArray
     from bondwork.problem.instance import Constraint, ConstraintTerm, Instance
     from bondwork.program.program import Program
 
@@ -45,41 +45,48 @@ def with_own_rows(program: Program, instance: Instance) -> Program:
 def amounts_of(instance: Instance, constraint: Constraint) -> FloatArray:
     """What a constraint counts of each offer. Shape (O,)."""
     total = np.zeros(len(instance.offers))
+    by_id: dict[str, list[int]] = {}
+    if any(term.offer is not None for term in constraint.terms):
+        for place, each in enumerate(instance.offers.ids):
+            by_id.setdefault(each, []).append(place)
     for term in constraint.terms:
-        mine = _fits(instance, term)
-        total[mine] += term.weight * _amount(instance, term)[mine]
+        mine = _meant(instance, term, by_id)
+        total[mine] += term.weight * _amount(instance, term, mine)
     return total
 
 
-def _fits(instance: Instance, term: ConstraintTerm) -> BoolArray:
+def _meant(instance: Instance, term: ConstraintTerm, by_id: Mapping[str, Sequence[int]]) -> IntArray:
+    """Places of the offers that a term is about: a term that names few looks at few."""
     offers = instance.offers
-    fits = np.ones(len(offers), dtype=bool)
-    if term.task is not None:
-        fits &= np.isin(offers.task, _places(instance.tasks.ids, term.task))
-    if term.operator is not None:
-        fits &= np.isin(offers.operator, _places(instance.operators.ids, term.operator))
-    if term.executor is not None:
-        others = np.isin(offers.coprocessor, _places(instance.coprocessors.ids, term.executor))
-        own = offers.is_self & np.isin(offers.operator, _places(instance.operators.ids, term.executor))
-        fits &= others | own
+    mine: IntArray = np.arange(len(offers))
     if term.offer is not None:
-        wanted = frozenset(term.offer)
-        fits &= np.fromiter((each in wanted for each in offers.ids), bool, len(offers))
-    return fits
+        named = sorted({place for id_ in term.offer for place in by_id.get(id_, ())})
+        mine = np.array(named, dtype=np.intp)
+    if term.task is not None:
+        mine = mine[np.isin(offers.task[mine], _places(instance.tasks.ids, term.task))]
+    if term.operator is not None:
+        mine = mine[np.isin(offers.operator[mine], _places(instance.operators.ids, term.operator))]
+    if term.executor is not None:
+        others = np.isin(offers.coprocessor[mine], _places(instance.coprocessors.ids, term.executor))
+        whose = np.isin(offers.operator[mine], _places(instance.operators.ids, term.executor))
+        mine = mine[others | (offers.is_self[mine] & whose)]
+    return mine
 
 
-def _amount(instance: Instance, term: ConstraintTerm) -> FloatArray:
+def _amount(instance: Instance, term: ConstraintTerm, mine: IntArray) -> FloatArray:
+    """What a term counts of some offers, before its weight."""
     offers, claims = instance.offers, instance.claims
     match term.amount:
         case "count":
-            return np.ones(len(offers))
+            return np.ones(len(mine))
         case "work":
-            return offers.work[:, instance.resources.index(term.resource)]
+            work: FloatArray = offers.work[mine, instance.resources.index(term.resource)]
+            return work
         case "reward" | "slashing":
-            found: FloatArray = getattr(claims, term.amount)[offers.claim]
+            found: FloatArray = getattr(claims, term.amount)[offers.claim[mine]]
             return found
         case _:
-            value: FloatArray = getattr(offers, term.amount)
+            value: FloatArray = getattr(offers, term.amount)[mine]
             return value
 
 
