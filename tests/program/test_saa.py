@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import json
 import math
+import time
+from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 from scipy import stats
@@ -14,6 +18,8 @@ from bondwork.contracts import Options
 from bondwork.importers.smps import read_smps, smps_sampler
 from bondwork.observing import Silence
 from bondwork.problem.faults import InvalidInput
+from bondwork.program import optimality_gap as gap_module
+from bondwork.program import saa as saa_module
 from bondwork.program.evaluation import evaluate
 from bondwork.program.optimality_gap import Unfinished, estimate_gap, gap_interval
 from bondwork.program.resampling import sampler_of
@@ -21,6 +27,7 @@ from bondwork.program.saa import choose, solve_saa
 from bondwork.program.saa_report import report_saa
 from bondwork.program.stochastic import StochasticProgram
 from bondwork.program.template import NodeTemplate
+from bondwork.schemas import json_schema
 from bondwork.strategies.saa import Saa
 from program.stochastic_programs import toy
 
@@ -206,6 +213,77 @@ def test_limits_and_bad_numbers() -> None:
     assert {fault.path for fault in faults.value.faults} == {
         "replications", "candidates", "confidence", "tolerance", "growth",
     }  # fmt: skip
+
+
+def overlook_the_clock(monkeypatch: pytest.MonkeyPatch, **answers: object) -> None:
+    """Let parts of a search end as if time were up: ``answers`` are their names, and after how many calls."""
+    for name, after in answers.items():
+        real, calls = getattr(saa_module, name), iter(range(1000))
+
+        def late(
+            *given: Any, _real: Any = real, _calls: Any = calls, _after: Any = after, **more: Any
+        ) -> Any:
+            if next(_calls) >= _after:
+                raise Unfinished("time_limit", "that")
+            return _real(*given, **more)
+
+        monkeypatch.setattr(saa_module, name, late)
+
+
+@pytest.mark.parametrize(
+    ("late", "note"),
+    [
+        ({"propose_root": 1}, ""),
+        ({"choose": 0}, "the first candidate is kept: that: time limit"),
+        ({"estimate_gap": 0}, "no interval of the gap: that: time limit"),
+    ],
+)
+def test_what_was_found_in_time_is_handed_out(
+    monkeypatch: pytest.MonkeyPatch, late: dict[str, int], note: str
+) -> None:
+    overlook_the_clock(monkeypatch, **late)
+    found = solve_saa(newsvendor, scenarios=10, replications=3, evaluation=50, seed=1)
+    assert math.isfinite(found.value.objective)
+    assert note in found.notes or not note
+    assert found.status == ("time_limit" if note else "optimal")
+    report = report_saa("newsvendor", found)
+    assert report.status == found.status
+    assert report.gap.upper is not None or "estimate_gap" in late
+    jsonschema.validate(json.loads(report.to_json()), json_schema("saa"))
+
+
+def test_a_size_that_had_no_time_leaves_what_smaller_samples_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    overlook_the_clock(monkeypatch, estimate_gap=1)
+    found = solve_saa(newsvendor, scenarios=10, replications=3, evaluation=50, tolerance=1e-9, seed=1)
+    assert found.gap.replications == 3
+    assert (found.within, found.status) == (False, "time_limit")
+    assert len(found.rounds) == 2
+    assert found.notes
+
+
+def test_samples_of_the_gap_that_were_solved_in_time_make_its_interval(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real, calls = gap_module.bound_sample, iter(range(100))
+
+    def late(*given: Any) -> float:
+        if next(calls) >= 4:
+            raise Unfinished("time_limit", "a sample")
+        return real(*given)
+
+    monkeypatch.setattr(gap_module, "bound_sample", late)
+    assert estimate_gap(newsvendor, np.array([0.5]), options=EXACT).replications == 4
+    found = solve_saa(newsvendor, scenarios=10, evaluation=50, seed=1)
+    assert found.notes == ("no interval of the gap: a sample: time limit",)
+
+
+def test_reading_counts_in_the_limit() -> None:
+    with pytest.raises(Unfinished):
+        solve_saa(
+            newsvendor,
+            options=dataclasses.replace(EXACT, time_limit=60.0),
+            begun=time.perf_counter() - 60.0,
+        )
 
 
 def test_strategy_takes_its_settings() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -53,7 +54,8 @@ def saa(
 ) -> None:
     """Decide by sample average approximation, with a confidence interval of the optimality gap.
 
-    Exit code 4 where samples still had to grow, or a limit was reached first.
+    Exit code 4 where samples still had to grow, or a limit was reached first: what was found by then is
+    written, with notes of what is missing.
     """
     from bondwork.contracts import Options
     from bondwork.program.optimality_gap import Unfinished
@@ -61,6 +63,7 @@ def saa(
     from bondwork.program.saa_report import report_saa
 
     console.check_writable(output, *files)
+    begun = time.perf_counter()  # the time limit counts reading
     sampler, name = _sampler(files)
     options = Options(time_limit, mip_rel_gap, threads, seed % 2**31, highs_options(highs))
     with console.watching() as watch:
@@ -76,6 +79,7 @@ def saa(
                 seed=seed,
                 options=options,
                 observer=watch,
+                begun=begun,
             )
         except Unfinished as reason:
             console.say(str(reason))
@@ -88,6 +92,10 @@ def saa(
             console.hand_out(report.to_json())
         else:
             sys.stdout.write(_told(report))
+        for note in found.notes:
+            console.say(note)
+        if found.status != "optimal":
+            raise SystemExit(_code(found.status))
         raise SystemExit(4 if found.within is False else 0)
 
 
@@ -124,9 +132,11 @@ def _told(report: SaaReport) -> str:
     """Write a report for people."""
     gap, value = report.gap, report.value
 
+    missing = "none: a scenario leaves no recourse" if value.infeasible else "none: no time was left for it"
+
     def amount(number: float | None, error: float | None) -> str:
         if number is None:
-            return "none: a scenario leaves no recourse"
+            return missing
         return f"{number:.9g}" + ("" if error is None else f" (standard error {error:.3g})")
 
     word = "above" if report.sense == "max" else "below"

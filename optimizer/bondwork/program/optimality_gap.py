@@ -19,17 +19,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bondwork.arrays import freeze_fields
+from bondwork.base.clock import Clock
 from bondwork.base.statistics import student_quantile
 from bondwork.contracts import Options
 from bondwork.observing import Silence
 from bondwork.problem.faults import Fault, InvalidInput
+from bondwork.program.early_decision import early_decision
 from bondwork.program.evaluation import evaluate, refuse_linking
 from bondwork.program.extensive import extensive_form
 from bondwork.program.strengthening import strengthen
@@ -41,12 +42,26 @@ if TYPE_CHECKING:
 
     from bondwork.arrays import FloatArray
     from bondwork.contracts import Observer, Status
+    from bondwork.program.extensive import ExtensiveForm
     from bondwork.program.resampling import ProgramSampler
     from bondwork.program.stochastic import StochasticProgram
+    from bondwork.solver.answer import Answer
     from bondwork.uncertainty.seeds import Seed
 
 #: Stream of the gap's samples under the seed; those of `bondwork.program.saa` are others.
 GAP_STREAM = 2
+
+#: Share of a sample's time that is kept for the value of the decision on it.
+VALUE_SHARE = 0.3
+
+#: Share of a sample's time in which a feasible decision is sought before it is solved.
+EARLY_SHARE = 0.2
+
+#: Samples that an interval needs.
+LEAST_REPLICATIONS = 2
+
+#: Why a solve may end before it has said anything although there is something to say.
+CUT_SHORT = ("time_limit", "interrupted", "iteration_limit")
 
 
 class Unfinished(RuntimeError):
@@ -144,8 +159,8 @@ def estimate_gap(
     seed
         Sample m has the seed of stream m under it.
     options
-        For each solve; the time limit is for all together. A MIP gap enters the bounds, so what is said
-        stays true and gets wider.
+        For each solve; the time limit is for all together, in equal parts. A MIP gap enters the bounds, so
+        what is said stays true and gets wider; where time is up, replications are fewer.
 
     Raises
     ------
@@ -154,7 +169,7 @@ def estimate_gap(
     Refusal
         Scenarios that are linked, or unbounded recourse.
     Unfinished
-        A limit was reached first, or a sample is infeasible or unbounded.
+        A limit was reached before two samples were solved, or one is infeasible or unbounded.
 
     Notes
     -----
@@ -179,20 +194,54 @@ def estimate_gap(
     """
     check_numbers(replications=replications, scenarios=scenarios, confidence=confidence)
     options, watch = options or Options(), observer or Silence()
-    deadline = time.perf_counter() + options.time_limit
-    bounds, values = np.empty(replications), np.empty(replications)
+    clock = Clock(options.time_limit)
+    bounds: list[float] = []
+    values: list[float] = []
     sign = 1.0
     for number in range(replications):
         program = sampler(scenarios, seed_of(seed, GAP_STREAM, number))
         sign = 1.0 if program.sense == "max" else -1.0
-        left = dataclasses.replace(options, time_limit=max(deadline - time.perf_counter(), 0.0))
-        bounds[number] = solve_sample(program, left, watch).bound
-        left = dataclasses.replace(options, time_limit=max(deadline - time.perf_counter(), 0.0))
-        worth = evaluate(program, root, left, watch)
-        if math.isnan(worth.objective):
-            raise Unfinished(worth.status, f"value of the decision on sample {number}")
-        values[number] = worth.objective
-    return gap_interval(bounds, values, sign=sign, scenarios=scenarios, confidence=confidence)
+        # each has its part of what is left: solving the sample most of it, the decision's value the rest
+        part = Clock(clock.left() / (replications - number))
+        try:
+            bound = bound_sample(program, _within(options, (1.0 - VALUE_SHARE) * part.limit), watch)
+            value = _value_on(program, root, _within(options, part.left()), watch, number)
+        except Unfinished as reason:
+            if len(bounds) < LEAST_REPLICATIONS or reason.status not in CUT_SHORT:
+                raise
+            break
+        bounds.append(bound)
+        values.append(value)
+    return gap_interval(
+        np.array(bounds), np.array(values), sign=sign, scenarios=scenarios, confidence=confidence
+    )
+
+
+def _value_on(
+    program: StochasticProgram,
+    root: FloatArray | Mapping[str, float],
+    options: Options,
+    observer: Observer,
+    number: int,
+) -> float:
+    worth = evaluate(program, root, options, observer)
+    if math.isnan(worth.objective):
+        raise Unfinished(worth.status, f"value of the decision on sample {number}")
+    return worth.objective
+
+
+def unknown_gap(*, scenarios: int, confidence: float) -> OptimalityGap:
+    """Return the interval of a decision of which no samples told anything in time: it has no end.
+
+    Examples
+    --------
+    >>> unknown_gap(scenarios=100, confidence=0.95).upper
+    inf
+    """
+    none = np.empty(0)
+    return OptimalityGap(
+        math.nan, math.inf, math.inf, math.nan, confidence, scenarios, none, none.copy(), none.copy()
+    )
 
 
 def gap_interval(
@@ -253,13 +302,58 @@ def solve_sample(program: StochasticProgram, options: Options, observer: Observe
         No decision was found, or no bound.
     """
     refuse_linking(program, "sample average approximation")
-    form = extensive_form(program)
-    stronger, _ = strengthen(form.matrices)
-    answer = solve_program(stronger, options, observer, phase="sample")
+    form, answer = _solved(program, options, observer)
     if answer.x is None or not math.isfinite(answer.bound):
         raise Unfinished(answer.status, f"a sample of {len(program.leaves)} scenarios")
     sign = 1.0 if program.sense == "max" else -1.0
     return SampleAnswer(answer.status, answer.x[: form.column_start[1]], sign * answer.bound)
+
+
+def propose_root(program: StochasticProgram, options: Options, observer: Observer) -> FloatArray:
+    """Find a root's decision that is good on a sample; where solving it finds none, one that is feasible.
+
+    Raises
+    ------
+    Unfinished
+        No decision was found.
+    """
+    refuse_linking(program, "sample average approximation")
+    clock = Clock(options.time_limit)
+    early = None
+    if clock.limited:  # a solver may have nothing when time is up
+        early = early_decision(program, _within(options, EARLY_SHARE * clock.limit), observer)
+    form, answer = _solved(program, _within(options, clock.left()), observer)
+    if answer.x is not None:
+        return answer.x[: form.column_start[1]]
+    if early is None or answer.status not in CUT_SHORT:
+        raise Unfinished(answer.status, f"a sample of {len(program.leaves)} scenarios")
+    return early[0]
+
+
+def bound_sample(program: StochasticProgram, options: Options, observer: Observer) -> float:
+    """Bound the optimum of a sample, in the program's sense: no decision need be found for that.
+
+    Raises
+    ------
+    Unfinished
+        No bound was found, or the sample is infeasible.
+    """
+    refuse_linking(program, "sample average approximation")
+    _, answer = _solved(program, options, observer)
+    if not math.isfinite(answer.bound):
+        raise Unfinished(answer.status, f"a sample of {len(program.leaves)} scenarios")
+    return answer.bound if program.sense == "max" else -answer.bound
+
+
+def _solved(program: StochasticProgram, options: Options, observer: Observer) -> tuple[ExtensiveForm, Answer]:
+    clock = Clock(options.time_limit)
+    form = extensive_form(program)
+    stronger, _ = strengthen(form.matrices)
+    return form, solve_program(stronger, _within(options, clock.left()), observer, phase="sample")
+
+
+def _within(options: Options, seconds: float) -> Options:
+    return dataclasses.replace(options, time_limit=seconds)
 
 
 def seed_of(seed: Seed, *key: int) -> int:

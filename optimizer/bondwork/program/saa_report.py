@@ -30,20 +30,22 @@ class Gap(_Record):
     estimate: float | None
     upper: float | None = Field(description="Null where the gap may be infinite.")
     standard_error: float | None
-    quantile: float = Field(description="Student's t at the confidence, one degree of freedom fewer.")
+    quantile: float | None = Field(
+        description="Student's t at the confidence, one degree of freedom fewer; null without replications."
+    )
     confidence: float
     scenarios: int = Field(description="Of each sample.")
-    statistical_bound: float = Field(
+    statistical_bound: float | None = Field(
         description="Mean optimum of the samples: on average no worse than the true optimum, and no proof."
     )
-    statistical_bound_error: float
-    replications: list[Replication]
+    statistical_bound_error: float | None
+    replications: list[Replication] = Field(description="Fewer than asked for where time was up.")
 
 
 class Value(_Record):
     """Expected value of the decision on fresh scenarios."""
 
-    objective: float | None = Field(description="Null where a scenario leaves no recourse.")
+    objective: float | None = Field(description="Null where a scenario leaves no recourse, or time was up.")
     standard_error: float | None
     scenarios: int = Field(description="Different scenarios among the draws.")
     infeasible: list[str] = Field([], description="Scenarios that leave no recourse.")
@@ -68,6 +70,8 @@ class SaaReport(_Record):
     candidates: list[float | None] = Field(description="What each candidate was worth where it was chosen.")
     rounds: list[Round]
     within_tolerance: bool | None = None
+    status: str = Field("optimal", description="Why it ended: `optimal` where all was done that was asked.")
+    notes: list[str] = Field([], description="What is missing.")
 
     def to_json(self) -> str:
         """Write the report as one JSON document; the same report gives the same text."""
@@ -86,6 +90,8 @@ def report_saa(name: str, result: SaaResult) -> SaaReport:
         candidates=[_finite(each) for each in result.candidates.tolist()],
         rounds=[Round(scenarios=n, upper=_finite(upper)) for n, upper in result.rounds],
         within_tolerance=result.within,
+        status=result.status,
+        notes=list(result.notes),
     )
 
 
@@ -104,11 +110,11 @@ def _gap(gap: OptimalityGap) -> Gap:
         estimate=_finite(gap.estimate),
         upper=_finite(gap.upper),
         standard_error=_finite(gap.standard_error),
-        quantile=gap.quantile,
+        quantile=_finite(gap.quantile),
         confidence=gap.confidence,
         scenarios=gap.scenarios,
-        statistical_bound=gap.statistical_bound,
-        statistical_bound_error=gap.statistical_bound_error,
+        statistical_bound=gap.statistical_bound if gap.replications else None,
+        statistical_bound_error=gap.statistical_bound_error if gap.replications else None,
         replications=[Replication(bound=bound, value=_finite(value)) for bound, value in pairs],
     )
 
