@@ -366,6 +366,25 @@ def test_periods_whose_plan_takes_half_the_limit_to_verify_are_decided_greedily_
     assert "more than half of the time limit" in notes(plan)
 
 
+@pytest.mark.parametrize("status", ["time_limit", "interrupted"])
+def test_a_second_stage_that_no_strategy_decided_in_time_is_decided_greedily(monkeypatch, status):
+    from bondwork.contracts import ProgramDecision
+    from bondwork.strategies.extensive import Extensive
+
+    instance = bondwork.load(make(tasks=6, offers=3, rescue=2))
+    best = bondwork.solve(instance, strategy="extensive", mip_rel_gap=0.0).objective
+    ended = ProgramDecision(status, 2.0 * best, None)
+    monkeypatch.setattr(Extensive, "solve_program", lambda *_: ended)
+    plan = bondwork.solve(instance, strategy="extensive")
+    assert plan.verified
+    assert bondwork.verify(instance, plan)
+    assert (plan.status, plan.solution, plan.strategy) == (status, "feasible", "greedy")
+    assert plan.assignments
+    assert 0.0 < plan.objective <= best * (1 + 1e-9)
+    assert plan.bound >= best
+    assert "the strategy ended without a decision: this one is greedy" in notes(plan)
+
+
 def test_periods_keep_time_for_a_greedy_decision_should_the_strategy_have_none(monkeypatch):
     ends, decide = [], horizon_solving.solve_stochastic
 

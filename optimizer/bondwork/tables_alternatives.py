@@ -40,6 +40,8 @@ def print_alternatives(instance: Instance, found: Alternatives, written_to: Path
     out.print(table)
     if len(found.alternatives) > MOST_ROWS:
         print_line(out, f"and {len(found.alternatives) - MOST_ROWS} more")
+    for note in found.notes:
+        print_line(out, f"note: {note}")
     if written_to is not None:
         print_line(out, f"written to {written_to}")
 

@@ -19,7 +19,7 @@ import numpy as np
 from bondwork.base.clock import Clock
 from bondwork.calibration import ENOUGH_GAIN, Candidate, calibrate
 from bondwork.contracts import ProgramDecision, Progress
-from bondwork.observing import Quiet, Told
+from bondwork.observing import Quiet, Silence, Told
 from bondwork.plan.conflict import find_conflict
 from bondwork.plan.plan import Conflict, Evaluation, Timing
 from bondwork.plan.two_stage_conflict import find_two_stage_conflict
@@ -56,6 +56,10 @@ GRACE = 0.05
 
 #: Share of the time limit that each of them may take behind a greedy first stage.
 QUICK_SHARE = 0.15
+
+#: Why a strategy may end without a decision although there is one, and what is said of that.
+CUT_SHORT = ("time_limit", "interrupted", "iteration_limit", "numerical_error", "other_error")
+FOUND_NONE = "the strategy ended without a decision: this one is greedy"
 
 #: Share of the time limit that is kept for WS, EEV and what follows from them.
 VALUE_SHARE = 0.5
@@ -243,6 +247,8 @@ class TwoStageRoad:
     def _walk(self, model: Redelegation) -> _Found:
         """Decide a model, its second stage for what is seen of that, and measure both on fresh scenarios."""
         model, decision, x, proofs = self._decider().decide(model)
+        if x is None and self._is_cut_short(decision):
+            decision, x = self._greedy_instead(model, decision)
         if x is None:
             return _Found(model, decision, proofs=proofs)
         before = time.perf_counter()
@@ -269,6 +275,28 @@ class TwoStageRoad:
         assessments = assess_rescues(settled, x, second.rescued, fresh)
         self._add_to("evaluation", before)
         return _Found(model, decision, settled, x, second, fresh, tuple(assessments), proofs)
+
+    def _is_cut_short(self, decision: ProgramDecision) -> bool:
+        """Whether a strategy ended without a decision of the round itself although there may be one."""
+        if self.strategy == "greedy" or self._decider().knows_outcomes():
+            return False
+        return decision.status in CUT_SHORT
+
+    def _greedy_instead(
+        self, model: Redelegation, cut_short: ProgramDecision
+    ) -> tuple[ProgramDecision, FloatArray | None]:
+        """A greedy first stage in place of a strategy's, with the bound that this had proved, if any."""
+        if model.instance.risk != self.instance.risk:
+            return cut_short, None  # limits that were moved: there is a decision with those of the round
+        options = dataclasses.replace(self.options, settings={})
+        given = self.instance, "greedy", self.formulation, options, Silence()
+        _, found, x, _ = FirstStageDecider(*given, ends=self.ends).decide(model)
+        if x is None:
+            return cut_short, None
+        notes = (*cut_short.notes, *found.notes, FOUND_NONE)
+        return dataclasses.replace(
+            found, status=cut_short.status, bound=cut_short.bound, notes=notes, strategy="greedy"
+        ), x
 
     def _calibrated(self, first: _Found) -> tuple[_Found, dict[int, float], tuple[str, ...]]:
         """Move limits until they hold on fresh scenarios, and no further; factors by limit, and notes."""

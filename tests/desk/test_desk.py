@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
+from typing import Any
 
 import numpy as np
 import pytest
 
 import bondwork
+from bondwork.desk import alternatives
 from commands import bond
 from own_rounds import enumerate_plans, make_round
 
@@ -122,3 +125,27 @@ def test_the_command_line_fixes_forbids_and_lists() -> None:
     listed = json.loads(bond("solve", ROUND, "--alternatives", "2", "--json").stdout)
     assert listed["format"] == "bondwork.alternatives/1"
     assert len(listed["alternatives"]) == 2
+
+
+def test_a_time_limit_of_alternatives_is_divided(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[tuple[float, float]] = []
+
+    def told(*args: Any, **more: Any) -> bondwork.Plan:
+        given.append((more["time_limit"], more["begun"]))
+        return bondwork.solve(*args, **more)
+
+    monkeypatch.setattr(alternatives, "solve", told)
+    begun = time.perf_counter() - 1.0
+    found = bondwork.find_alternatives(bondwork.load(ROUND), 3, time_limit=900.0, begun=begun)
+    limits = [limit for limit, _ in given]
+    assert limits[0] == 300.0
+    assert given[0][1] == begun
+    assert 300.0 < limits[1] < limits[2]  # what one does not need goes to those behind it
+    assert not found.notes
+
+
+def test_alternatives_say_that_no_time_was_left() -> None:
+    found = bondwork.find_alternatives(bondwork.load(ROUND), 3, time_limit=0.0)
+    assert len(found.alternatives) == 1
+    assert not found.complete
+    assert found.notes == ["1 of 3 plans: no time was left for others"]

@@ -20,8 +20,8 @@ from bondwork.cli.parameters import (
     RiskForm,
     RiskFormOption,
     SeedOption,
+    SolveLimitOption,
     ThreadsOption,
-    TimeLimitOption,
     check_report,
     highs_options,
 )
@@ -46,7 +46,7 @@ def compare(
     formulation: Annotated[
         list[str] | None, typer.Option(help="Formulation to run; repeatable. [default: highs]")
     ] = None,
-    time_limit: TimeLimitOption = float("inf"),
+    time_limit: SolveLimitOption = float("inf"),
     mip_rel_gap: GapOption = 1e-4,
     threads: ThreadsOption = 0,
     seed: SeedOption = None,

@@ -43,6 +43,18 @@ TimeLimitOption = Annotated[
 DecisionLimitOption = Annotated[
     float, typer.Option("--time-limit", min=0.0, help="Seconds for each decision.", show_default="none")
 ]
+SolveLimitOption = Annotated[
+    float,
+    typer.Option(
+        "--time-limit",
+        min=0.0,
+        help="Seconds for each solve; reading and fresh scenarios besides.",
+        show_default="none",
+    ),
+]
+RequestLimitOption = Annotated[
+    float, typer.Option("--time-limit", min=0.0, help="Seconds for each round planned.", show_default="none")
+]
 GapOption = Annotated[float, typer.Option(min=0.0, help="Stop at this relative gap.")]
 ThreadsOption = Annotated[int, typer.Option(min=0, help="Threads of HiGHS; 0: one for every two CPUs.")]
 SeedOption = Annotated[

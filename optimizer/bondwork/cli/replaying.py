@@ -11,12 +11,12 @@ from bondwork import console
 from bondwork.cli.app import app
 from bondwork.cli.documents import read_bytes
 from bondwork.cli.parameters import (
+    DecisionLimitOption,
     GapOption,
     JsonOption,
     OutOption,
     ReportOption,
     ThreadsOption,
-    TimeLimitOption,
     check_report,
 )
 
@@ -62,7 +62,7 @@ def replay(
     seed: Annotated[int, typer.Option(min=0, help="Of what is drawn.")] = 0,
     level: Annotated[float, typer.Option(help="Of the CVaR of a round's slashing.")] = 0.95,
     confidence: Annotated[float, typer.Option(help="Of the intervals.")] = 0.95,
-    time_limit: TimeLimitOption = float("inf"),
+    time_limit: DecisionLimitOption = float("inf"),
     mip_rel_gap: GapOption = 1e-4,
     threads: ThreadsOption = 0,
     report: ReportOption = None,

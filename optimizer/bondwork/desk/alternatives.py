@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from bondwork.base.clock import Clock
 from bondwork.plan.plan import Assignment, Plan, PlanRecord
 from bondwork.problem.faults import Fault, InvalidInput, preview
 from bondwork.solving import solve
@@ -45,6 +46,7 @@ class Alternatives(PlanRecord):
     format: Literal["bondwork.alternatives/1"] = "bondwork.alternatives/1"
     alternatives: list[Alternative] = Field(min_length=1)
     complete: bool = Field(description="Whether it is known that there are no others.")
+    notes: list[str] = Field([], description="Why there are fewer than asked for.")
 
     def to_json(self) -> str:
         """Write it as one JSON document."""
@@ -64,7 +66,8 @@ def find_alternatives(instance: Instance, number: int, **how: Any) -> Alternativ
     number
         How many plans, 1 or more, the best one included.
     how
-        As for `bondwork.solve`; the time limit is for all of them together.
+        As for `bondwork.solve`; the time limit is for all of them together, each with an equal
+        part of what is left.
 
     Returns
     -------
@@ -94,21 +97,36 @@ def find_alternatives(instance: Instance, number: int, **how: Any) -> Alternativ
     """
     if isinstance(number, bool) or not isinstance(number, int) or number < 1:
         raise InvalidInput([Fault("alternatives", preview(number), "a whole number >= 1")])
-    begun = how.pop("begun", None) or time.perf_counter()
-    ends = begun + how.get("time_limit", math.inf)
+    begun = how.pop("begun", None)
+    clock = Clock(how.pop("time_limit", math.inf), time.perf_counter() if begun is None else begun)
     asked = list(how.pop("constraints", ()))
     plans: list[Plan] = []
     complete = False
-    while len(plans) < number and (not plans or time.perf_counter() < ends):
+    notes: list[str] = []
+    while len(plans) < number:
+        if plans and clock.left() <= 0.0:
+            notes.append(f"{len(plans)} of {number} plans: no time was left for others")
+            break
         others = [_other_than(each, k) for k, each in enumerate(plans, 1)]
-        plan = solve(instance, constraints=[*asked, *others], begun=begun, **how)
+        # what is left is divided evenly: what one plan does not need goes to those behind it
+        part: dict[str, Any] = {
+            "time_limit": clock.left() / (number - len(plans)),
+            "begun": time.perf_counter(),
+        }
+        if not plans:
+            part = {"time_limit": clock.limit / number, "begun": clock.begun}
+        plan = solve(instance, constraints=[*asked, *others], **part, **how)
         if plans and not plan.is_usable():
             complete = plan.status == "infeasible"
+            if not complete:
+                notes.append(f"{len(plans)} of {number} plans: the next one ended with {plan.status}")
             break
         plans.append(plan)
         if not plan.is_usable() or plan.status == "interrupted":
             break
-    return Alternatives(alternatives=[_beside(plans[0], each) for each in plans], complete=complete)
+    return Alternatives(
+        alternatives=[_beside(plans[0], each) for each in plans], complete=complete, notes=notes
+    )
 
 
 def _other_than(plan: Plan, number: int) -> dict[str, Any]:
