@@ -260,3 +260,19 @@ def test_a_first_stage_leaves_recourse_however_it_is_rounded(
     assert (solution.objective is None) == (best.objective is None)
     if best.objective is not None:
         assert solution.objective == pytest.approx(best.objective, rel=1e-6, abs=1e-6)
+
+
+@pytest.mark.parametrize("sense", ["max", "min"])
+@pytest.mark.parametrize("tenths", [(1, 2, 7), (3, 3, 4), (2, 3, 5)])
+def test_what_sums_are_rounded_to_contradicts_nothing(tenths: tuple[int, ...], sense: str) -> None:
+    """Nothing is decided here before all is known: every value is the same, added up in another order."""
+    root = NodeTemplate.make(0, ["x"], cost=-0.7, lower=0.3, upper=0.3)
+    later = NodeTemplate.make(1, ["y", "z"], cost=[1.1, 2.3], lower=[0.1, 0.7], upper=[0.1, 0.7])
+    changes = [{}, {("cost", 0): 0.9}, {("cost", 1): 1.7}, {("cost", 0): 3.3}]
+    program = StochasticProgram.from_changes(
+        "decided", sense, [root, later], parent=[-1, 0, 0, 0], template=[0, 1, 1, 1],
+        conditional=[1.0, *(n / 10 for n in tenths)], changes=changes,
+    )  # fmt: skip
+    value, sign = worth(program), 1.0 if sense == "max" else -1.0
+    assert sign * value.ws_bound >= sign * value.ws >= sign * value.rp >= sign * value.eev
+    assert (value.evpi, value.vss) == (0.0, 0.0)

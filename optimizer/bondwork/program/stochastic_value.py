@@ -109,6 +109,12 @@ def stochastic_value(
         notes.append(f"eev: {reason}")
     eev_is_optimum = paths.take_note("eev", notes)
     sign = 1.0 if program.sense == "max" else -1.0
+    # knowing more is worth no less, and planning with means no more, whatever sums were rounded to
+    if rp_is_optimum and ws_is_optimum:
+        ws = _no_less(sign, ws, rp)
+    if rp_is_optimum and eev_is_optimum:
+        eev = _no_less(-sign, eev, rp, paths.slack)
+    ws_bound = _no_less(sign, ws_bound, ws)
     return StochasticValue(
         ws=ws,
         ws_bound=ws_bound,
@@ -128,6 +134,13 @@ def _difference(sign: float, better: float | None, worse: float | None, slack: f
         return None
     difference = sign * (better - worse)
     return 0.0 if abs(difference) <= max(ROUNDING, slack) * max(abs(better), abs(worse)) else difference
+
+
+def _no_less(sign: float, value: float | None, than: float | None, slack: float = 0.0) -> float | None:
+    """A value, or the one that it falls short of by no more than rounding (maximising: ``sign`` 1)."""
+    if value is None or than is None or sign * (value - than) >= 0.0:
+        return value
+    return than if _difference(sign, than, value, slack) == 0.0 else value
 
 
 def wait_and_see(program: StochasticProgram, paths: Paths) -> tuple[float, float | None]:
@@ -155,8 +168,10 @@ def wait_and_see(program: StochasticProgram, paths: Paths) -> tuple[float, float
         bounds.append(weight * found.bound)
     if endless is not None:
         raise endless
-    bound = math.fsum(bounds)
-    return math.fsum(values), bound if math.isfinite(bound) else None
+    value, bound = math.fsum(values), math.fsum(bounds)
+    return value, _no_less(1.0 if program.sense == "max" else -1.0, bound, value) if math.isfinite(
+        bound
+    ) else None
 
 
 def carry_out_means(program: StochasticProgram, root: Found, paths: Paths) -> tuple[float, list[FloatArray]]:
