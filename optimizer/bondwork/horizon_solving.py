@@ -6,7 +6,7 @@ import dataclasses
 import math
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -36,10 +36,11 @@ from bondwork.program.horizon_assessment import (
 from bondwork.program.horizon_greedy import decide_within_limits
 from bondwork.program.horizon_luck import with_luck
 from bondwork.program.horizon_money import HorizonLedger
+from bondwork.program.horizon_present import decide_present
 from bondwork.program.horizon_unseen import keep_unseen_apart
 from bondwork.program.program_solving import PROOF_SHARE, carry_out, solve_stochastic
 from bondwork.program.staged_money import MOST_ROUNDS, find_covers, with_covers
-from bondwork.registry import find_formulation, find_program_strategy
+from bondwork.registry import find_formulation, load_strategy
 from bondwork.rehearsing import TOO_SHORT
 from bondwork.settings import read_settings
 from bondwork.solver.solving import solve_program
@@ -78,6 +79,9 @@ _MOST, _LEAST = 0.6, 0.25
 
 #: Share of what is left for greedy choices of later nodes, and for several such decisions.
 _GREEDY, _GREEDY_OFTEN = 0.1, 0.5
+
+#: Share of what is left in which a strategy of one stage decides the present.
+_PRESENT_SHARE = 0.5
 
 #: Share of what is left that a strategy has where it may have to decide again with further rows.
 _FIRST_SHARE = 0.5
@@ -163,7 +167,7 @@ def solve_horizon(
         needed=later,
         kept=later + greedily + (PROOF_SHARE * clock.limit if proven and clock.limited else 0.0),
     )
-    made, solution, picked = _exactly(made, walk, clock)
+    made, solution, picked = _exactly(made, walk, clock, blind=_is_blind(load_strategy(strategy)))
     if recalled:
         solution = _with_note(solution, recalled)
     if start_from is not None and solution.status in _CUT_SHORT:
@@ -200,7 +204,7 @@ def solve_horizon(
     plan = plan.model_copy(update={"timing": timing})
     if not proven:
         return plan
-    knowing = getattr(find_program_strategy(strategy), "knows_outcomes", False)
+    knowing = getattr(load_strategy(strategy), "knows_outcomes", False)
     if knowing and plan.status != "infeasible":
         return without_certificate(plan, Uncheckable("the bound is that of deciding with what nobody knows"))
     if (made.measures.priced is not None or made.loads) and plan.status != "infeasible":
@@ -217,13 +221,19 @@ class _Decides(Protocol):
     def __call__(self, made: HorizonProgram, *, clock: Clock, again: bool) -> ProgramSolution: ...
 
 
+def _is_blind(kind: type[Any]) -> bool:
+    """Whether a strategy decides the present only, without regard to what follows."""
+    return not hasattr(kind, "solve_program") and hasattr(kind, "solve")
+
+
 def _exactly(
-    made: HorizonProgram, decided: _Decides, clock: Clock
+    made: HorizonProgram, decided: _Decides, clock: Clock, *, blind: bool
 ) -> tuple[HorizonProgram, ProgramSolution, list[IntArray]]:
     """Decide again and again, until all that a solver does not see to holds; also columns by node.
 
     That is: collateral and stake to the last unit, limits on tails, and that nobody sees what was not chosen.
-    Each time but for the last there are rows too few, so that the least bound of all is one.
+    Each time but for the last there are rows too few, so that the least bound of all is one. What is decided
+    greedily, or ``blind`` to what follows, would be decided so again: choices are given up instead.
     """
     ledger = HorizonLedger(made)
     least: float | None = None
@@ -237,7 +247,7 @@ def _exactly(
         least = min(bounds, default=None)
         solution = solution.model_copy(update={"bound": least})
         chosen = columns_by_node(made, solution)
-        greedy = solution.strategy == "greedy" and not made.is_bare
+        greedy = bool(chosen) and not made.is_bare and (blind or solution.strategy == "greedy")
         if found and made.tree.leaves and not chosen and solution.status in _CUT_SHORT:
             found = [(each, some.model_copy(update={"bound": least}), mine) for each, some, mine in found]
             break  # what was found before may do yet
@@ -339,10 +349,12 @@ def _decided(
     ``limit`` is that of all, ``needed`` are the seconds of what follows it, ``kept`` those with a greedy
     decision and a proof besides.
     """
-    solution = None
+    kind, solution = load_strategy(how[0]), None
     if not again and clock.limited and clock.elapsed + needed > 0.5 * limit:
         solution = _greedy(made, options, observer, how, clock)
-    if solution is None:
+    if solution is None and _is_blind(kind):
+        solution = _presently(made, options, observer, how, kind, _for_strategy(clock, kept))
+    elif solution is None:
         solution = solve_stochastic(
             made.program,
             options,
@@ -358,6 +370,52 @@ def _decided(
     if solution.solution == "none" and solution.status in _CUT_SHORT:
         solution = _greedy(made, options, observer, how, clock, solution) or solution
     return solution
+
+
+def _presently(
+    made: HorizonProgram,
+    options: Options,
+    observer: Observer,
+    how: tuple[str, str],
+    kind: type[Any],
+    clock: Clock,
+) -> ProgramSolution:
+    """Let a strategy of one stage decide the present, and decide what follows as well as can be."""
+    read_settings(kind(), options.settings, f"strategy {how[0]}")
+    left = dataclasses.replace(options, time_limit=_PRESENT_SHARE * clock.left())
+    present = decide_present(made, how[0], kind, left, observer)
+    found = present.solution
+    notes = (
+        *found.notes,
+        f"{how[0]} decided the present without regard to what follows, which is decided for it",
+    )
+    if present.made is None:
+        # the limits of the round by itself are among those of all nodes together
+        bound = -math.inf if found.status == "infeasible" else math.inf
+        decision = ProgramDecision(found.status, bound, None, notes=notes, strategy=how[0])
+        return carry_out(made.bare, decision, options, observer, how, 0.0)
+    plain = dataclasses.replace(options, settings={}, warm_start=None)
+    solution = solve_stochastic(
+        present.made.program,
+        plain,
+        observer,
+        strategy="extensive",
+        formulation=how[1],
+        all_nodes=True,
+        certificate="none",
+        clock=clock,
+    )
+    said: dict[Status, Status] = {"optimal": "locally_solved", "infeasible": "locally_infeasible"}
+    notes = (*notes, *solution.provenance.notes)
+    update = {
+        "status": said.get(solution.status, solution.status),
+        "solution": "feasible" if solution.solution == "optimal" else solution.solution,
+        "strategy": how[0],
+        "bound": None,
+        "gap": None,
+        "provenance": solution.provenance.model_copy(update={"notes": list(notes)}),
+    }
+    return solution.model_copy(update=update)
 
 
 def _for_strategy(clock: Clock, later: float) -> Clock:
@@ -381,7 +439,7 @@ def _greedy(
     ``None`` where there is none, or where the strategy asked for decides nothing that could be carried out.
     """
     start = time.perf_counter()
-    chosen = find_program_strategy(how[0])
+    chosen = load_strategy(how[0])()
     read_settings(chosen, options.settings, f"strategy {how[0]}")
     find_formulation(how[1])
     if getattr(chosen, "knows_outcomes", False):

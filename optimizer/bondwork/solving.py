@@ -268,11 +268,10 @@ def _decide(instance: Instance, asked: _Asked, apart: Sequence[Apart] = ()) -> P
 
 
 def _strategy_for(instance: Instance, name: str) -> Strategy:
-    """Make the strategy that decides a round of which nothing later can matter, whatever it states."""
-    if states_later(instance):
-        kind = load_strategy(name)
-        if not hasattr(kind, "solve") and hasattr(kind, "solve_program"):
-            return OneStage(name, kind)
+    """Make the strategy that decides a round of one stage: any will do, of programs as well."""
+    kind = load_strategy(name)
+    if not hasattr(kind, "solve") and hasattr(kind, "solve_program"):
+        return OneStage(name, kind, states_later=states_later(instance))
     return find_strategy(name)
 
 

@@ -238,11 +238,6 @@ def test_matrices_of_one_stage_are_refused():
         bondwork.build(bondwork.load(document(period("a", 60))))
 
 
-def test_a_strategy_for_one_stage_is_refused():
-    with pytest.raises(bondwork.Refusal, match="greedy"):
-        solved(document(period("a", 60)), strategy="greedy")
-
-
 def test_what_later_periods_require_is_named_when_it_cannot_be():
     given_ = document(period("a", 60, tasks=[TASK | {"required": True}], offers=[]))
     plan = solved(given_)
