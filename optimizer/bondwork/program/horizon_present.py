@@ -64,8 +64,8 @@ def decide_present(
     if solution.x is None:
         return Present(None, solution)
     chosen = np.flatnonzero(solution.x > 0.5)
-    program, bare = _fixed(made, made.program, chosen), _fixed(made, made.bare, chosen)
-    return Present(dataclasses.replace(made, program=program, bare=bare), solution)
+    whole, bare = _fixed(made, made.program, chosen), _fixed(made, made.bare, chosen)
+    return Present(dataclasses.replace(made, program=whole, bare=bare), solution)
 
 
 def _alone(instance: Instance) -> Instance:
