@@ -112,7 +112,7 @@ def test_tails_do_not_flatter(tail: tuple[bondwork.Instance, bondwork.Plan]) -> 
     assert bondwork.verify(instance, plan)
 
 
-def test_calibration_tightens_until_the_limit_holds() -> None:
+def test_calibration_tightens_until_the_limit_holds_and_the_bound_is_about_the_tighter_one() -> None:
     limit = {"level": 0.9, "budget": 20.0}
     loose = bondwork.solve(flattered("cvar", 7, **limit), mip_rel_gap=0.01)
     assert not loose.risk[0].holds
@@ -125,6 +125,11 @@ def test_calibration_tightens_until_the_limit_holds() -> None:
     assert risk.calibrated is not None and risk.in_sample <= risk.calibrated * (1.0 + 1e-6) < 20.0
     assert loose.objective is not None and plan.objective is not None
     assert plan.objective <= loose.objective + 1e-6
+    verdict = bondwork.verify(instance, plan)
+    assert verdict and plan.certificate is not None
+    assert verdict.certified is not None and verdict.certified == plan.certificate.bound
+    assert loose.certificate is not None and loose.certificate.bound is not None
+    assert verdict.certified < loose.certificate.bound
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 import bondwork
 from bondwork.contracts import Options
 from bondwork.observing import Silence
-from bondwork.problem.generate import generate_round
 from bondwork.problem.rescues import find_rescues, has_rescues
 from bondwork.program.extensive import extensive_form
 from bondwork.program.redelegation import observe, redelegate, without_risk
@@ -236,19 +235,3 @@ def test_without_a_certificate_a_plan_is_as_good_and_says_so():
     assert verdict and "bound: no certificate" in verdict.unchecked
     _, lucky = solved(two_stages(), strategy="wait-and-see")
     assert lucky.bound is not None and lucky.certificate is None
-
-
-def test_of_limits_that_were_tightened_the_bound_is_about_the_tighter_ones():
-    document = generate_round(6, 3, 2, 7, rescue=2, tightness=1.0)
-    document["uncertainty"]["scenarios"] = 16
-    limit = {"measure": "cvar", "of": "network", "level": 0.9, "budget": 20.0, "calibrate": True}
-    document["risk"] = [limit]
-    instance = bondwork.load(document)
-    plan = bondwork.solve(instance, mip_rel_gap=0.01, time_limit=30.0)
-    assert plan.risk[0].calibrated is not None
-    verdict = bondwork.verify(instance, plan)
-    assert verdict and plan.certificate is not None
-    assert verdict.certified == plan.certificate.bound
-    _, loose = solved(document | {"risk": [limit | {"calibrate": False}]}, time_limit=30.0)
-    assert loose.certificate is not None and loose.certificate.bound is not None
-    assert verdict.certified is not None and verdict.certified < loose.certificate.bound

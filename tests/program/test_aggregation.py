@@ -166,7 +166,7 @@ def crowd(count: int, **changes: Any) -> dict[str, Any]:
     } | changes
 
 
-@pytest.mark.parametrize("strategy", ["auto", "extensive", "lagrangian"])
+@pytest.mark.parametrize("strategy", ["auto", "lagrangian"])
 def test_thousands_of_equal_tasks_take_seconds(strategy: str) -> None:
     instance = bondwork.load(crowd(3000))
     began = time.perf_counter()
@@ -176,6 +176,7 @@ def test_thousands_of_equal_tasks_take_seconds(strategy: str) -> None:
     assert (plan.status, plan.objective, plan.bound) == ("optimal", 2800.0, 2800.0)
     assert len(plan.assignments) == 400
     if strategy == "auto":
+        assert plan.strategy == "extensive"
         assert any("5 of them different" in note for note in plan.provenance.notes)
 
 
