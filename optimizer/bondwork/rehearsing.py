@@ -33,6 +33,11 @@ _OFFER, _READING, _SAMPLING = 2e-5, 2.0, 3.0
 #: share of the time limit that is kept for it.
 _PROOF, _MOST_PROOF, _PROOF_SHARE = 8e-5, 1.0, 0.1
 
+#: Where a first stage is followed by a second: seconds of deciding it anew on fresh outcomes, times those of
+#: the greedy plan's second stage; of writing the plan and verifying it, times those of building, and besides;
+#: and the share of the time limit that solving is to have where none of that is tried.
+_FRESH, _WRITING, _FIRST_WRITING, _SOLVING_SHARE = 4.0, 4.0, 0.1, 0.2
+
 TOO_SHORT = (
     "reading, building and verifying need more than half of the time limit: a greedy plan, as soon as it was "
     "verified"
@@ -62,6 +67,30 @@ def expected_seconds(
         fresh = FRESH_SCENARIOS / max(instance.uncertainty.scenarios, 1)
         expected += _SAMPLING * sampling * max(1.0, fresh * chosen)
     return expected
+
+
+def expected_with_rescues(clock: Clock, second: float, building: float, *, measured: bool) -> Later | None:
+    """Seconds that what follows a first stage may take; ``None`` where only a rehearsal tells.
+
+    Parameters
+    ----------
+    clock
+        Of the call: a strategy is to have a share of its limit.
+    second
+        Seconds that the second stage behind a greedy first one took.
+    building
+        Seconds that writing the program of all outcomes down took.
+    measured
+        Whether losses are limited, and so measured on many fresh scenarios.
+    """
+    if measured:
+        return None
+    later = Later(
+        _AGAIN * second,
+        _FRESH * second,
+        _WRITING * building + _FIRST_WRITING,
+    )
+    return later if clock.elapsed + sum(later) <= (1.0 - _SOLVING_SHARE) * clock.limit else None
 
 
 def proof_seconds(instance: Instance, clock: Clock) -> float:

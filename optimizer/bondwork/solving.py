@@ -18,10 +18,18 @@ from bondwork.problem.constraints import fixed, with_constraints
 from bondwork.problem.faults import Fault, InvalidInput, Refusal, preview
 from bondwork.problem.instance import Instance
 from bondwork.problem.periods import is_staged, states_later
-from bondwork.problem.rescues import has_rescues
+from bondwork.problem.rescues import has_rescues, limits_losses
 from bondwork.problem.support import unsupported
 from bondwork.registry import find_formulation, find_strategy, load_strategy
-from bondwork.rehearsing import TOO_SHORT, Later, expected_seconds, is_too_short, proof_seconds, rehearse
+from bondwork.rehearsing import (
+    TOO_SHORT,
+    Later,
+    expected_seconds,
+    expected_with_rescues,
+    is_too_short,
+    proof_seconds,
+    rehearse,
+)
 from bondwork.repairing import Apart, KeptApart, check, hand_out
 from bondwork.road import RiskForm, Road, draw_scenarios, write_program
 from bondwork.settings import read_settings
@@ -46,8 +54,9 @@ if TYPE_CHECKING:
 #: HiGHS's ``random_seed`` is a 31-bit number; longer seeds are folded into it.
 LARGEST_RANDOM_SEED = 2**31
 
-#: Share of a time limit that is kept for the proof of a bound with later stages.
-PROOF_SHARE = 0.05
+#: Share of a time limit that is kept for the proof of a bound with later stages; and the share that
+#: recounting it may take, where anything is kept for it.
+PROOF_SHARE, RECOUNT_SHARE = 0.05, 0.1
 
 #: What is said of the value of the stochastic model where nothing that is decided later can matter.
 NO_VALUE = "nothing that is decided later can matter: WS, RP and EEV are the objective, EVPI and VSS are 0"
@@ -351,18 +360,34 @@ def _rehearsed_with_rescues(road: TwoStageRoad, asked: _Asked) -> Plan | None:
     """Return a plan to hand out at once, if any; the road learns what to keep for what follows."""
     if not road.clock.limited:
         return None
+    second = road.begin().second
+    building = road.prepare()[2]
+    expected = expected_with_rescues(
+        asked.clock, second, building, measured=limits_losses(road.instance) or asked.value
+    )
+    if expected is not None:
+        _keep(road, asked, expected)
+        return None
     decision, took = road.greedy(TOO_SHORT)
     began = time.perf_counter()
     plan = _written_with_rescues(road, asked, decision, quickly=True)
     plan, _ = check(road.instance, plan)
     if not plan.verified:
         return None
-    road.later = Later(took.second, took.evaluation, time.perf_counter() - began).with_room()
-    road.after = road.later.after
-    if asked.proven:
-        road.later = road.later._replace(after=road.after + PROOF_SHARE * road.clock.limit)
+    _keep(road, asked, Later(took.second, took.evaluation, time.perf_counter() - began).with_room())
     early = plan.solution != "none" and is_too_short(road.clock, 0.0, sum(road.later))
     return plan if early else None
+
+
+def _keep(road: TwoStageRoad, asked: _Asked, later: Later) -> None:
+    """Have a road keep time for what follows its strategy, and for the proof of its bound."""
+    from bondwork.plan.two_stage_certifying import proof_rows, proving_seconds
+
+    road.later, road.after = later, later.after
+    recounting = proving_seconds(proof_rows(road.prepare()[0]))
+    if asked.proven and recounting <= RECOUNT_SHARE * road.clock.limit:
+        proof = recounting + PROOF_SHARE * road.clock.limit
+        road.later = later._replace(after=later.after + proof)
 
 
 def _with_periods(instance: Instance, asked: _Asked, apart: Sequence[Apart]) -> Plan:

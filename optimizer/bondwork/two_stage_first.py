@@ -154,7 +154,9 @@ class FirstStageDecider:
             if isinstance(strategy, Extensive) and is_large(model):
                 of = model.instance, model.first, model.outcomes, model.rescues
                 compact = redelegate(*of, compact=True, covers=model.covers)
-                decision, form = search(compact, options, observer, write)
+                left = max(self.ends - time.perf_counter(), 0.0)  # writing that took some
+                some = dataclasses.replace(options, time_limit=left)
+                decision, form = search(compact, some, observer, write)
                 if decision.row_duals is not None:
                     proofs = (tuple(multipliers_of(compact, form, decision.row_duals)),)
             else:

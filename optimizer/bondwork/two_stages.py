@@ -24,7 +24,7 @@ from bondwork.plan.conflict import find_conflict
 from bondwork.plan.plan import Conflict, Evaluation, Timing
 from bondwork.plan.two_stage_conflict import find_two_stage_conflict
 from bondwork.problem.rescues import find_rescues
-from bondwork.program.recourse import SecondStage, decide_second_stage, expected_gain
+from bondwork.program.recourse import SecondStage, decide_second_stage
 from bondwork.program.redelegation import (
     Redelegation,
     observe,
@@ -40,15 +40,15 @@ from bondwork.program.stochastic_value import stochastic_value
 from bondwork.rehearsing import Later
 from bondwork.strategies.extensive import Extensive
 from bondwork.two_stage_first import FirstStageDecider, chosen_offers
+from bondwork.two_stage_found import CUT_SHORT, Found, candidate, known_of, or_first
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from bondwork.arrays import FloatArray, IntArray
+    from bondwork.arrays import FloatArray
     from bondwork.contracts import Formulation, Observer, Options
     from bondwork.plan.certificate import Entry
     from bondwork.problem.instance import Instance
-    from bondwork.program.contingency import FreshRecourse
     from bondwork.risk.assessment import Assessment
 
 #: Seconds that the second stage of what was found, and its evaluation, have in any case.
@@ -57,8 +57,7 @@ GRACE = 0.05
 #: Share of the time limit that each of them may take behind a greedy first stage.
 QUICK_SHARE = 0.15
 
-#: Why a strategy may end without a decision although there is one, and what is said of that.
-CUT_SHORT = ("time_limit", "interrupted", "iteration_limit", "numerical_error", "other_error")
+#: What is said where a strategy ended without a decision although there is one.
 FOUND_NONE = "the strategy ended without a decision: this one is greedy"
 
 #: Share of the time limit that is kept for WS, EEV and what follows from them.
@@ -101,27 +100,6 @@ class TwoStageDecision:
     knows_outcomes: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Found:
-    """One walk: what was decided, what it does in each outcome, and what it measures."""
-
-    model: Redelegation
-    decision: ProgramDecision
-    settled: Redelegation | None = None
-    x: FloatArray | None = None
-    second: SecondStage | None = None
-    fresh: FreshRecourse | None = None
-    assessments: tuple[Assessment, ...] = ()
-    proofs: tuple[tuple[Entry, ...], ...] = ()
-
-    @property
-    def plan(self) -> tuple[Redelegation, FloatArray, FloatArray] | None:
-        """Settled model, first stage and rescues, where there is a plan."""
-        if self.settled is None or self.x is None or self.second is None or self.second.rescued is None:
-            return None
-        return self.settled, self.x, self.second.rescued
-
-
 class TwoStageRoad:
     """A round with second-stage offers, and all that is needed to decide it.
 
@@ -160,6 +138,8 @@ class TwoStageRoad:
         #: Whether calibrated limits are moved until they hold on fresh scenarios.
         self.calibrates = True
         self._prepared: tuple[Redelegation, float, float] | None = None
+        #: A greedy plan that is handed out at least, and the road to it.
+        self._first: tuple[TwoStageRoad, Found] | None = None
         self.instance = instance
         self.strategy = strategy
         self.formulation = formulation
@@ -181,30 +161,61 @@ class TwoStageRoad:
             self._prepared = model, sampled - start, time.perf_counter() - sampled
         return self._prepared
 
-    def greedy(self, note: str) -> tuple[TwoStageDecision, Later]:
-        """Decide the first stage greedily, as ``note`` says; and the seconds that all behind it took."""
+    def begin(self) -> Later:
+        """Decide the first stage greedily, and the second behind it; the seconds that this took.
+
+        No plan that is handed out when time is up is worse.
+        """
         quick = copy.copy(self)
         quick.strategy, quick.calibrates, quick.value, quick.later = "greedy", False, False, Later()
         quick.options = dataclasses.replace(self.options, settings={})  # those of another strategy
         share = QUICK_SHARE * self.clock.limit
         quick.most = Later(share, share)
-        found = quick.decide()
+        model = quick.prepare()[0]
+        quick._share_time()
+        self._first = quick, quick._walk(model)
+        return quick.took
+
+    def greedy(self, note: str) -> tuple[TwoStageDecision, Later]:
+        """The plan that was begun with, as ``note`` says; and the seconds that all behind it took."""
+        if self._first is None:
+            self.begin()
+        assert self._first is not None
+        quick, first = self._first
+        found = quick._measured(first, {}, ())
         decision = dataclasses.replace(found.decision, status="time_limit", strategy="greedy")
         return dataclasses.replace(found, decision=decision, notes=(note, *found.notes)), quick.took
 
     def decide(self) -> TwoStageDecision:
         """Walk the road."""
-        model, sampling, building = self.prepare()
-        start = time.perf_counter()
+        model, _, _ = self.prepare()
+        self._share_time()
+        found, tightening, said = self._calibrated(self._walk(model))
+        return self._measured(self._or_first(found, tightening), tightening, said)
+
+    def _share_time(self) -> None:
+        """Say when each step must be done."""
+        self._start = time.perf_counter()
         later = self.later
         reserve = later.after + (VALUE_SHARE * self.clock.limit if self.value and self.clock.limited else 0.0)
         self.evaluation_ends = self.clock.ends - reserve
         self.second_ends = self.evaluation_ends - later.evaluation
         self.ends = self.second_ends - later.second
-        left = max(self.ends - start, 0.0)
+        left = max(self.ends - self._start, 0.0)
         self.options = dataclasses.replace(self.options, time_limit=left)
-        found = self._walk(model)
-        found, tightening, said = self._calibrated(found)
+
+    def _or_first(self, found: Found, tightening: Mapping[int, float]) -> Found:
+        """What was found, or what was begun with, where a strategy was cut short before it was better."""
+        if self._first is None or tightening or self._decider().knows_outcomes():
+            return found
+        calibrated = any(limit.calibrate for limit in self.instance.risk)
+        return or_first(found, self._first[1], self.strategy, either=not calibrated)
+
+    def _measured(
+        self, found: Found, tightening: Mapping[int, float], said: Sequence[str]
+    ) -> TwoStageDecision:
+        """What was found, with what it is worth on fresh scenarios; or why there is nothing."""
+        model, sampling, building = self.prepare()
         notes = [*_how(found.model), *found.decision.notes, *said]
         if found.second is not None and found.second.rescued is None:
             notes.append("no second stage was found that keeps every limit")
@@ -212,7 +223,7 @@ class TwoStageRoad:
         plan, evaluation = found.plan, None
         if plan is not None:
             bound = None if tightening else found.decision.bound
-            seconds = time.perf_counter() - start
+            seconds = time.perf_counter() - self._start
             self.observer.report(Progress(seconds, in_sample_objective(*plan), bound, "second stage"))
             left = self._grace(self.evaluation_ends, self.most.evaluation)
             options = dataclasses.replace(self.options, time_limit=left)
@@ -225,7 +236,7 @@ class TwoStageRoad:
             read=self.instance.read_seconds,
             sample=sampling,
             build=building,
-            solve=time.perf_counter() - start,
+            solve=time.perf_counter() - self._start,
         )
         return TwoStageDecision(
             found.model,
@@ -244,13 +255,13 @@ class TwoStageRoad:
             self._decider().knows_outcomes(),
         )
 
-    def _walk(self, model: Redelegation) -> _Found:
+    def _walk(self, model: Redelegation) -> Found:
         """Decide a model, its second stage for what is seen of that, and measure both on fresh scenarios."""
         model, decision, x, proofs = self._decider().decide(model)
         if x is None and self._is_cut_short(decision):
             decision, x = self._greedy_instead(model, decision)
         if x is None:
-            return _Found(model, decision, proofs=proofs)
+            return Found(model, decision, proofs=proofs)
         before = time.perf_counter()
         settled, second = self._second_stage(model, decision, x)
         if second.rescued is None and decision.nodes is None:
@@ -269,12 +280,12 @@ class TwoStageRoad:
         # limits may have been moved: what is told is about those of the round
         settled = dataclasses.replace(settled, instance=self.instance)
         if second.rescued is None:
-            return _Found(model, decision, settled, x, second, proofs=proofs)
+            return Found(model, decision, settled, x, second, proofs=proofs)
         before = time.perf_counter()
         fresh = measure_fresh(settled, x, second.rescued, self.seed)
         assessments = assess_rescues(settled, x, second.rescued, fresh)
         self._add_to("evaluation", before)
-        return _Found(model, decision, settled, x, second, fresh, tuple(assessments), proofs)
+        return Found(model, decision, settled, x, second, fresh, tuple(assessments), proofs)
 
     def _is_cut_short(self, decision: ProgramDecision) -> bool:
         """Whether a strategy ended without a decision of the round itself although there may be one."""
@@ -298,21 +309,21 @@ class TwoStageRoad:
             found, status=cut_short.status, bound=cut_short.bound, notes=notes, strategy="greedy"
         ), x
 
-    def _calibrated(self, first: _Found) -> tuple[_Found, dict[int, float], tuple[str, ...]]:
+    def _calibrated(self, first: Found) -> tuple[Found, dict[int, float], tuple[str, ...]]:
         """Move limits until they hold on fresh scenarios, and no further; factors by limit, and notes."""
         if not self.calibrates:
             return first, {}, ()
         model = first.model
 
-        def attempt(factors: Mapping[int, float]) -> Candidate[_Found] | None:
+        def attempt(factors: Mapping[int, float]) -> Candidate[Found] | None:
             if time.perf_counter() >= self.ends or self.observer.should_stop():
                 return None
             limited = _moved(self.instance, factors)
             moved = redelegate(limited, model.first, model.outcomes, model.rescues, covers=model.covers)
-            return _candidate(self._walk(moved), factors)
+            return candidate(self._walk(moved), factors)
 
         enough = max(ENOUGH_GAIN, self.options.mip_rel_gap)
-        best, notes = calibrate(self.instance, _candidate(first, {}), attempt, enough)
+        best, notes = calibrate(self.instance, candidate(first, {}), attempt, enough)
         return best.found, dict(best.factors), notes
 
     def _decider(self) -> FirstStageDecider:
@@ -335,7 +346,7 @@ class TwoStageRoad:
         settled = redelegate(model.instance, model.first, seen, model.rescues, covers=model.covers)
         known = None
         if decision.nodes is not None:
-            known = _known(model, decision.nodes, which, len(seen))
+            known = known_of(model, decision.nodes, which, len(seen))
         left = self._grace(self.second_ends, self.most.second)
         options = dataclasses.replace(self.options, time_limit=left, mip_rel_gap=0.0)
         for _ in range(MOST_ROUNDS):
@@ -402,11 +413,6 @@ class _Known:
     bound: float | None
 
 
-def _candidate(found: _Found, factors: Mapping[int, float]) -> Candidate[_Found]:
-    value = None if found.plan is None else in_sample_objective(*found.plan)
-    return Candidate(found, value, found.decision.status, found.assessments, dict(factors))
-
-
 def _moved(instance: Instance, factors: Mapping[int, float]) -> Instance:
     """The round with other budgets; of chance limits other probabilities."""
     limits = []
@@ -417,15 +423,6 @@ def _moved(instance: Instance, factors: Mapping[int, float]) -> Instance:
         else:
             limits.append(dataclasses.replace(limit, budget=limit.budget * factor))
     return dataclasses.replace(instance, risk=tuple(limits))
-
-
-def _known(model: Redelegation, nodes: Sequence[FloatArray], which: IntArray, size: int) -> FloatArray:
-    """What a strategy decided, for outcomes that look alike one decision: the one that adds the most."""
-    decided = np.round(np.array([node[: model.decisions] for node in nodes[1:]]))
-    order = np.lexsort((-expected_gain(model, decided), which))
-    _, first = np.unique(which[order], return_index=True)
-    found: FloatArray = decided[order[first]]
-    return found.reshape(size, model.decisions)
 
 
 def _how(model: Redelegation) -> list[str]:

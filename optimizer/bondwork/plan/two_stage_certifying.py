@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from bondwork.plan.certifying import ceilings_of, with_bound, with_refutation, without_certificate
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
     from bondwork.plan.certificate import Entry
     from bondwork.plan.plan import Plan
     from bondwork.problem.instance import Instance
+    from bondwork.program.redelegation import Redelegation
     from bondwork.two_stages import TwoStageDecision
+
+#: See `proving_seconds`.
+_SECONDS_PER_MULTIPLIER = 4e-5
 
 
 def certify_two_stages(instance: Instance, plan: Plan, found: TwoStageDecision, options: Options) -> Plan:
@@ -32,7 +37,7 @@ def certify_two_stages(instance: Instance, plan: Plan, found: TwoStageDecision, 
     Parameters
     ----------
     options
-        The time limit is for the relaxation.
+        The time limit is for the relaxation, the recount of its bound, and what verifying that takes more.
     """
     if found.knows_outcomes:  # its bound is about somebody who knows more than any plan
         return plan
@@ -53,11 +58,25 @@ def _voucher(plan: Plan) -> Voucher:
     return "branch_and_bound" if plan.strategy == "extensive" else "strategy"
 
 
+def proof_rows(model: Redelegation) -> int:
+    """Rows of all outcomes, each of which may have a multiplier."""
+    return len(model.outcomes) * len(model.program.templates[1].rows)
+
+
+def proving_seconds(multipliers: int) -> float:
+    """Seconds that a bound takes in exact fractions, where it is proven and where it is verified."""
+    return _SECONDS_PER_MULTIPLIER * multipliers
+
+
 def _known(plan: Plan, found: TwoStageDecision, options: Options) -> Sequence[Sequence[Entry]]:
-    """Entries of each way to prove a bound."""
-    if found.proofs or found.decision.strategy == "greedy" or plan.status == "interrupted":
-        return found.proofs or [[]]
-    return relaxed_entries(found.model, options, plan.objective)
+    """Entries of each way to prove a bound that there is time for."""
+    known = [each for each in found.proofs if proving_seconds(len(each)) <= options.time_limit]
+    if known or found.proofs or found.decision.strategy == "greedy" or plan.status == "interrupted":
+        return known or [[]]
+    left = options.time_limit - proving_seconds(proof_rows(found.model))
+    if left <= 0.0:
+        return [[]]
+    return relaxed_entries(found.model, dataclasses.replace(options, time_limit=left), plan.objective)
 
 
 def _refuted(plan: Plan, found: TwoStageDecision, recount: RescueBound, options: Options) -> Plan:

@@ -71,20 +71,26 @@ def search(
     ``write`` writes its extensive form down, which is returned as well; ``row_duals`` are those of its linear
     relaxation.
     """
+    started = time.perf_counter()
     form = write(model.program)
-    decision = _Search(model, options, observer, form).run()
+    decision = _Search(model, options, observer, form, started).run()
     # forms that others write have rows in an order of their own
     return (decision if write is extensive_form else dataclasses.replace(decision, row_duals=None)), form
 
 
 class _Search:
     def __init__(
-        self, model: Redelegation, options: Options, observer: Observer, form: ExtensiveForm
+        self,
+        model: Redelegation,
+        options: Options,
+        observer: Observer,
+        form: ExtensiveForm,
+        started: float,
     ) -> None:
         self.model = model
         self.options = options
         self.observer = observer
-        self.started = time.perf_counter()
+        self.started = started
         self.form = form
         self.best: FloatArray | None = None
         self.value = -math.inf
