@@ -40,7 +40,7 @@ from bondwork.program.horizon_present import decide_present
 from bondwork.program.horizon_unseen import keep_unseen_apart
 from bondwork.program.program_solving import PROOF_SHARE, carry_out, solve_stochastic
 from bondwork.program.staged_money import MOST_ROUNDS, find_covers, with_covers
-from bondwork.registry import find_formulation, load_strategy
+from bondwork.registry import check_takes, find_formulation, load_strategy
 from bondwork.rehearsing import TOO_SHORT
 from bondwork.settings import read_settings
 from bondwork.solver.solving import solve_program
@@ -142,6 +142,7 @@ def solve_horizon(
     Refusal
         Strategy or formulation takes no stochastic programs, or the tree is too large for them.
     """
+    check_takes(strategy, "later period")
     clock = clock or Clock(options.time_limit)
     start = time.perf_counter()
     tree = horizon_tree(instance, seed=seed)
@@ -383,7 +384,7 @@ def _presently(
     """Let a strategy of one stage decide the present, and decide what follows as well as can be."""
     read_settings(kind(), options.settings, f"strategy {how[0]}")
     left = dataclasses.replace(options, time_limit=_PRESENT_SHARE * clock.left())
-    present = decide_present(made, how[0], kind, left, observer)
+    present = decide_present(made, kind, left, observer)
     found = present.solution
     notes = (
         *found.notes,

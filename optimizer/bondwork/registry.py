@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from bondwork.contracts import Formulation, ProgramStrategy, Reduction, Sampler, Strategy
     from bondwork.settings import Setting
+    from bondwork.strategies.accepting import Kind
 
 #: What a strategy may decide: rounds of one stage, stochastic programs, or both.
 Input: TypeAlias = Literal["rounds", "programs"]
@@ -99,6 +100,32 @@ def compared_strategies(takes: Input) -> list[str]:
     """
     left_out = ("auto", "broker")
     return [name for name in strategy_names(takes) if name not in left_out and not name.startswith("highs-")]
+
+
+def strategy_matrix() -> dict[str, dict[Kind, list[str]]]:
+    """Why each strategy that can be imported does not take each kind of input: nothing where it does."""
+    from bondwork.strategies.accepting import KINDS, reasons_against
+
+    return {
+        name: {each: reasons_against(kind, each) for each in KINDS} for name, kind in _strategies().items()
+    }
+
+
+def check_takes(name: str, kind: Kind) -> None:
+    """Refuse a strategy that does not take a kind of input, with the names of those that do.
+
+    Raises
+    ------
+    InvalidInput
+        No strategy of that name is installed.
+    Refusal
+        It does not take such input.
+    """
+    from bondwork.strategies.accepting import reasons_against, takers
+
+    if reasons := reasons_against(load_strategy(name), kind):
+        others = ", ".join(takers(_strategies().items(), kind))
+        raise Refusal(f"strategy {name} on a {kind}: {each}; these do: {others}" for each in reasons)
 
 
 def load_strategy(name: str) -> type[Any]:

@@ -317,3 +317,22 @@ def print_strategies(
     print_line(out, f"formulations: {', '.join(formulations)}")
     for name, why in broken.items():
         print_line(out, f"cannot be imported: {name}: {why}")
+
+
+def print_matrix(matrix: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
+    """Show which strategy takes which kind of input: yes, or the number of the reason why not."""
+    kinds = list(next(iter(matrix.values()), {}))
+    table = make_table("strategy", *kinds, text=1 + len(kinds))
+    numbers: dict[str, int] = {}
+    for name, row in matrix.items():
+        cells = [
+            "yes"
+            if not reasons
+            else ", ".join(str(numbers.setdefault(each, len(numbers) + 1)) for each in reasons)
+            for reasons in row.values()
+        ]
+        table.add_row(name, *cells)
+    out = text_console(sys.stdout)
+    out.print(table, width=min(out.width, 160))
+    for reason, number in numbers.items():
+        print_line(out, f"{number}: {reason}")

@@ -20,7 +20,7 @@ from bondwork.program.rescue_money import covers_of, with_further_covers
 from bondwork.program.rescue_proof import entries_of as multipliers_of
 from bondwork.program.staged_money import MOST_ROUNDS
 from bondwork.program.two_stage_search import is_large, search
-from bondwork.registry import load_strategy, strategy_names
+from bondwork.registry import check_takes, load_strategy, strategy_names
 from bondwork.settings import read_settings
 from bondwork.strategies.extensive import Extensive
 
@@ -92,9 +92,10 @@ class FirstStageDecider:
             return self._together(model, kind())
         if not hasattr(kind, "solve"):
             raise Refusal([f"strategy {self.strategy} decides no rounds; these do: {strategy_names()}"])
-        if hasattr(kind, "at_round"):
-            raise Refusal([f"strategy {self.strategy} agrees on prices, and rescues are paid their bids"])
+        check_takes(self.strategy, "second stage")
         strategy: Strategy = kind()
+        if hasattr(strategy, "at_round"):
+            strategy = strategy.at_round(self.instance)
         alone = strategy.solve(model.first, self.options, Quiet(self.observer))
         note = (
             f"{self.strategy} decided the first stage without regard to the second, which is the best one "

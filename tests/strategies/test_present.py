@@ -7,7 +7,7 @@ import json
 import pytest
 
 import bondwork
-from bondwork.registry import strategy_names
+from bondwork.registry import strategy_matrix, strategy_names
 from composition.features import make
 from composition.judging import brute_force, read
 from hand_made import make_round, offer
@@ -87,7 +87,7 @@ def test_an_infeasible_present_is_infeasible_whatever_follows() -> None:
 
 def test_auctions_do_not_agree_on_prices_of_later_periods() -> None:
     instance = bondwork.load("data/rounds/epochs.json")
-    with pytest.raises(bondwork.Refusal, match="later periods are paid their bids"):
+    with pytest.raises(bondwork.Refusal, match="what follows is paid its bids; these do: auto"):
         bondwork.solve(instance, strategy="first-price")
 
 
@@ -112,3 +112,26 @@ def test_every_strategy_takes_a_plain_round() -> None:
     instance = bondwork.load("data/rounds/three-tasks.json")
     for name in strategy_names():
         assert bondwork.solve(instance, strategy=name).verified, name
+
+
+LATER = {
+    "one stage": (),
+    "second stage": ("second stage",),
+    "second stage, limited losses": ("second stage", "cvar"),
+    "later period": ("periods",),
+    "later period, limited tails": ("periods", "cvar"),
+}
+
+
+@pytest.mark.parametrize("kind", LATER)
+def test_the_matrix_says_who_decides(kind: str) -> None:
+    instance = read(make(LATER[kind], 0).document)
+    for name, row in strategy_matrix().items():
+        if name.startswith("highs-") or name == "hedging":
+            continue  # the same as extensive; needs what may not be installed
+        try:
+            bondwork.solve(instance, strategy=name)
+        except bondwork.Refusal as refusal:
+            assert row[kind], f"{name}: {refusal}"
+        else:
+            assert not row[kind], name

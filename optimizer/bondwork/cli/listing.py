@@ -31,10 +31,27 @@ def schema(
 
 
 @app.command()
-def strategies(as_json: JsonOption = False) -> None:
+def strategies(
+    as_json: JsonOption = False,
+    matrix: Annotated[
+        bool, typer.Option("--matrix", help="Show which strategy takes which kind of input, and why not.")
+    ] = False,
+) -> None:
     """List the installed strategies with what they take and their settings, formulations, broken plug-ins."""
-    from bondwork.registry import broken_plugins, describe_strategies, formulation_names
+    from bondwork.registry import (
+        broken_plugins,
+        describe_strategies,
+        formulation_names,
+        strategy_matrix,
+    )
 
+    if matrix:
+        found = strategy_matrix()
+        if as_json:
+            print_json({"matrix": found})
+        else:
+            tables.print_matrix(found)
+        return
     described, broken = describe_strategies(), broken_plugins()
     if as_json:
         listed = {name: dataclasses.asdict(each) for name, each in described.items()}

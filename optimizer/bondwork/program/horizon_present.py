@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from bondwork.observing import Quiet
-from bondwork.problem.faults import Refusal
 from bondwork.problem.release import THIS_ROUND
 from bondwork.program.widening import Addition, widen
 from bondwork.registry import find_formulation
@@ -32,9 +31,7 @@ class Present(NamedTuple):
     solution: Solution
 
 
-def decide_present(
-    made: HorizonProgram, name: str, kind: type[Any], options: Options, observer: Observer
-) -> Present:
+def decide_present(made: HorizonProgram, kind: type[Any], options: Options, observer: Observer) -> Present:
     """Let a strategy of one stage decide the round by itself, and fix that.
 
     Limits on tails and a risk weight are about whole paths: they are left to what follows.
@@ -43,15 +40,11 @@ def decide_present(
     ----------
     made
         The program of all nodes.
-    name, kind
-        The strategy.
+    kind
+        The strategy; not one that agrees on prices.
     options, observer
         See `bondwork.contracts`.
 
-    Raises
-    ------
-    Refusal
-        The strategy agrees on prices: later decisions are paid their bids.
     """
     alone = _alone(made.tree.horizon.instance)
     strategy: Strategy = kind()
@@ -59,8 +52,6 @@ def decide_present(
         strategy = strategy.at_round(alone)
     program = find_formulation("highs").build(alone)
     solution = strategy.solve(program, options, Quiet(observer))
-    if solution.price is not None:
-        raise Refusal([f"strategy {name} agrees on prices, and later periods are paid their bids"])
     if solution.x is None:
         return Present(None, solution)
     chosen = np.flatnonzero(solution.x > 0.5)

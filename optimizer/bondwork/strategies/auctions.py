@@ -37,6 +37,8 @@ class _Auctioneer(ABC):
     settings: ClassVar[Mapping[str, Setting]]
     #: What a market comes to is what is asked for: plans near it are not looked for.
     by_rule = True
+    #: Decisions of later stages are paid their bids: there is no auction of these.
+    agrees_on_prices = True
 
     def __init__(self) -> None:
         self._instance: Instance | None = None

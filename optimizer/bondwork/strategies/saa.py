@@ -61,6 +61,8 @@ class Saa:
     #: What follows the root is decided afterwards, within the same time limit.
     decides_root_only = True
 
+    takes_linking: ClassVar[bool] = False
+
     summary: ClassVar[str] = (
         "sample average approximation: decides from samples of the scenarios; for programs with very many"
     )

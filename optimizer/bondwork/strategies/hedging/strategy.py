@@ -42,6 +42,7 @@ class Hedging:
         "Progressive hedging by mpi-sppy over MPI: for programs too large for one machine; extra `cluster`."
     )
     settings: ClassVar[Mapping[str, Setting]] = SETTINGS
+    takes_linking: ClassVar[bool] = False
 
     def solve_program(
         self, program: StochasticProgram, options: Options, observer: Observer

@@ -43,6 +43,10 @@ class LShaped:
     relaxations of whole recourse it may have to look at very many first stages.
     """
 
+    #: Recourse is solved scenario by scenario.
+    most_stages = 2
+    takes_linking = False
+
     summary = (
         "Two-stage programs of many scenarios by cuts, solved warm and in parallel: exact, with a proof."
     )
