@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bondwork.problem.instance import Instance
     from bondwork.program.program_solution import ProgramSolution
     from bondwork.registry import Description
+    from bondwork.strategies.accepting import Kind
 
 #: Rows of a list shown in a terminal; the JSON has them all.
 MOST_ROWS = 40
@@ -319,7 +320,7 @@ def print_strategies(
         print_line(out, f"cannot be imported: {name}: {why}")
 
 
-def print_matrix(matrix: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
+def print_matrix(matrix: Mapping[str, Mapping[Kind, list[str]]]) -> None:
     """Show which strategy takes which kind of input: yes, or the number of the reason why not."""
     kinds = list(next(iter(matrix.values()), {}))
     table = make_table("strategy", *kinds, text=1 + len(kinds))
