@@ -137,6 +137,25 @@ def test_a_cut_does_not_forbid_by_rounding_what_leaves_recourse() -> None:
     agrees(program)
 
 
+def test_rows_that_only_the_first_stage_fills_may_be_full() -> None:
+    """A cut allows x to be 0.35 / 3, which is more than 0.35 in the row by rounding."""
+    root = NodeTemplate.make(0, ["w", "x"], cost=[0.0, 4.18], upper=20.5, integer=[True, False])
+    entries = [(0, 0, 1, 3.0), (1, 0, 0, 1.1), (1, 0, 1, 2.0)]
+    later = NodeTemplate.make(1, [], ["a", "b"], cost=[], row_upper=[0.35, 1.1], entries=entries)
+    program = StochasticProgram.from_changes(
+        "full",
+        "max",
+        [root, later],
+        parent=[-1, 0],
+        template=[0, 1],
+        conditional=[1.0, 1.0],
+        changes=[{}, {}],
+    )
+    decision = by(program)
+    assert (decision.status, decision.bound) == ("optimal", pytest.approx(4.18 * 0.35 / 3, rel=1e-9))
+    agrees(program)
+
+
 @pytest.mark.parametrize("tighten", ["no", "always"])
 @examples(0.5)
 @given(program=two_stage(whole_recourse=True))

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from bondwork.contracts import Options, Status
     from bondwork.solver.live import Basis
 
+#: Feasibility tolerance of rows that no column of a scenario can change: what HiGHS allows other rows.
+_TOLERANCE = 1e-7
+
 #: Feasibility tolerance of the second try; see `Family.solve_loosely`.
 _LOOSE_TOLERANCE = 1e-6
 
@@ -48,7 +51,8 @@ class Family:
         if np.any(low > high) or np.any(line(batch.lower, at) > line(batch.upper, at)):
             return "infeasible"
         if not batch.columns:
-            return "optimal" if np.all(low <= 0.0) and np.all(high >= 0.0) else "infeasible"
+            fits = np.all(low <= _TOLERANCE) and np.all(high >= -_TOLERANCE)
+            return "optimal" if fits else "infeasible"
         if self.last is None or not self.lp.is_loaded:
             self._load(at, low, high)
         else:
