@@ -110,3 +110,27 @@ def test_a_signal_ends_a_long_solve_with_the_best_plan_so_far(tmp_path, number):
     assert plan["bound"] >= plan["objective"]
     verdict = bond("verify", path, out)
     assert verdict.returncode == 0, verdict.stdout
+
+
+def test_ctrl_c_while_the_command_line_loads_leaves_no_traceback():
+    """Python shows one of whatever it imports; whoever presses the keys has changed their mind, no more."""
+    code = """
+import os, runpy, signal, sys
+
+class Presses:
+    def find_spec(self, name, *_):
+        if name == "typer":
+            os.kill(os.getpid(), signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, Presses())
+sys.argv = ["bondwork", "--version"]
+runpy.run_module("bondwork", run_name="__main__")
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == -signal.SIGINT  # which a shell tells as 130
+    assert (ended.stdout, ended.stderr) == ("", "")
+    ignoring = code.replace("signal.default_int_handler", "signal.SIG_IGN")
+    ended = subprocess.run([sys.executable, "-c", ignoring], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0
+    assert ended.stdout.startswith("bondwork ")
