@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import mmap
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bondwork.problem.faults import Refusal
-from bondwork.strategies.hedging import running
+from bondwork.strategies.hedging import leash, running
 from bondwork.strategies.hedging.leash import FOLDER, OWNERS, is_alive, is_gone, name_of
 from bondwork.strategies.hedging.scratch import OWNER, PREFIX, remove_abandoned, scratch_folder
 
@@ -239,3 +240,48 @@ def test_without_shared_memory_hedging_says_so(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(Refusal, match="needs shared memory"):
         running.check_shared_memory()
+
+
+#: What a rank does that matters here: it maps a file that MPI would make, says so, and goes on.
+_RANK = """
+import mmap, pathlib, sys, time
+path = pathlib.Path(sys.argv[1])
+path.write_bytes(bytes(4096))
+file = path.open("r+b")
+shared = mmap.mmap(file.fileno(), 4096)
+pathlib.Path(sys.argv[2]).touch()
+time.sleep(120)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux tells who maps what")
+def test_shared_memory_of_killed_ranks_is_removed(tmp_path):
+    if not os.access(leash.SHARED_MEMORY, os.W_OK):
+        pytest.skip("no shared memory")
+    segment = leash.SHARED_MEMORY / f"mpich_shm_test_{os.getpid()}_0"
+    ready = tmp_path / "ready"
+    launcher = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {_RANK!r}, *sys.argv[1:]])"
+    command = [sys.executable, "-m", "bondwork.strategies.hedging.guard"]
+    command += [sys.executable, "-c", launcher, str(segment), str(ready)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as guard:
+        deadline = time.monotonic() + 60
+        while not ready.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert segment.exists()
+        guard.stdin.close()
+        guard.wait(60)
+    assert not segment.exists()
+
+
+def test_other_shared_memory_is_left_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(leash, "SHARED_MEMORY", tmp_path)
+    kept, ours = tmp_path / "somebody's", tmp_path / "mpich_shm_1_0"
+    with contextlib.ExitStack() as stack:
+        for each in (kept, ours):
+            each.write_bytes(bytes(4096))
+            file = stack.enter_context(each.open("r+b"))
+            stack.enter_context(mmap.mmap(file.fileno(), 4096))
+        found = leash.segments_of(os.getpid())
+    assert found == ({ours} if Path("/proc/self/maps").exists() else set())
+    leash.remove_segments([*found, tmp_path / "not there"])
+    assert kept.exists()

@@ -2,8 +2,9 @@
 
 ``python -m bondwork.strategies.hedging.guard COMMAND...`` with a pipe as standard input: at the first byte,
 or when the other end closes or the process that asked has ended, the command is told to end, and what is left
-of it is killed. A launcher of MPI programs puts each process into a session of its own, so no signal to a
-group reaches all. Where the process that asked is gone, its temporary folder is removed, too.
+of it is killed, and the shared memory in which it met removed. A launcher of MPI programs puts each process
+into a session of its own, so no signal to a group reaches all. Where the process that asked is gone, its
+temporary folder is removed, too.
 """
 
 from __future__ import annotations
@@ -17,7 +18,17 @@ import threading
 import time
 from pathlib import Path
 
-from bondwork.strategies.hedging.leash import FOLDER, OWNERS, birth, is_alive, is_gone, name_of, remove
+from bondwork.strategies.hedging.leash import (
+    FOLDER,
+    OWNERS,
+    birth,
+    is_alive,
+    is_gone,
+    name_of,
+    remove,
+    remove_segments,
+    segments_of,
+)
 
 #: Seconds that processes have to end by themselves when told to.
 GRACE = 2.0
@@ -34,16 +45,21 @@ def main(command: list[str]) -> int:
     unwanted = threading.Event()
     threading.Thread(target=_wait_for_end, args=(unwanted,), daemon=True).start()
     seen: dict[int, str | None] = {}
+    shared: set[Path] = set()
     looked = -INTERVAL
     while child.poll() is None:
         if time.monotonic() - looked >= INTERVAL:
             looked = time.monotonic()
-            seen.update((each, birth(each)) for each in descendants(child.pid))
+            below = descendants(child.pid)
+            seen.update((each, birth(each)) for each in below)
+            shared.update(*map(segments_of, below))
             if is_gone(owner):
                 unwanted.set()
         if unwanted.wait(0.05):
+            shared.update(*map(segments_of, descendants(child.pid)))
             _end(child)
     _kill_rest(seen)
+    remove_segments(shared)
     if is_gone(owner):
         remove(os.environ.get(FOLDER))
     return child.returncode if child.returncode >= 0 else 128 - child.returncode

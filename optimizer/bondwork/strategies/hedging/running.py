@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from bondwork.problem.faults import Refusal
 from bondwork.strategies.hedging.hand_over import CONSENSUS, INCUMBENTS, PRICES, TRACES
-from bondwork.strategies.hedging.leash import FOLDER, OWNERS, name_of
+from bondwork.strategies.hedging.leash import FOLDER, OWNERS, SHARED_MEMORY, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,9 +42,6 @@ INSTALL = "pip install 'bondwork[cluster]'"
 #: MPICH's launcher for one machine, which forks and talks through pipes: unlike its other one, which
 #: listens on every address of the machine, it opens no port.
 LOCAL_LAUNCHER = "mpiexec.gforker"
-
-#: Where MPICH's processes meet.
-SHARED_MEMORY = Path("/dev/shm")
 
 
 def check_installed(launcher: str) -> str:
