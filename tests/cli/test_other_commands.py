@@ -168,3 +168,14 @@ def test_help_loads_nothing_heavy(arguments):
     )
     assert not [name for name in heavy if name in loaded]
     assert "Usage" in done.stdout or "bondwork 0" in done.stdout
+
+
+def test_a_plain_round_is_solved_without_what_only_laws_of_outcomes_need():
+    """`scipy.special` alone takes a tenth of a second of every command."""
+    code = (
+        "import sys, bondwork\n"
+        f"instance = bondwork.load({str(THREE_TASKS)!r})\n"
+        "assert bondwork.verify(instance, bondwork.solve(instance))\n"
+        "assert 'scipy.special' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

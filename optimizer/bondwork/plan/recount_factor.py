@@ -12,7 +12,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import betainc, betaincc, betaincinv, ndtr, ndtri
+import scipy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,7 +94,7 @@ class Work:
         self.outage = outage
         self.mean = min(p / (1.0 - outage), 1.0) if outage < 1.0 else 0.0
         self.concentration = concentration if 1e-12 <= self.mean <= 1.0 - 1e-12 else math.inf
-        self.score = float(ndtri(self.mean))
+        self.score = float(scipy.special.ndtri(self.mean))
 
     @cached_property
     def quantiles(self) -> FloatArray:
@@ -106,8 +106,8 @@ class Work:
     @cached_property
     def _bends(self) -> FloatArray:
         """The same at each of the ranks, infinite ones included."""
-        below = self._scores(ndtri(_QUANTILES), low=True)
-        return np.concatenate([below, self._scores(-ndtri(_QUANTILES[-2::-1]), low=False)])
+        below = self._scores(scipy.special.ndtri(_QUANTILES), low=True)
+        return np.concatenate([below, self._scores(-scipy.special.ndtri(_QUANTILES[-2::-1]), low=False)])
 
     def _scores(self, rank: FloatArray, *, low: bool) -> FloatArray:
         """Normal quantiles of the probability at ranks of a normal number, from the low end or the high."""
@@ -117,13 +117,13 @@ class Work:
             width = math.sqrt(self.mean * (1.0 - self.mean) / self.concentration) / density
             return np.asarray(self.score + width * rank)
         if low:
-            return np.asarray(ndtri(betaincinv(a, b, ndtr(rank))))
-        return np.asarray(-ndtri(betaincinv(b, a, ndtr(-rank))))
+            return np.asarray(scipy.special.ndtri(scipy.special.betaincinv(a, b, scipy.special.ndtr(rank))))
+        return np.asarray(-scipy.special.ndtri(scipy.special.betaincinv(b, a, scipy.special.ndtr(-rank))))
 
     @cached_property
     def spread(self) -> tuple[float, float]:
         """Standard deviations that the quantiles have where they are densest, 1 at most, and sparsest."""
-        ranks = np.concatenate([ndtri(_QUANTILES), -ndtri(_QUANTILES[-2::-1])])
+        ranks = np.concatenate([scipy.special.ndtri(_QUANTILES), -scipy.special.ndtri(_QUANTILES[-2::-1])])
         score = np.clip(self._bends, -4.0 * _FAR, 4.0 * _FAR)
         near = np.abs(score) < _FAR
         dense = (np.diff(score) / np.diff(ranks))[near[1:] | near[:-1]]
@@ -152,13 +152,13 @@ class Work:
             return (1.0 - self.outage) * self._averaged(shift, own)
         if own == 0.0:
             return np.where(shift <= self.score, 1.0 - self.outage, 0.0)
-        return np.asarray((1.0 - self.outage) * ndtr((self.score - shift) / own))
+        return np.asarray((1.0 - self.outage) * scipy.special.ndtr((self.score - shift) / own))
 
     def _averaged(self, shift: FloatArray, own: float) -> FloatArray:
         """How often a normal number around each shift is below the normal quantile of the probability."""
         if own > 2.0 * self.spread[1]:  # that quantile changes little: the average goes over it
             score, share = self._ranked
-            return np.asarray(ndtr((score - shift[:, np.newaxis]) / own) @ share)
+            return np.asarray(scipy.special.ndtr((score - shift[:, np.newaxis]) / own) @ share)
         nodes: FloatArray = np.zeros(1)
         weights: FloatArray = np.ones(1)
         if own > 0.0:  # the other way round, smooth enough for equal steps
@@ -169,8 +169,8 @@ class Work:
         x = shift[:, np.newaxis] + own * nodes
         low = x < 0.0
         above = np.empty_like(x)
-        above[low] = betaincc(a, b, ndtr(x[low]))
-        above[~low] = betainc(b, a, ndtr(-x[~low]))
+        above[low] = scipy.special.betaincc(a, b, scipy.special.ndtr(x[low]))
+        above[~low] = scipy.special.betainc(b, a, scipy.special.ndtr(-x[~low]))
         return np.asarray(above @ weights)
 
 
@@ -281,7 +281,9 @@ def _at_one(
     rows = []
     for gap in gaps:
         below = gap - math.sqrt(own) * factor
-        rows.append(np.where(below >= 0.0, 1.0, 0.0) if rest == 0.0 else ndtr(below / math.sqrt(rest)))
+        rows.append(
+            np.where(below >= 0.0, 1.0, 0.0) if rest == 0.0 else scipy.special.ndtr(below / math.sqrt(rest))
+        )
     outage, size = works[0].outage, len(works)
     counts = [0.0] * (size + 1)
     failing = [[0.0] * (size + 1) for _ in works]
@@ -316,8 +318,8 @@ def _resampled(work: Work, rate: FloatArray) -> FloatArray:
             return np.asarray(1.0 - (f * rate / mean if f > 0.0 else np.zeros(len(rate))))
         return np.asarray(work.p * (1.0 - rate) / (1.0 - mean) if work.p > 0.0 else np.zeros(len(rate)))
     a, b = f * nu, work.p * nu
-    below = float(betainc(a, b, mean))
-    mean_below = f * float(betainc(a + 1.0, b, mean))  # failures of those below the mean
+    below = float(scipy.special.betainc(a, b, mean))
+    mean_below = f * float(scipy.special.betainc(a + 1.0, b, mean))  # failures of those below the mean
     mean_above = work.p - (below - mean_below)  # successes of those above it
     low = below - (mean_below * rate / mean if mean > 0.0 else np.zeros(len(rate)))
     high = mean_above * (1.0 - rate) / (1.0 - mean) if mean < 1.0 else np.zeros(len(rate))

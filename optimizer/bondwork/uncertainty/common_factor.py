@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import betainc, betaincc, betaincinv, expit, log1p, logit, ndtr, ndtri, polygamma
+import scipy
 
 from bondwork.uncertainty.dependence import given_no_outage
 from bondwork.uncertainty.normal_nodes import RANGE, STEP
@@ -81,8 +81,12 @@ class FactorModel:
         """Probability that each of some pieces succeeds, given the factor. Shape (pieces, factors)."""
         shift = np.sqrt(self.common) * factor
         mean, sigma = self.mean[pieces], self.own
-        score = ndtri(mean)[:, np.newaxis]
-        found = (shift <= score).astype(np.float64) if sigma == 0.0 else ndtr((score - shift) / sigma)
+        score = scipy.special.ndtri(mean)[:, np.newaxis]
+        found = (
+            (shift <= score).astype(np.float64)
+            if sigma == 0.0
+            else scipy.special.ndtr((score - shift) / sigma)
+        )
         for row in np.flatnonzero(np.isfinite(self.concentration[pieces])).tolist():
             nu = float(self.concentration[pieces[row]])
             found[row] = average_over_beta(float(mean[row]) * nu, float(1.0 - mean[row]) * nu, shift, sigma)
@@ -96,12 +100,12 @@ class FactorModel:
         nu = float(self.concentration[piece])
         if np.isfinite(nu):
             a, b = float(self.mean[piece]) * nu, float(1.0 - self.mean[piece]) * nu
-            low = ndtri(betaincinv(a, b, _LADDER))
-            high = -ndtri(betaincinv(b, a, _LADDER))
+            low = scipy.special.ndtri(scipy.special.betaincinv(a, b, _LADDER))
+            high = -scipy.special.ndtri(scipy.special.betaincinv(b, a, _LADDER))
             score = np.unique(np.concatenate([low, high]))
             score = np.unique(np.concatenate([score, (score[1:] + score[:-1]) / 2.0]))
         else:
-            score = ndtri(self.mean[[piece]])
+            score = scipy.special.ndtri(self.mean[[piece]])
         score = score[np.isfinite(score)]
         if not len(score):
             return np.zeros(0)
@@ -130,20 +134,27 @@ def average_over_beta(a: float, b: float, shift: FloatArray, sigma: float) -> Fl
         x = shift[:, np.newaxis] + sigma * points
         above = np.empty_like(x)
         left = x < 0.0
-        above[left] = betaincc(a, b, ndtr(x[left]))
-        above[~left] = betainc(b, a, ndtr(-x[~left]))
+        above[left] = scipy.special.betaincc(a, b, scipy.special.ndtr(x[left]))
+        above[~left] = scipy.special.betainc(b, a, scipy.special.ndtr(-x[~left]))
         return np.asarray(above @ (weights / weights.sum()))
     # the logit of P: its density falls off like exp(a * u) and exp(-b * u)
-    centre, width = logit(a / (a + b)), float(np.sqrt(polygamma(1, a) + polygamma(1, b)))
+    centre, width = (
+        scipy.special.logit(a / (a + b)),
+        float(np.sqrt(scipy.special.polygamma(1, a) + scipy.special.polygamma(1, b))),
+    )
     step = min(0.8 * STEP / np.sqrt(1.0 / width**2 + 0.4 / sigma**2), _POLES)
     away = step * np.arange(-np.ceil(_reach(a, width) / step), np.ceil(_reach(b, width) / step) + 1.0)
     mean = a / (a + b)
-    near = log1p(mean * np.expm1(np.minimum(away, 30.0)))  # exact for narrow laws, and no overflow
-    far = np.logaddexp(log1p(-mean), np.log(mean) + away)
+    near = scipy.special.log1p(
+        mean * np.expm1(np.minimum(away, 30.0))
+    )  # exact for narrow laws, and no overflow
+    far = np.logaddexp(scipy.special.log1p(-mean), np.log(mean) + away)
     density = np.exp(a * away - (a + b) * np.where(away < 30.0, near, far))
     u = centre + away
-    score = np.where(u < 0.0, ndtri(expit(u)), -ndtri(expit(-u)))
-    given = ndtr((score - shift[:, np.newaxis]) / sigma)
+    score = np.where(
+        u < 0.0, scipy.special.ndtri(scipy.special.expit(u)), -scipy.special.ndtri(scipy.special.expit(-u))
+    )
+    given = scipy.special.ndtr((score - shift[:, np.newaxis]) / sigma)
     return np.asarray(given @ (density / density.sum()))
 
 
@@ -155,8 +166,8 @@ def _reach(parameter: float, width: float) -> float:
 def _spread(a: float, b: float) -> float:
     """Standard deviation of the normal quantile of a Beta(a, b), roughly."""
     mean = a / (a + b)
-    width = float(np.sqrt(polygamma(1, a) + polygamma(1, b)))
-    score = ndtri(mean)
+    width = float(np.sqrt(scipy.special.polygamma(1, a) + scipy.special.polygamma(1, b)))
+    score = scipy.special.ndtri(mean)
     slope = mean * (1.0 - mean) / max(float(np.exp(-0.5 * score**2) / np.sqrt(2.0 * np.pi)), 1e-300)
     return width * min(slope, 1.0)
 
@@ -180,8 +191,8 @@ def resampled_success(law: OutcomeLaw, rates: FloatArray) -> FloatArray:
     nu = law.concentration[:, np.newaxis]
     uncertain = np.isfinite(nu) & (f > _CERTAIN) & (f < 1.0 - _CERTAIN)
     a, b = np.where(uncertain, f * nu, 1.0), np.where(uncertain, (1.0 - f) * nu, 1.0)
-    below = np.where(uncertain, betainc(a, b, mean), (f <= mean).astype(np.float64))
-    part = np.where(uncertain, f * betainc(a + 1.0, b, mean), f * below)
+    below = np.where(uncertain, scipy.special.betainc(a, b, mean), (f <= mean).astype(np.float64))
+    part = np.where(uncertain, f * scipy.special.betainc(a + 1.0, b, mean), f * below)
     with np.errstate(divide="ignore", invalid="ignore"):
         thinned = np.where(part > 0.0, part * rate / mean, 0.0)
         kept = np.where(below < 1.0, ((1.0 - below) - (f - part)) * (1.0 - rate) / (1.0 - mean), 0.0)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import betainc, gammaincc
+import scipy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +43,9 @@ class Poisson:
 
     def ppf(self, u: ArrayLike) -> FloatArray:
         """Return the quantiles at ``u``: whole numbers, as floats."""
-        return _invert(lambda k: np.asarray(gammaincc(k + 1.0, self.mean)), self.mean, self.variance, u)
+        return _invert(
+            lambda k: np.asarray(scipy.special.gammaincc(k + 1.0, self.mean)), self.mean, self.variance, u
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,9 @@ class NegativeBinomial:
         """Return the quantiles at ``u``: whole numbers, as floats."""
         size = 1.0 / self.dispersion
         success = size / (size + self.mean)
-        return _invert(lambda k: np.asarray(betainc(size, k + 1.0, success)), self.mean, self.variance, u)
+        return _invert(
+            lambda k: np.asarray(scipy.special.betainc(size, k + 1.0, success)), self.mean, self.variance, u
+        )
 
 
 @dataclass(frozen=True, slots=True)

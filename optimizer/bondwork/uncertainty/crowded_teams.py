@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+import scipy
 
 from bondwork.uncertainty.common_factor import FactorModel, resampled_success
 from bondwork.uncertainty.normal_nodes import normal_pieces, window
@@ -105,13 +105,13 @@ def _group_law(
     """Chances of 0 to g successes of one executor's pieces, and the same with each the first to fail."""
     up, own = float(model.up[group[0]]), 1.0 - model.common
     rest = own - share if own - share > 1e-12 else 0.0
-    score = ndtri(model.mean[group])
+    score = scipy.special.ndtri(model.mean[group])
     factor, weight = np.zeros(1), np.ones(1)
     if share > 0.0 and own > 0.0:
         bends = (score - np.sqrt(model.common) * m) / np.sqrt(share)
         factor, weight = normal_pieces([window(bends[[i]], np.sqrt(rest / share)) for i in range(len(bends))])
     gap = score[:, np.newaxis] - np.sqrt(model.common) * m - np.sqrt(share if own > 0.0 else 0.0) * factor
-    p = (gap >= 0.0).astype(np.float64) if rest == 0.0 else ndtr(gap / np.sqrt(rest))
+    p = (gap >= 0.0).astype(np.float64) if rest == 0.0 else scipy.special.ndtr(gap / np.sqrt(rest))
     table = [np.stack([1.0 - each, each]) for each in p]
     out = np.zeros(len(group) + 1)
     out[0] = 1.0 - up

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import ndtr, ndtri, owens_t
+import scipy
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -93,7 +93,7 @@ class Dependence:
             raise ValueError(f"outage is {outage}, expected the same number twice for one executor")
         p, q = given_no_outage(first, outage[0]), given_no_outage(second, outage[1])
         rho = self.common + (self.coprocessor if same_executor else 0.0)
-        both = bivariate_normal(-ndtri(p), -ndtri(q), rho)
+        both = bivariate_normal(-scipy.special.ndtri(p), -scipy.special.ndtri(q), rho)
         if same_executor:
             return outage[0] + (1.0 - outage[0]) * both
         up, other_up = 1.0 - outage[0], 1.0 - outage[1]
@@ -161,7 +161,7 @@ def bivariate_normal(h: ArrayLike, k: ArrayLike, rho: float) -> FloatArray:
     """
     # Adding 0.0 makes -0.0 positive: the sign of a threshold of 0 decides that of an infinite slope.
     h, k = np.broadcast_arrays(np.asarray(h, dtype=np.float64) + 0.0, np.asarray(k, dtype=np.float64) + 0.0)
-    below_h, below_k = ndtr(h), ndtr(k)
+    below_h, below_k = scipy.special.ndtr(h), scipy.special.ndtr(k)
     if rho >= 1.0:
         return np.minimum(below_h, below_k)
     root = np.sqrt(1.0 - rho * rho)
@@ -171,7 +171,10 @@ def bivariate_normal(h: ArrayLike, k: ArrayLike, rho: float) -> FloatArray:
         signs = np.sign(h) * np.sign(k)
         sides = (signs > 0.0) | ((signs == 0.0) & (h + k >= 0.0))
         value = (
-            0.5 * (below_h + below_k) - owens_t(h, slope_h) - owens_t(k, slope_k) - np.where(sides, 0.0, 0.5)
+            0.5 * (below_h + below_k)
+            - scipy.special.owens_t(h, slope_h)
+            - scipy.special.owens_t(k, slope_k)
+            - np.where(sides, 0.0, 0.5)
         )
     # Both thresholds 0: the slopes are 0/0, and the value is known. Infinite ones: one event is certain.
     value = np.where((h == 0.0) & (k == 0.0), 0.25 + np.arcsin(rho) / (2.0 * np.pi), value)

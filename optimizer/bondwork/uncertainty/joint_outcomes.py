@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+import scipy
 
 from bondwork.uncertainty.common_factor import FactorModel
 from bondwork.uncertainty.normal_nodes import SMOOTH, normal_pieces, normal_trapezoid, smooth_step, window
@@ -130,7 +130,7 @@ class _Group:
 
     def _averaged(self, model: FactorModel, factor: FloatArray, share: float) -> FloatArray:
         """Average over the executor's own factor of all that it leaves to its pieces."""
-        score = ndtri(model.mean[self.free])
+        score = scipy.special.ndtri(model.mean[self.free])
         rest = 1.0 - model.common - share if 1.0 - model.common - share > 1e-12 else 0.0
         found = np.zeros((2 ** len(self.free), len(factor)))
         even = normal_trapezoid(smooth_step(len(self.free) * share / rest)) if rest > 0.0 else None
@@ -144,7 +144,11 @@ class _Group:
                     [window(bends[[i]], np.sqrt(rest / share)) for i in range(len(bends))]
                 )
             below = gap[:, np.newaxis] - np.sqrt(share) * own
-            p = (below >= 0.0).astype(np.float64) if rest == 0.0 else ndtr(below / np.sqrt(rest))
+            p = (
+                (below >= 0.0).astype(np.float64)
+                if rest == 0.0
+                else scipy.special.ndtr(below / np.sqrt(rest))
+            )
             found[:, node] = _digits(p) @ weight
         return found
 

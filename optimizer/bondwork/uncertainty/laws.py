@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
-from scipy.special import betainc, betaincinv, ndtr, ndtri
+import scipy
 
 from bondwork.uncertainty.seeds import Seed, seed_sequence, stream
 
@@ -119,12 +119,12 @@ class Normal:
 
     def ppf(self, u: ArrayLike) -> FloatArray:
         """Return the quantiles at ``u``."""
-        return self.mean + self.sd * ndtri(np.asarray(u, dtype=np.float64))
+        return self.mean + self.sd * scipy.special.ndtri(np.asarray(u, dtype=np.float64))
 
     def partial_moment(self, x: ArrayLike, order: int) -> FloatArray:
         """Return E[X**order * 1{X <= x}]."""
         z = (np.asarray(x, dtype=np.float64) - self.mean) / self.sd
-        below = np.asarray(ndtr(z), dtype=np.float64)
+        below = np.asarray(scipy.special.ndtr(z), dtype=np.float64)
         density = np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi)
         first = -density
         # z * density is 0 at both infinities, where the product would be inf * 0.
@@ -203,7 +203,7 @@ class Lognormal:
 
     def ppf(self, u: ArrayLike) -> FloatArray:
         """Return the quantiles at ``u``."""
-        return np.exp(self.log_mean + self.log_sd * ndtri(np.asarray(u, dtype=np.float64)))
+        return np.exp(self.log_mean + self.log_sd * scipy.special.ndtri(np.asarray(u, dtype=np.float64)))
 
     def partial_moment(self, x: ArrayLike, order: int) -> FloatArray:
         """Return E[X**order * 1{X <= x}]."""
@@ -211,7 +211,7 @@ class Lognormal:
         with np.errstate(divide="ignore"):
             z = (np.log(np.maximum(np.asarray(x, dtype=np.float64), 0.0)) - mu) / sigma
         moment = np.exp(order * mu + 0.5 * (order * sigma) ** 2)
-        return np.asarray(moment * ndtr(z - order * sigma), dtype=np.float64)
+        return np.asarray(moment * scipy.special.ndtr(z - order * sigma), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,14 +255,14 @@ class Beta:
     def ppf(self, u: ArrayLike) -> FloatArray:
         """Return the quantiles at ``u``."""
         a, b = self.shapes
-        return np.asarray(betaincinv(a, b, np.asarray(u, dtype=np.float64)))
+        return np.asarray(scipy.special.betaincinv(a, b, np.asarray(u, dtype=np.float64)))
 
     def partial_moment(self, x: ArrayLike, order: int) -> FloatArray:
         """Return E[X**order * 1{X <= x}]."""
         a, b = self.shapes
         inside = np.clip(np.asarray(x, dtype=np.float64), 0.0, 1.0)
         moment = (1.0, self.mean, self.variance + self.mean**2)[order]
-        return np.asarray(moment * betainc(a + order, b, inside), dtype=np.float64)
+        return np.asarray(moment * scipy.special.betainc(a + order, b, inside), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)

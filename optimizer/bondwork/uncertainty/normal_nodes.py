@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import ndtr
+import scipy
 
 if TYPE_CHECKING:
     from bondwork.arrays import FloatArray
@@ -50,8 +50,8 @@ def normal_pieces(bends: list[FloatArray]) -> tuple[FloatArray, FloatArray]:
     for each in bends:
         if len(each) > 1:
             bent |= (low >= each[0]) & (high <= each[-1])
-    mass = ndtr(high) - ndtr(low)
-    mass = np.where(low > 0.0, ndtr(-low) - ndtr(-high), mass)
+    mass = scipy.special.ndtr(high) - scipy.special.ndtr(low)
+    mass = np.where(low > 0.0, scipy.special.ndtr(-low) - scipy.special.ndtr(-high), mass)
     flat = ~bent
     inside = (np.clip(low, -2.0 * RANGE, None) + np.clip(high, None, 2.0 * RANGE)) / 2.0
     points, weights = _GAUSS

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
-from scipy.special import ndtri
+import scipy
 
 from bondwork.problem.instance import NOBODY
 from bondwork.uncertainty.dependence import Dependence, given_no_outage
@@ -203,14 +203,14 @@ class _Modelled:
         self.points = UnitPoints(method, scenarios, first + int(needs.sum()), child(root, _POINTS))
         self.common = np.zeros(scenarios)
         if first:
-            self.common = np.sqrt(dependence.common) * ndtri(self.points.coordinate(0))
+            self.common = np.sqrt(dependence.common) * scipy.special.ndtri(self.points.coordinate(0))
 
     def group(self, executor: int, offers: IntArray) -> Group:
         """Return the offers of one executor with what the scenarios say about it."""
         factor, outage, quantile = self.coordinate[executor].tolist()
         driver = self.common
         if factor >= 0:
-            driver = driver + self.loading * ndtri(self.points.coordinate(factor))
+            driver = driver + self.loading * scipy.special.ndtri(self.points.coordinate(factor))
         out = np.zeros(self.scenarios, dtype=bool)
         if outage >= 0:
             out = self.points.coordinate(outage) > 1.0 - self.law.outage_probability[executor]

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from scipy.special import betainc, betaincinv, ndtr, ndtri
+import scipy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,21 +64,21 @@ class Copula:
 
     def score(self, failure: FloatArray) -> FloatArray:
         """Return the normal quantile of the failure probability."""
-        return ndtri(failure)
+        return scipy.special.ndtri(failure)
 
     def failure(self, score: FloatArray) -> FloatArray:
         """Return the normal distribution function of the score."""
-        return ndtr(score)
+        return scipy.special.ndtr(score)
 
     def probability(self, score: FloatArray, driver: FloatArray) -> FloatArray:
         """P(driver + sigma * e > -score)."""
         if self.sigma == 0.0:
             return (score + driver > 0.0).astype(np.float64)
-        return ndtr((score + driver) / self.sigma)
+        return scipy.special.ndtr((score + driver) / self.sigma)
 
     def critical(self, driver: FloatArray, v: FloatArray) -> FloatArray:
         """Score at which the conditional probability is ``v``."""
-        return -driver if self.sigma == 0.0 else self.sigma * ndtri(v) - driver
+        return -driver if self.sigma == 0.0 else self.sigma * scipy.special.ndtri(v) - driver
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +244,9 @@ def _envelope(group: Group, blocks: _Blocks) -> FloatArray:
     if group.concentration is None:
         return group.mechanism.probability(group.mechanism.score(group.failure)[:, np.newaxis], top)
     f, nu = group.failure[:, np.newaxis], group.concentration[:, np.newaxis]
-    failure = np.asarray(betaincinv(f * nu, (1.0 - f) * nu, 1.0 - blocks.least), dtype=np.float64)
+    failure = np.asarray(
+        scipy.special.betaincinv(f * nu, (1.0 - f) * nu, 1.0 - blocks.least), dtype=np.float64
+    )
     return group.mechanism.probability(group.mechanism.score(failure)[:, blocks.stratum], top)
 
 
@@ -283,5 +285,5 @@ def _fails(group: Group, offer: IntArray, scenario: IntArray, v: FloatArray) -> 
     # The failure quantile at 1 - u exceeds the critical value iff the distribution function there is below
     # 1 - u: the function costs a tenth of its inverse.
     f, nu = group.failure, group.concentration
-    below = betainc((f * nu)[offer], ((1.0 - f) * nu)[offer], group.mechanism.failure(critical))
+    below = scipy.special.betainc((f * nu)[offer], ((1.0 - f) * nu)[offer], group.mechanism.failure(critical))
     return np.asarray(below < 1.0 - group.quantile[scenario])

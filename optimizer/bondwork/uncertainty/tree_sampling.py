@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+import scipy
 
 from bondwork.uncertainty.points import Method, uniforms
 from bondwork.uncertainty.seeds import Seed, child, seed_sequence
@@ -116,7 +116,7 @@ def sample_tree(
             points = uniforms(method, count, len(here), child(sequence, stage, node))
             factor = factors[stage - 1]
             if factor is not None:
-                points = np.clip(ndtr(ndtri(points) @ factor.T), *_INSIDE)
+                points = np.clip(scipy.special.ndtr(scipy.special.ndtri(points) @ factor.T), *_INSIDE)
             for column, law in enumerate(here.values()):
                 children[node, :, column] = law.ppf(points[:, column])
             if transition is not None:
