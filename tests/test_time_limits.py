@@ -5,14 +5,17 @@ Times are asserted generously or not at all: machines are busy. ``benchmarks/tim
 
 from __future__ import annotations
 
+import dataclasses
 import time
 
+import numpy as np
 import pytest
 
 import bondwork
 from bondwork import horizon_solving, rehearsing
 from bondwork.base.clock import Clock
 from bondwork.base.compiled import NotKept
+from bondwork.contracts import Solution
 from bondwork.observing import Silence
 from bondwork.plan import horizon_certifying
 from bondwork.problem.generate import generate_round
@@ -407,3 +410,59 @@ def test_periods_keep_time_for_the_chances_of_teams_when_a_bound_is_proved(monke
     assert teams.verified
     assert teams.certificate is None
     assert "no certificate: no time was left for it" in notes(teams)
+
+
+class CutShort:
+    """A strategy that is cut short, with nothing or with less than a greedy choice earns."""
+
+    summary = "For tests."
+    status = "time_limit"
+
+    def __init__(self, chooses):
+        self.chooses = chooses
+
+    def solve(self, program, options, observer):
+        x = np.zeros(program.choices) if self.chooses else None
+        return Solution(self.status, x, 1e9)
+
+
+@pytest.mark.parametrize("chooses", [False, True])
+@pytest.mark.parametrize("limit", [{}, {"risk_budget": 40.0}])
+def test_whoever_is_cut_short_hands_out_no_less_than_greedy(monkeypatch, chooses, limit):
+    instance = bondwork.load(make(tasks=20, **limit))
+    greedy = bondwork.solve(instance, strategy="greedy", time_limit=600.0)
+    monkeypatch.setattr(bondwork.solving, "find_strategy", lambda name: CutShort(chooses))
+    plan = bondwork.solve(instance, time_limit=600.0)
+    assert (plan.status, plan.strategy, plan.verified) == ("time_limit", "greedy", True)
+    assert plan.objective == pytest.approx(greedy.objective, rel=1e-9)
+    assert "no better choice was found in time than the greedy one" in notes(plan)
+    assert rehearsing.TOO_SHORT not in plan.provenance.notes
+
+    monkeypatch.setattr(CutShort, "status", "locally_solved")
+    monkeypatch.setattr(bondwork.solving, "find_strategy", lambda name: CutShort(True))
+    ended = bondwork.solve(instance, time_limit=600.0)
+    assert ended.objective < greedy.objective  # who ends by itself is believed
+
+
+@pytest.mark.parametrize(
+    ("scenarios", "drawing", "took"),  # seconds of one processor, 3,200 offers
+    [(128, 0.05, 0.72), (1024, 0.08, 0.6), (10_000, 0.6, 0.9)],
+)
+@pytest.mark.parametrize("slowness", [1.0, 3.0])
+def test_what_scenarios_take_is_told_from_drawing_them(scenarios, drawing, took, slowness):
+    document = generate_round(tasks=400, coprocessors=20, offers=8, seed=1, risk_budget=300.0)
+    document["uncertainty"]["scenarios"] = scenarios
+    instance = bondwork.load(document)
+    instance = dataclasses.replace(instance, read_seconds=0.05 * slowness)
+    expected = rehearsing.expected_seconds(instance, object(), drawing * slowness, 0.01 * slowness)
+    assert 0.5 <= expected / (took * slowness) <= 2.0
+
+
+def test_what_follows_is_tried_only_where_little_would_be_left():
+    def never():
+        raise AssertionError("a rehearsal")
+
+    clock = Clock(100.0, time.perf_counter() - 10.0)
+    assert rehearsing.rehearse(clock, 60.0, never) == (None, 60.0)
+    with pytest.raises(AssertionError, match="a rehearsal"):
+        rehearsing.rehearse(clock, 75.0, never)

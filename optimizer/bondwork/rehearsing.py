@@ -19,24 +19,32 @@ if TYPE_CHECKING:
     from bondwork.problem.instance import Instance
     from bondwork.uncertainty.sampling import RoundSample
 
-#: What follows is tried where it may need more than this share of the time limit.
-TRIED = 0.2
+#: What follows is tried where it may leave solving less than this share of the time limit.
+LEAST_SOLVING = 0.2
 
 #: What is kept for what follows, times what it took on a greedy plan, and seconds besides.
 _AGAIN, _BESIDES = 1.3, 0.03
 
 #: Seconds for each offer, and times the seconds of reading and building, that explaining and verifying a plan
-#: take at most; and times the seconds of sampling, for each fresh scenario and each offer that may be chosen.
-_OFFER, _READING, _SAMPLING = 2e-5, 2.0, 3.0
+#: take at most.
+_OFFER, _READING = 2e-5, 2.0
+
+#: Of what scenarios take, in seconds on some machine: drawing those of the solve, at all and for each outcome
+#: of an offer; measuring a plan on them, in planner and verifier together; and on fresh ones, per outcome
+#: of an offer that may be chosen.
+_DRAWN, _OUTCOME, _MEASURED, _FRESH_OUTCOME = 0.03, 2e-8, 1.2e-8, 5e-8
+
+#: Seconds for each offer that a greedy choice takes, and the share of the time limit that it may take where
+#: it is only there for a strategy that is cut short.
+_GREEDY, _GREEDY_SHARE = 3e-5, 0.1
 
 #: Seconds for each offer, and in all, that the proof of a bound takes (by knapsacks, the dearest), and the
 #: share of the time limit that is kept for it.
 _PROOF, _MOST_PROOF, _PROOF_SHARE = 8e-5, 1.0, 0.1
 
 #: Where a first stage is followed by a second: seconds of deciding it anew on fresh outcomes, times those of
-#: the greedy plan's second stage; of writing the plan and verifying it, times those of building, and besides;
-#: and the share of the time limit that solving is to have where none of that is tried.
-_FRESH, _WRITING, _FIRST_WRITING, _SOLVING_SHARE = 4.0, 4.0, 0.1, 0.2
+#: the greedy plan's second stage; of writing the plan and verifying it, times those of building, and besides.
+_FRESH, _WRITING, _FIRST_WRITING = 4.0, 4.0, 0.1
 
 TOO_SHORT = (
     "reading, building and verifying need more than half of the time limit: a greedy plan, as soon as it was "
@@ -63,9 +71,11 @@ def expected_seconds(
     offers = max(len(instance.offers.task), 1)
     expected = _BESIDES + _OFFER * offers + _READING * (instance.read_seconds + building)
     if sample is not None:
-        chosen = min(1.0, len(instance.tasks.ids) / offers)
-        fresh = FRESH_SCENARIOS / max(instance.uncertainty.scenarios, 1)
-        expected += _SAMPLING * sampling * max(1.0, fresh * chosen)
+        outcomes = float(offers) * instance.uncertainty.scenarios
+        fresh = float(min(len(instance.tasks.ids), offers)) * FRESH_SCENARIOS
+        # what drawing took says how fast this machine is today
+        slowness = sampling / (_DRAWN + _OUTCOME * outcomes)
+        expected += slowness * (_MEASURED * outcomes + _FRESH_OUTCOME * fresh)
     return expected
 
 
@@ -90,13 +100,18 @@ def expected_with_rescues(clock: Clock, second: float, building: float, *, measu
         _FRESH * second,
         _WRITING * building + _FIRST_WRITING,
     )
-    return later if clock.elapsed + sum(later) <= (1.0 - _SOLVING_SHARE) * clock.limit else None
+    return later if clock.elapsed + sum(later) <= (1.0 - LEAST_SOLVING) * clock.limit else None
 
 
 def proof_seconds(instance: Instance, clock: Clock) -> float:
     """Seconds to keep for the proof of a bound, which a greedy plan does not show."""
     seconds = min(_PROOF * len(instance.offers.task), _MOST_PROOF)
     return min(seconds, _PROOF_SHARE * clock.limit)
+
+
+def can_begin_greedily(instance: Instance, clock: Clock) -> bool:
+    """Whether a greedy choice takes so little that it is made before a strategy that may be cut short."""
+    return clock.limited and _GREEDY * len(instance.offers.task) <= _GREEDY_SHARE * clock.limit
 
 
 def rehearse(
@@ -115,7 +130,7 @@ def rehearse(
     """
     if not clock.limited:
         return None, 0.0
-    if expected <= TRIED * clock.limit and clock.elapsed + expected <= 0.5 * clock.limit:
+    if clock.elapsed + expected <= (1.0 - LEAST_SOLVING) * clock.limit:
         return None, expected
     began = time.perf_counter()
     plan, deciding = quickly()

@@ -36,6 +36,7 @@ from bondwork.strategies.greedy import Greedy
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from bondwork.arrays import FloatArray
     from bondwork.contracts import Formulation, Observer, Options, Solution, Strategy
     from bondwork.plan.plan import Conflict, Plan, ReplicaValue
     from bondwork.problem.instance import Instance
@@ -130,6 +131,8 @@ class Road:
         self._prepared: Prepared | None = None
         #: Whether calibrated limits are moved until they hold on fresh scenarios.
         self.calibrates = True
+        #: A choice that is handed out where the strategy is cut short and has none that is better.
+        self.known: FloatArray | None = None
         self.instance = instance
         at_round = getattr(strategy, "at_round", None)
         self.strategy: Strategy = strategy if at_round is None else at_round(instance)
@@ -190,6 +193,30 @@ class Road:
         quick.strategy, quick.earlier, quick.calibrates = strategy, None, False
         return quick.decide(allow_partial=False), strategy.seconds
 
+    def begin(self) -> None:
+        """Choose greedily: that is handed out at least, should time be up before the strategy is better."""
+        kind = self.strategy
+        if (
+            isinstance(kind, Greedy)
+            or getattr(kind, "by_rule", False)
+            or getattr(kind, "knows_outcomes", False)
+        ):
+            return
+        self.known = Greedy().solve(self.prepare().program, self.options, Quiet(self.observer)).x
+
+    def _or_known(self, program: Program, solution: Solution) -> Solution:
+        """What a strategy found, or the greedy choice where it was cut short before it was better."""
+        if self.known is None or solution.status not in ("time_limit", "interrupted"):
+            return solution
+        value = program.value(self.known)
+        if solution.x is not None and program.value(solution.x) >= value:
+            return solution
+        note = "no better choice was found in time than the greedy one"
+        bound = max(solution.bound, value)
+        return dataclasses.replace(
+            solution, x=self.known, bound=bound, strategy="greedy", notes=(*solution.notes, note)
+        )
+
     def _solve(
         self, program: Program, sample: RoundSample | None, *, allow_partial: bool
     ) -> tuple[Solution, tuple[Assessment, ...], dict[int, float], Program]:
@@ -198,7 +225,7 @@ class Road:
         # what must hold on fresh scenarios is known to do so only once it was measured there
         calibrated = any(limit.calibrate for limit in self.instance.risk)
         watch = BoundsOnly(self.observer) if calibrated else self.observer
-        solution = self.strategy.solve(program, self.options, watch)
+        solution = self._or_known(program, self.strategy.solve(program, self.options, watch))
         assessments = self._assess(program, solution, sample, allow_partial=allow_partial)
         found = _candidate(program, solution, assessments, {})
         notes: tuple[str, ...] = ()

@@ -24,6 +24,7 @@ from bondwork.registry import find_formulation, find_strategy, load_strategy
 from bondwork.rehearsing import (
     TOO_SHORT,
     Later,
+    can_begin_greedily,
     expected_seconds,
     expected_with_rescues,
     is_too_short,
@@ -313,10 +314,14 @@ def _rehearsed(road: Road, write: Callable[[Decision], Plan]) -> tuple[Plan | No
 
     def quickly() -> tuple[Plan | None, float]:
         decision, deciding = road.greedy(TOO_SHORT)
+        road.known = decision.solution.x
         plan, _ = check(road.instance, write(decision))
         return plan if plan.verified and plan.solution != "none" else None, deciding
 
-    return rehearse(road.clock, expected, quickly)
+    early, reserve = rehearse(road.clock, expected, quickly)
+    if early is None and road.known is None and can_begin_greedily(road.instance, road.clock):
+        road.begin()
+    return early, reserve
 
 
 def _with_rescues(instance: Instance, asked: _Asked, written: Formulation) -> Plan:
