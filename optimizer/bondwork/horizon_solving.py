@@ -297,7 +297,9 @@ def _settled(
         return made, last.model_copy(update=nothing), []
     _, best, chosen = max(settled, key=lambda each: objective_of(each[0], each[2]))
     status = "time_limit" if clock.limited else "locally_solved"
-    update = {"bound": last.bound} | ({"status": status} if best.status == "optimal" else {})
+    update: dict[str, object] = {"bound": last.bound}
+    if best.status == "optimal":  # with rows too few, or before choices were given up
+        update |= {"status": status, "solution": "feasible"}
     return made, best.model_copy(update=update), chosen
 
 
